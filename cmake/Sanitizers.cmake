@@ -1,0 +1,6 @@
+# SL_SANITIZE=address,undefined builds everything with those sanitizers, and stops at the first finding.
+set(SL_SANITIZE "" CACHE STRING "Comma-separated sanitizers, as for -fsanitize=")
+if(SL_SANITIZE)
+  add_compile_options(-fsanitize=${SL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  add_link_options(-fsanitize=${SL_SANITIZE})
+endif()

@@ -1,0 +1,22 @@
+/* Leaky ReLU; slope 0 is ReLU.   y = x >= 0 ? x : slope*x;   dx = x >= 0 ? dy : slope*dy.
+ * Flat arrays of n floats; y may be x, dx may be dy. */
+#ifndef SL_KERNELS_ACTIVATION_ACTIVATION_H
+#define SL_KERNELS_ACTIVATION_ACTIVATION_H
+
+#include "kernels/base.h"
+
+struct sl_leaky_relu {
+    int64_t n;
+    float slope;
+};
+
+struct sl_leaky_relu_fwd {
+    const float *x;
+    float *y;
+};
+
+struct sl_leaky_relu_bwd {
+    const float *x, *dy;
+    float *dx;
+};
+#endif

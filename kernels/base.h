@@ -1,0 +1,97 @@
+/* Ground for everybody: status codes and their texts, the detail of the last error, ISA bits. */
+#ifndef SL_KERNELS_BASE_H
+#define SL_KERNELS_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Every status of the project. The number is also the exit code of a program that ends with it. */
+#define SL_STATUS_MAP(X)                                             \
+    X(SL_OK, 0, "success")                                           \
+    X(SL_USAGE, 64, "wrong command line")                            \
+    X(SL_BAD_DATA, 65, "bad input data")                             \
+    X(SL_MISSING, 66, "missing input")                               \
+    X(SL_UNAVAILABLE, 69, "no usable backend, or a memory limit")    \
+    X(SL_INTERNAL, 70, "internal error")                             \
+    X(SL_SYSTEM, 71, "operating system error")                       \
+    X(SL_CANNOT_CREATE, 73, "cannot create output")                  \
+    X(SL_IO, 74, "input/output or communication failure")            \
+    X(SL_PREEMPTED, 75, "pre-empted and saved, run again to resume") \
+    X(SL_DISAGREE, 76, "ranks disagree")                             \
+    X(SL_BAD_CONFIG, 78, "bad configuration")                        \
+    X(SL_NUMERICS, 79, "non-finite or diverging numbers")
+
+enum sl_status {
+#define X(name, code, text) name = code,
+    SL_STATUS_MAP(X)
+#undef X
+};
+
+/* The text of a status; never NULL. */
+const char *sl_status_text(int status);
+
+/* What the last SL_FAIL of this thread said: what, where, what to do. "" if there was none. */
+const char *sl_last_error(void);
+
+/* Forgets the detail of this thread, before an attempt whose failure is expected. */
+void sl_clear_error(void);
+
+/* Remembers a printf-like detail for this thread and returns `status`. */
+int sl_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Puts "prefix: " in front of the detail and returns `status`: adds the file, the sample, the rank. */
+int sl_fail_prefix(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The two verbs of error handling. A fallible function declares `int rc = SL_OK;`, ends in the one
+ * label `out:` and returns rc. */
+#define SL_TRY(call)                 \
+    do {                             \
+        if ((rc = (call)) != SL_OK)  \
+            goto out;                \
+    } while (0)
+#define SL_FAIL(status, ...)                 \
+    do {                                     \
+        rc = sl_fail((status), __VA_ARGS__); \
+        goto out;                            \
+    } while (0)
+
+/* A run of floats that somebody else owns. */
+struct sl_span {
+    float *at;
+    size_t n;
+};
+
+/* Instruction sets, in bundles that have a meaning. */
+enum sl_isa_bits {
+    SL_AVX2 = 1u << 0,   /* AVX2 + FMA + BMI1/2 + F16C, and the OS saves ymm */
+    SL_AVX512 = 1u << 1, /* AVX-512 F/BW/DQ/VL, and the OS saves zmm and opmask */
+    SL_BF16 = 1u << 2,   /* AVX512-BF16 */
+    SL_CUDA = 1u << 3,   /* an NVIDIA device, through the plug-in */
+};
+
+/* What this machine has (CPUID and XGETBV). */
+uint32_t sl_isa_detect(void);
+
+/* What may be used: sl_isa_detect() held to SL_ISA=ref|avx2|avx512. */
+uint32_t sl_isa(void);
+
+/* "avx2 avx512", for messages; the text is static per thread. */
+const char *sl_isa_text(uint32_t isa);
+
+/* Floats in the widest vector of the project: activations round their channel stride up to this. */
+enum { SL_LANES = 16 };
+
+static inline int32_t sl_round_up(int32_t n, int32_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,71 @@
+/* Two-dimensional convolution (cross-correlation, as every framework means it), its two gradients, and the
+ * gradient of its bias.
+ *
+ *   y[n,p,q,k]  = act( bias[k] + sum_{r,s,c} x[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c] * w[k,r,s,c] )
+ *   dx[n,i,j,c] = sum_{k,r,s : p*stride_h + r - pad_top = i, q*stride_w + s - pad_left = j} dy[n,p,q,k] * w[k,r,s,c]
+ *   dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c]
+ *   db[k]       = sum_{n,p,q} dy[n,p,q,k]
+ * where x is zero outside its borders.
+ *
+ * Activations are NHWC; one pixel holds `xs` (input side) or `ys` (output side) floats, of which the first
+ * c (k) are channels and the rest are zero: readers may rely on that, writers must keep it. Weights are OHWI,
+ * dense: w[k][kh][kw][c]. A dense layer is the case h = batch, n = w = kh = kw = 1.
+ * Work: 2*n*oh*ow*k*kh*kw*c floating-point operations each. */
+#ifndef SL_KERNELS_CONV_CONV_H
+#define SL_KERNELS_CONV_CONV_H
+
+#include "kernels/base.h"
+
+struct sl_conv2d {
+    int32_t n, h, w, c;   /* input: images, rows, columns, channels */
+    int32_t k;            /* output channels */
+    int32_t kh, kw;       /* kernel */
+    int32_t stride_h, stride_w;
+    int32_t pad_top, pad_left; /* bottom and right padding follow from oh and ow */
+    int32_t oh, ow;       /* output rows and columns */
+    int32_t xs, ys;       /* floats from one pixel to the next: input, output */
+};
+
+/* conv2d_fwd. Packed by `pack` from OHWI when the row asks for it. */
+struct sl_conv2d_fwd {
+    const float *x;
+    const float *weights; /* OHWI, or packed if the row has `packed` */
+    const float *bias;    /* [k] or NULL */
+    float slope;          /* act(v) = v >= 0 ? v : slope*v; 1 means none */
+    float *y;
+    /* NULL, or one record of sl_moments_size(ys) floats for each unit of the row: the moments of what that unit
+     * wrote, for batch norm (norm.h). */
+    float *moments;
+};
+
+/* conv2d_bwd_data: overwrites dx. Padding lanes of dx become zero. */
+struct sl_conv2d_bwd_data {
+    const float *dy;
+    const float *weights; /* OHWI, or packed (each row has its own packing) */
+    float *dx;
+};
+
+/* conv2d_bwd_weights: overwrites dw (OHWI). Its sums have a fixed shape: the same bits for any slicing. */
+struct sl_conv2d_bwd_weights {
+    const float *x, *dy;
+    float *dw;
+};
+
+/* bias_bwd, over the same shape: overwrites db[k]. */
+struct sl_bias_bwd {
+    const float *dy;
+    float *db;
+};
+
+/* Floating-point operations of any of the three passes. */
+static inline double sl_conv2d_flops(const struct sl_conv2d *p)
+{
+    return 2.0 * p->n * p->oh * p->ow * p->k * p->kh * p->kw * p->c;
+}
+
+/* Floats of the OHWI weights. */
+static inline size_t sl_conv2d_weights(const struct sl_conv2d *p)
+{
+    return (size_t)p->k * (size_t)p->kh * (size_t)p->kw * (size_t)p->c;
+}
+#endif

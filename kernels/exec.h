@@ -1,0 +1,41 @@
+/* What a kernel may borrow, and the device interface. The interface lies at the ground so that `comm`
+ * can fork over cores or copy from a GPU without knowing `runtime`, which implements it. */
+#ifndef SL_KERNELS_EXEC_H
+#define SL_KERNELS_EXEC_H
+
+#include "kernels/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One slice of a kernel's outermost loop: units [begin, end). `scratch` belongs to this slice alone
+ * while it runs, is 64-byte aligned and as large as the row asked for; its content is undefined. A CUDA launcher gets all
+ * units at once and a stream. */
+struct sl_work {
+    int64_t begin, end;
+    void *scratch;
+    void *stream;
+};
+
+typedef void sl_task_fn(void *self, const struct sl_work *work);
+
+/* A device: where memory lives and where slices run. All functions return an sl_status. */
+struct sl_device {
+    const char *name; /* "cpu", "cuda" */
+    uint32_t isa;     /* rows whose needs are a subset of this may run here */
+    void *self;
+    int (*alloc)(void *self, size_t bytes, void **memory); /* 64-byte aligned, not cleared */
+    void (*free)(void *self, void *memory);
+    int (*copy)(void *self, void *to, const void *from, size_t bytes);
+    int (*fill)(void *self, void *to, int byte, size_t bytes);
+    /* Cuts [0, units) into slices and runs them all; returns when they are done (CPU) or enqueued. */
+    int (*fork)(void *self, int64_t units, size_t scratch_bytes, sl_task_fn *task, void *task_self);
+    int (*sync)(void *self);
+    void (*close)(void *self);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,61 @@
+/* Sixteen floats at a time: the names every templated kernel is written in, as AVX-512 F/BW/DQ/VL.
+ * With SL_SIMD_EMULATED the same names are plain C (vec_emulated.h), so that the tests run the
+ * AVX-512 rows' logic on machines without AVX-512. */
+#ifdef SL_SIMD_EMULATED
+#include "kernels/simd/vec_emulated.h"
+#endif
+#ifndef SL_KERNELS_SIMD_VEC_H
+#define SL_KERNELS_SIMD_VEC_H
+
+/* One name a line reads as the table it is. */
+/* clang-format off */
+#include <immintrin.h>
+#include <stdint.h>
+
+#define VL 16 /* floats in a vector */
+#define V_REGISTERS 32
+typedef __m512 vf;
+typedef __m512i vi;
+typedef __mmask16 vmask;
+
+static inline vf v_zero(void) { return _mm512_setzero_ps(); }
+static inline vf v_set1(float x) { return _mm512_set1_ps(x); }
+static inline vf v_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void v_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
+static inline vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+static inline vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+static inline vf v_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+static inline vf v_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+static inline vf v_sqrt(vf a) { return _mm512_sqrt_ps(a); }
+static inline vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+static inline vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+static inline vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }   /* a*b + c */
+static inline vf v_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); } /* c - a*b */
+
+static inline vmask v_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+static inline vmask v_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+static inline vf v_select(vmask m, vf yes, vf no) { return _mm512_mask_blend_ps(m, no, yes); }
+
+/* The first n lanes, 0 <= n <= VL; other lanes load as zero and are not touched in memory. */
+static inline __mmask16 v_head(int n) { return (__mmask16)((1u << n) - 1u); }
+static inline vf v_load_head(const float *p, int n) { return _mm512_maskz_loadu_ps(v_head(n), p); }
+static inline void v_store_head(float *p, vf a, int n) { _mm512_mask_storeu_ps(p, v_head(n), a); }
+
+/* Sixteen bytes as floats. */
+static inline vf v_load_bytes(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+/* Sum and maximum of the lanes, always in the same order. */
+static inline float v_sum(vf a) { return _mm512_reduce_add_ps(a); }
+static inline float v_max_lane(vf a) { return _mm512_reduce_max_ps(a); }
+
+/* 2^k for integral k in [-126, 127], and the nearest integer. */
+static inline vf v_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline vf v_exp2i(vf k)
+{
+    const vi e = _mm512_add_epi32(_mm512_cvtps_epi32(k), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(e, 23));
+}
+#endif

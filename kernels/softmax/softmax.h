@@ -1,0 +1,29 @@
+/* Softmax with the negative log-likelihood of the true class.
+ *
+ *   p[i,c]  = exp(x[i,c] - max_c x) / sum_c exp(x[i,c] - max_c x)
+ *   loss[i] = -ln(clip(p[i,label[i]], 1e-10, 1 - 1e-10))       (DL4J's softmaxClipEps; only the score is clipped)
+ *   dx[i,c] = (p[i,c] - [c == label[i]]) * factor                (unclipped)
+ * Rows of `xs` floats, of which c are classes; the rest of p and dx is written as zero. */
+#ifndef SL_KERNELS_SOFTMAX_SOFTMAX_H
+#define SL_KERNELS_SOFTMAX_SOFTMAX_H
+
+#include "kernels/base.h"
+
+struct sl_softmax {
+    int32_t n, c, xs;
+};
+
+struct sl_softmax_nll_fwd {
+    const float *x;
+    const int32_t *labels; /* [n], each in [0, c); NULL: probabilities only */
+    float *p;
+    double *loss;          /* [n], or NULL */
+};
+
+struct sl_softmax_nll_bwd {
+    const float *p;
+    const int32_t *labels;
+    float factor; /* 1 / true batch size */
+    float *dx;
+};
+#endif

@@ -1,0 +1,51 @@
+/* A prepared data set: dataset.json and shards (plain or zstd-compressed tar in the WebDataset convention, KEY.jpg + KEY.cls). */
+#ifndef SL_RUNTIME_DATA_DATASET_H
+#define SL_RUNTIME_DATA_DATASET_H
+
+#include "kernels/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sl_class {
+    char *id;    /* "n01443537", or the folder's name */
+    char *words; /* "goldfish, Carassius auratus", or the id again */
+};
+
+struct sl_shard {
+    char *name;       /* relative to the data set's folder */
+    uint64_t bytes;   /* of the file as stored */
+    uint64_t samples;
+    uint64_t hash;    /* XXH3-64 of the file as stored */
+};
+
+struct sl_split {
+    char *name; /* "train", "val" */
+    uint64_t samples;
+    size_t shard_count;
+    struct sl_shard *shards;
+    uint64_t *class_samples; /* [classes] */
+};
+
+struct sl_dataset {
+    char *folder;
+    int32_t image_size; /* the loader's square output */
+    size_t class_count;
+    struct sl_class *classes;
+    size_t split_count;
+    struct sl_split *splits;
+    double mean[3], deviation[3]; /* of the training images in [0,1], RGB */
+};
+
+/* Reads and checks FOLDER/dataset.json. SL_MISSING, SL_BAD_DATA, SL_IO. */
+int sl_dataset_open(const char *folder, struct sl_dataset **dataset);
+void sl_dataset_close(struct sl_dataset *dataset);
+
+/* The split of that name, or NULL. */
+const struct sl_split *sl_dataset_split(const struct sl_dataset *dataset, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

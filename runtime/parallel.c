@@ -1,0 +1,156 @@
+/* The CPU device: OpenMP threads that take slices in turn. Which thread computes a slice never matters: kernels cut
+ * their work by shape alone. */
+#include "runtime/parallel.h"
+
+#include <omp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ALIGNMENT = 64 };
+
+struct cpu_device {
+    int threads;
+    size_t scratch_bytes; /* of one thread */
+    char *scratch;        /* threads * scratch_bytes */
+};
+
+int sl_parallel_default_threads(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return CPU_COUNT(&set);
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
+}
+
+static int cpu_alloc(void *self, size_t bytes, void **memory)
+{
+    (void)self;
+    const size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    *memory = aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
+    if (!*memory)
+        return sl_fail(SL_UNAVAILABLE, "out of memory: %zu bytes refused; use a smaller --batch-size", bytes);
+    return SL_OK;
+}
+
+static void cpu_free(void *self, void *memory)
+{
+    (void)self;
+    free(memory);
+}
+
+static int cpu_copy(void *self, void *to, const void *from, size_t bytes)
+{
+    (void)self;
+    memcpy(to, from, bytes);
+    return SL_OK;
+}
+
+static int cpu_fill(void *self, void *to, int byte, size_t bytes)
+{
+    (void)self;
+    memset(to, byte, bytes);
+    return SL_OK;
+}
+
+/* Scratch grows to the largest kernel seen, so after the first step nothing is allocated. */
+static int reserve_scratch(struct cpu_device *cpu, size_t bytes)
+{
+    /* A page more between threads, so that their rows do not meet in the same cache sets. */
+    const size_t rounded = (bytes + 4095) / 4096 * 4096 + 4096 + ALIGNMENT;
+    if (bytes == 0 || rounded <= cpu->scratch_bytes)
+        return SL_OK;
+    void *memory;
+    const int rc = cpu_alloc(cpu, rounded * (size_t)cpu->threads, &memory);
+    if (rc != SL_OK)
+        return rc;
+    free(cpu->scratch);
+    cpu->scratch = memory;
+    cpu->scratch_bytes = rounded;
+    return SL_OK;
+}
+
+static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn *task, void *task_self)
+{
+    struct cpu_device *cpu = self;
+    const int rc = reserve_scratch(cpu, scratch_bytes);
+    if (rc != SL_OK)
+        return rc;
+    /* A few slices a thread: large enough to be cheap, small enough to level out unequal cores. */
+    enum { SLICES_PER_THREAD = 8 };
+    int64_t slice = units / ((int64_t)cpu->threads * SLICES_PER_THREAD);
+    slice = slice < 1 ? 1 : slice;
+    const int64_t slices = (units + slice - 1) / slice;
+    const int threads = slices < cpu->threads ? (int)slices : cpu->threads;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
+    for (int64_t s = 0; s < slices; s++) {
+        const int64_t begin = s * slice, end = begin + slice < units ? begin + slice : units;
+        const struct sl_work work = {begin, end, cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num(), NULL};
+        task(task_self, &work);
+    }
+    return SL_OK;
+}
+
+static int cpu_sync(void *self)
+{
+    (void)self;
+    return SL_OK;
+}
+
+static void cpu_close(void *self)
+{
+    struct cpu_device *cpu = self;
+    if (cpu)
+        free(cpu->scratch);
+    free(cpu);
+}
+
+int sl_device_cpu_open(int threads, struct sl_device *device)
+{
+    struct cpu_device *cpu = calloc(1, sizeof *cpu);
+    if (!cpu)
+        return sl_fail(SL_SYSTEM, "out of memory while opening the CPU device");
+    cpu->threads = threads > 0 ? threads : sl_parallel_default_threads();
+    *device = (struct sl_device){
+        .name = "cpu", .isa = sl_isa(), .self = cpu, .alloc = cpu_alloc, .free = cpu_free, .copy = cpu_copy,
+        .fill = cpu_fill, .fork = cpu_fork, .sync = cpu_sync, .close = cpu_close,
+    };
+    return SL_OK;
+}
+
+struct launch {
+    const struct sl_kernel *kernel;
+    const void *shape, *args;
+    const float *weights;
+    float *packed;
+};
+
+static void run_slice(void *self, const struct sl_work *work)
+{
+    const struct launch *launch = self;
+    launch->kernel->run(launch->shape, launch->args, work);
+}
+
+static void pack_slice(void *self, const struct sl_work *work)
+{
+    const struct launch *launch = self;
+    launch->kernel->pack(launch->shape, launch->weights, launch->packed, work);
+}
+
+int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const void *args)
+{
+    struct launch launch = {.kernel = kernel, .shape = shape, .args = args};
+    return device->fork(device->self, sl_kernel_units(kernel, shape), sl_kernel_scratch(kernel, shape), run_slice, &launch);
+}
+
+int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const float *weights,
+                   float *packed)
+{
+    if (!kernel->packed)
+        return SL_OK;
+    struct launch launch = {.kernel = kernel, .shape = shape, .weights = weights, .packed = packed};
+    const int64_t units = kernel->pack_units ? kernel->pack_units(shape) : 1;
+    return device->fork(device->self, units, 0, pack_slice, &launch);
+}

@@ -1,0 +1,28 @@
+/* The only threads of compute: cuts a kernel's outermost loop into slices and runs them. */
+#ifndef SL_RUNTIME_PARALLEL_H
+#define SL_RUNTIME_PARALLEL_H
+
+#include "kernels/exec.h"
+#include "kernels/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Threads a run gets by default: the CPUs this process may use. */
+int sl_parallel_default_threads(void);
+
+/* Opens the CPU device with `threads` compute threads (0: default). SL_SYSTEM if memory or threads are refused. */
+int sl_device_cpu_open(int threads, struct sl_device *device);
+
+/* Runs all units of one kernel on the device. */
+int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const void *args);
+
+/* Re-orders weights as the kernel wants them; a no-op for a row that reads them as stored. */
+int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const float *weights,
+                   float *packed);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
