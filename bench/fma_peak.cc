@@ -20,10 +20,8 @@ __attribute__((target("avx2,fma"))) float chains_avx2()
         a[i] = _mm256_set1_ps(static_cast<float>(i));
     for (long step = 0; step < kSteps; step++) {
 #pragma GCC unroll 16
-        for (int i = 0; i < kChains; i++) {
+        for (int i = 0; i < kChains; i++)
             a[i] = _mm256_fmadd_ps(a[i], b, c);
-            __asm__("" : "+x"(a[i]));
-        }
     }
     for (int i = 1; i < kChains; i++)
         a[0] = _mm256_add_ps(a[0], a[i]);
@@ -38,10 +36,8 @@ __attribute__((target("avx512f"))) float chains_avx512()
         a[i] = _mm512_set1_ps(static_cast<float>(i));
     for (long step = 0; step < kSteps; step++) {
 #pragma GCC unroll 16
-        for (int i = 0; i < kChains; i++) {
+        for (int i = 0; i < kChains; i++)
             a[i] = _mm512_fmadd_ps(a[i], b, c);
-            __asm__("" : "+v"(a[i]));
-        }
     }
     for (int i = 1; i < kChains; i++)
         a[0] = _mm512_add_ps(a[0], a[i]);

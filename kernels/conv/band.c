@@ -56,7 +56,7 @@ static bool small_enough(const struct sl_band *b, const struct sl_band_goal *goa
 
 void sl_band_plan(struct sl_band *b, const struct sl_band_goal *goal)
 {
-    b->in_place = fits_in_place(b);
+    b->in_place = fits_in_place(b) && !(goal->copy && b->c != b->xs);
     b->images = 1;
     b->rows = b->oh;
     while (b->rows > 1 && !small_enough(b, goal, (int64_t)b->rows * b->ow, 1))

@@ -37,6 +37,7 @@ struct sl_band_goal {
     size_t bytes;              /* at most so large a copy */
     int32_t most, least;       /* output pixels: at most, and not fewer for the sake of more units */
     int32_t units;             /* at least so many */
+    bool copy;                 /* copy what could be read in place: the channels taken lie far apart in it */
 };
 
 /* The band of the forward pass, and the one of backward-data: dy, spread by the stride, under the turned kernel.

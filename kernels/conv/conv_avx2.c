@@ -5,3 +5,4 @@
 /* Half of the usual first-level cache. */
 #define DIRECT_PANEL_BYTES (16 << 10)
 #include "kernels/conv/conv_direct.h"
+#include "kernels/conv/conv_direct_weights.h"
