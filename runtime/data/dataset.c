@@ -293,9 +293,9 @@ static json_t *pack_split(const struct sl_split *split, size_t class_count)
         const struct sl_shard *shard = &split->shards[i];
         char hex[HEX + 1];
         hex_text(shard->hash, hex);
-        json_array_append_new(shards, json_pack("{s:s, s:I, s:I, s:s}", "name", shard->name, "bytes",
-                                                (json_int_t)shard->bytes, "samples", (json_int_t)shard->samples, "xxh3",
-                                                hex));
+        json_array_append_new(shards,
+                              json_pack("{s:s, s:I, s:I, s:s}", "name", shard->name, "bytes", (json_int_t)shard->bytes,
+                                        "samples", (json_int_t)shard->samples, "xxh3", hex));
     }
     for (size_t i = 0; i < class_count; i++)
         json_array_append_new(classes, json_integer((json_int_t)split->class_samples[i]));

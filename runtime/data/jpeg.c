@@ -169,8 +169,8 @@ static bool is_grey(const uint8_t *rgb, size_t count)
     return true;
 }
 
-int sl_jpeg_encode(struct sl_jpeg *jpeg, const uint8_t *rgb, int32_t width, int32_t height, int quality, uint8_t **bytes,
-                   size_t *length)
+int sl_jpeg_encode(struct sl_jpeg *jpeg, const uint8_t *rgb, int32_t width, int32_t height, int quality,
+                   uint8_t **bytes, size_t *length)
 {
     int rc = SL_OK;
     unsigned char *made = NULL;
