@@ -14,9 +14,9 @@
 #include "apps/doctor_kernels.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
+#include "runtime/file_io.h"
 #include "runtime/machine.h"
 #include "runtime/parallel.h"
-#include "runtime/store.h"
 
 const char *argp_program_version = "starling-doctor " SL_VERSION;
 
@@ -138,27 +138,51 @@ out:
     return rc;
 }
 
-/* Writes, syncs and renames one small file in the folder, as a checkpoint does. */
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Writes, syncs and renames one small file, as a checkpoint does. */
+static int write_durably(const char *folder, const char *temporary, const char *path)
+{
+    static const char content[1 << 20];
+    int rc = SL_OK, fd = -1;
+    SL_TRY(sl_io_create(temporary, &fd));
+    SL_TRY(sl_io_write(fd, temporary, content, sizeof content));
+    SL_TRY(sl_io_sync_close(&fd, temporary));
+    SL_TRY(sl_io_rename(temporary, path));
+    SL_TRY(sl_io_sync_folder(folder));
+out:
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
 static int check_output(const char *folder)
 {
     int rc = SL_OK;
-    char path[4096];
+    char name[64], *temporary = NULL, *path = NULL;
     struct statvfs space;
-    struct timespec begin, end;
     if (statvfs(folder, &space))
-        SL_FAIL(SL_CANNOT_CREATE, "%s: not a usable folder; create it or name another", folder);
-    if (snprintf(path, sizeof path, "%s/.starling-doctor-%ld", folder, (long)getpid()) >= (int)sizeof path)
-        SL_FAIL(SL_USAGE, "--output: the path is too long");
-    static const char content[1 << 20];
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    rc = sl_write_atomically(path, content, sizeof content);
-    clock_gettime(CLOCK_MONOTONIC, &end);
+        SL_FAIL(SL_CANNOT_CREATE, "%s: %s; create the folder or name another", folder, strerror(errno));
+    snprintf(name, sizeof name, ".starling-doctor-%ld.tmp", (long)getpid());
+    SL_TRY(sl_io_join(folder, name, &temporary));
+    *strrchr(name, '.') = '\0';
+    SL_TRY(sl_io_join(folder, name, &path));
+    const double begin = seconds();
+    rc = write_durably(folder, temporary, path);
+    const double took = seconds() - begin;
+    unlink(temporary);
     unlink(path);
     SL_TRY(rc);
     printf("output %s\n  free               %.1f GiB\n  write+sync+rename  1 MiB in %.1f ms\n", folder,
-           (double)space.f_bavail * (double)space.f_frsize / 0x1p30,
-           1e3 * (double)(end.tv_sec - begin.tv_sec) + 1e-6 * (double)(end.tv_nsec - begin.tv_nsec));
+           (double)space.f_bavail * (double)space.f_frsize / 0x1p30, 1e3 * took);
 out:
+    free(temporary);
+    free(path);
     return rc;
 }
 
