@@ -23,8 +23,10 @@ if(programs)
 endif()
 foreach(folder kernels runtime comm models)
   if(EXISTS ${PROJECT_SOURCE_DIR}/${folder})
+    # Without what only the library's own sources include: kernels/simd/, and the bodies kernels/OP/OP_*.h.
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/starling
-      FILES_MATCHING PATTERN "*.h" PATTERN "*.def" PATTERN "simd" EXCLUDE PATTERN "*_internal.h" EXCLUDE)
+      FILES_MATCHING PATTERN "*.h" PATTERN "*.def" PATTERN "simd" EXCLUDE
+      PATTERN "*_internal.h" EXCLUDE REGEX "/kernels/([a-z]+)/[a-z]+_[^/]*\\.h$" EXCLUDE)
   endif()
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

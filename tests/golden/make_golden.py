@@ -57,7 +57,7 @@ class Network:
         kh, kw = layer["kernel"]
         weight = self.draw(layer["name"] + ".weight", (layer["filters"], x.shape[1], kh, kw),
                            math.sqrt(2 / (x.shape[1] * kh * kw)))
-        bias = self.draw(layer["name"] + ".bias", (layer["filters"],), 0.1) if layer.get("bias", True) else None
+        bias = self.draw(layer["name"] + ".bias", (layer["filters"],), 0.1) if layer.get("bias") else None
         return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, tuple(layer["stride"]))
 
     def batch_norm(self, layer, x):
