@@ -354,6 +354,15 @@ static void syncs_before_it_promises(void **state)
         if (!at)
             fail_msg("no \"%s\" in its place in:\n%s", order[i], trace);
     }
+    /* What is retired stops being a checkpoint before its first file goes. */
+    assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
+    trace[0] = '\0';
+    sl_store_fault = record;
+    assert_int_equal(save(store, 8), SL_OK);
+    sl_store_fault = NULL;
+    sl_store_close(store);
+    assert_non_null(strstr(trace, "rename /ckpt-7.retired.tmp\n"));
+    assert_null(strstr(trace, "remove /ckpt-7/"));
 }
 
 /* ---- Damage ---- */
