@@ -26,6 +26,10 @@ static int32_t parameters(const void *of, const struct sl_tensor *in, struct sl_
         .name = "weight", .role = SL_ROLE_WEIGHT, .rank = 4, .shape = {o->units, in->h, in->w, in->c},
         .deviation = sqrt(2.0 / (fan_in + o->units)),
     };
+    if (in->h == 1 && in->w == 1) {
+        list[0].rank = 2;
+        list[0].shape[1] = in->c;
+    }
     list[1] = (struct sl_parameter){.name = "bias", .role = SL_ROLE_VECTOR, .rank = 1, .shape = {o->units}};
     return o->no_bias ? 1 : 2;
 }
