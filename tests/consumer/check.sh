@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs a build into a temporary prefix, moves it, and builds and runs the consumer against it both ways.
-#   sh tests/consumer/check.sh BUILD CONSUMER CC [FLAGS]
+#   sh tests/consumer/check.sh BUILD CONSUMER CC GENERATOR [FLAGS]
 set -eu
-build=$1 consumer=$2 cc=$3 flags=${4:-}
+build=$1 consumer=$2 cc=$3 generator=$4 flags=${5:-}
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 
@@ -12,7 +12,7 @@ prefix=$place/moved
 mv "$place/installed" "$prefix"
 
 echo "find_package:"
-cmake -S "$consumer" -B "$place/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
+cmake -G "$generator" -S "$consumer" -B "$place/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
     -DCMAKE_C_FLAGS="$flags" >>"$place/log" || { cat "$place/log"; exit 1; }
 cmake --build "$place/cmake" >>"$place/log" || { cat "$place/log"; exit 1; }
 "$place/cmake/consumer"
