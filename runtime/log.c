@@ -1,7 +1,6 @@
 #include "runtime/log.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +10,12 @@
 
 #include "runtime/file_io.h"
 #include "runtime/log_record.h"
+#include "runtime/log_text.h"
 #include "runtime/store.h"
 
-/* Weight of the newest step in the averages of the progress line. */
-static const double NEWEST = 0.1;
 static const char CSV_HEADER[] =
     "epoch,iteration,train_loss,val_loss,top1,top5,images_per_second,seconds,learning_rate\n";
-enum { CSV_MAX_BYTES = 64 << 20, MESSAGE_LENGTH = 2048, PROGRESS_LENGTH = 256, DEFAULT_COLUMNS = 80 };
+enum { CSV_MAX_BYTES = 64 << 20, MESSAGE_LENGTH = 2048, DEFAULT_COLUMNS = 80 };
 
 struct sl_log {
     FILE *to;
@@ -28,7 +26,7 @@ struct sl_log {
     char *jsonl_path, *csv_path;
     int jsonl, csv;
     int status; /* the first failure */
-    double mean_seconds, mean_samples, mean_loss;
+    struct sl_log_means means;
     struct sl_record record;
 };
 
@@ -68,41 +66,15 @@ static int columns(const struct sl_log *log)
     return ioctl(fileno(log->to), TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : DEFAULT_COLUMNS;
 }
 
-/* 59:59, 2:00:00 */
-static void duration_text(double seconds, char *text, size_t room)
-{
-    const uint64_t s = seconds >= 0 && seconds < 1e9 ? (uint64_t)(seconds + 0.5) : 0;
-    if (s < 3600)
-        snprintf(text, room, "%" PRIu64 ":%02" PRIu64, s / 60, s % 60);
-    else
-        snprintf(text, room, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, s / 3600, s / 60 % 60, s % 60);
-}
-
-static void progress_text(const struct sl_log *log, const struct sl_step_record *step, char text[PROGRESS_LENGTH])
-{
-    char left[32], epochs[32] = "";
-    uint64_t steps = step->steps_per_epoch > step->step_in_epoch ? step->steps_per_epoch - step->step_in_epoch : 0;
-    if (log->epochs) {
-        snprintf(epochs, sizeof epochs, "/%" PRIu64, log->epochs);
-        if (log->epochs > step->epoch + 1)
-            steps += (log->epochs - step->epoch - 1) * step->steps_per_epoch;
-    }
-    duration_text((double)steps * log->mean_seconds, left, sizeof left);
-    snprintf(text, PROGRESS_LENGTH,
-             "epoch %" PRIu64 "%s  step %" PRIu64 "/%" PRIu64 "  %.0f images/s  loss %.4f  left %s%s", step->epoch + 1,
-             epochs, step->step_in_epoch, step->steps_per_epoch, log->mean_samples / fmax(log->mean_seconds, 1e-9),
-             log->mean_loss, left, log->epochs ? "" : " of this epoch");
-}
-
 static void show_progress(struct sl_log *log, const struct sl_step_record *step)
 {
-    char text[PROGRESS_LENGTH];
+    char text[SL_LOG_LINE];
     const double now = seconds_now();
     const bool last = step->step_in_epoch == step->steps_per_epoch;
     if (log->progress == SL_PROGRESS_NONE || (!last && now - log->last_progress < log->progress_seconds))
         return;
     log->last_progress = now;
-    progress_text(log, step, text);
+    sl_log_progress_text(&log->means, step, log->epochs, text);
     if (log->progress == SL_PROGRESS_LINES) {
         print_line(log, text);
         return;
@@ -113,30 +85,12 @@ static void show_progress(struct sl_log *log, const struct sl_step_record *step)
     log->drawn = true;
 }
 
-static double blend(double mean, double value)
-{
-    return mean > 0 && isfinite(mean) ? mean + NEWEST * (value - mean) : value;
-}
-
-static void average(struct sl_log *log, const struct sl_step_record *step)
-{
-    log->mean_seconds = blend(log->mean_seconds, step->wait_seconds + step->step_seconds);
-    log->mean_samples = blend(log->mean_samples, step->samples);
-    log->mean_loss = blend(log->mean_loss, step->loss);
-}
-
-/* The format is that of DL4J's PerformanceListener; the time is of this one iteration, its wait for data included. */
 static void show_performance(struct sl_log *log, const struct sl_step_record *step)
 {
-    char text[PROGRESS_LENGTH];
-    const double seconds = fmax(step->wait_seconds + step->step_seconds, 1e-9);
+    char text[SL_LOG_LINE];
     if (!log->performance_every || step->iteration % log->performance_every)
         return;
-    snprintf(text, sizeof text,
-             "ETL: %.0f ms; iteration %" PRIu64
-             "; iteration time: %.0f ms; samples/sec: %.3f; batches/sec: %.3f; score: %.9g;",
-             1e3 * step->wait_seconds, step->iteration, 1e3 * seconds, step->samples / seconds, 1 / seconds,
-             step->score);
+    sl_log_performance_text(step, text);
     print_line(log, text);
 }
 
@@ -278,7 +232,7 @@ void sl_log_step(struct sl_log *log, const struct sl_step_record *step)
     sl_record_number(record, "score", step->score);
     sl_record_number(record, "learning_rate", step->rate);
     append_record(log);
-    average(log, step);
+    sl_log_average(&log->means, step);
     show_performance(log, step);
     show_progress(log, step);
 }
@@ -298,20 +252,8 @@ static void append_row(struct sl_log *log, const struct sl_epoch_record *epoch)
 
 static void show_epoch(struct sl_log *log, const struct sl_epoch_record *epoch)
 {
-    char text[PROGRESS_LENGTH], time[32];
-    int n = snprintf(text, sizeof text, "epoch %" PRIu64, epoch->epoch + 1);
-    if (log->epochs)
-        n += snprintf(text + n, sizeof text - (size_t)n, "/%" PRIu64, log->epochs);
-    n += snprintf(text + n, sizeof text - (size_t)n, "  loss %.4f", epoch->train_loss);
-    if (isfinite(epoch->val_loss))
-        n += snprintf(text + n, sizeof text - (size_t)n, "  validation loss %.4f", epoch->val_loss);
-    if (isfinite(epoch->top1))
-        n += snprintf(text + n, sizeof text - (size_t)n, "  top-1 %.2f %%", 100 * epoch->top1);
-    if (isfinite(epoch->top5))
-        n += snprintf(text + n, sizeof text - (size_t)n, "  top-5 %.2f %%", 100 * epoch->top5);
-    duration_text(epoch->seconds, time, sizeof time);
-    snprintf(text + n, sizeof text - (size_t)n, "  %.0f images/s  lr %g  in %s", epoch->images_per_second,
-             epoch->learning_rate, time);
+    char text[SL_LOG_LINE];
+    sl_log_epoch_text(epoch, log->epochs, text);
     print_line(log, text);
 }
 

@@ -200,6 +200,34 @@ static void redraws_one_line_on_terminals(void **state)
                                                "\repoch 1/1  step 2/2  128 images/s  loss nan  left 0:00\x1b[K\n");
 }
 
+/* Numbers of three hundred digits. */
+static void diverging_numbers_do_not_overflow(void **state)
+{
+    (void)state;
+    struct sl_log *log =
+        open_log((struct sl_log_options){.run = run, .performance_every = 1, .progress_seconds = 1e-9});
+    struct sl_step_record step = step_at(0, 10, 10);
+    step.loss = step.score = 1e308;
+    step.step_seconds = 0;
+    step.wait_seconds = 0;
+    sl_log_step(log, &step);
+    step.wait_seconds = -1e308;
+    sl_log_step(log, &step);
+    const struct sl_epoch_record epoch = {.train_loss = -1e308,
+                                          .val_loss = 1e308,
+                                          .top1 = 1e300,
+                                          .top5 = 1e300,
+                                          .images_per_second = 1e308,
+                                          .seconds = NAN,
+                                          .learning_rate = -1};
+    sl_log_epoch(log, &epoch);
+    assert_int_equal(count(close_log(log, SL_OK), "\n"), 5);
+    char *text = content(jsonl);
+    assert_int_equal(count(text, "}\n"), 3);
+    assert_says(text, "\"images_per_second\":null");
+    free(text);
+}
+
 static void goes_on_after_a_kill(void **state)
 {
     (void)state;
@@ -297,9 +325,11 @@ static void refuses_what_is_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(writes_records_and_rows),        CASE(prints_the_performance_line), CASE(prints_progress_as_lines),
-        CASE(redraws_one_line_on_terminals),  CASE(goes_on_after_a_kill),        CASE(cuts_long_and_lone_lines),
-        CASE(a_full_disk_leaves_whole_lines), CASE(refuses_what_is_no_file),
+        CASE(writes_records_and_rows),  CASE(prints_the_performance_line),
+        CASE(prints_progress_as_lines), CASE(redraws_one_line_on_terminals),
+        CASE(goes_on_after_a_kill),     CASE(diverging_numbers_do_not_overflow),
+        CASE(cuts_long_and_lone_lines), CASE(a_full_disk_leaves_whole_lines),
+        CASE(refuses_what_is_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
