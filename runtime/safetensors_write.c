@@ -82,7 +82,8 @@ static int add_tensor(json_t *header, const struct sl_named_tensor *tensor, uint
         SL_FAIL(SL_BAD_DATA, "tensor \"%s\": the file would exceed 63 bits", tensor->name);
     shape = json_array();
     for (int32_t i = 0; i < tensor->rank; i++)
-        json_array_append_new(shape, json_integer(tensor->shape[i]));
+        if (json_array_append_new(shape, json_integer(tensor->shape[i])))
+            SL_FAIL(SL_SYSTEM, "tensor \"%s\": out of memory", tensor->name);
     SL_TRY(set_text(header, tensor->name,
                     json_pack("{s:s, s:O, s:[I, I]}", "dtype", sl_dtype_name(tensor->dtype), "shape", shape,
                               "data_offsets", (json_int_t)*offset, (json_int_t)end),

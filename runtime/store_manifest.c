@@ -21,14 +21,20 @@ bool sl_manifest_name_valid(const char *name)
     return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
 }
 
+/* NULL: no memory. */
 static json_t *build(const struct sl_manifest *manifest)
 {
+    bool failed = false;
     json_t *files = json_array();
     for (size_t i = 0; i < manifest->file_count; i++) {
         char hash[SL_HASH_DIGITS + 1];
         sl_hash_text(manifest->files[i].hash, hash);
-        json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", manifest->files[i].name, "bytes",
-                                               (json_int_t)manifest->files[i].bytes, "xxh3", hash));
+        failed |= json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", manifest->files[i].name, "bytes",
+                                                         (json_int_t)manifest->files[i].bytes, "xxh3", hash)) != 0;
+    }
+    if (failed || !files) {
+        json_decref(files);
+        return NULL;
     }
     return json_pack("{s:i, s:I, s:o, s:s}", "schema_version", SCHEMA_VERSION, "step", (json_int_t)manifest->step,
                      "files", files, "seal", "0000000000000000");
