@@ -3,6 +3,8 @@
 
 #define DIRECT(name) name##_avx2
 /* Half of the usual first-level cache. */
+#ifndef DIRECT_PANEL_BYTES
 #define DIRECT_PANEL_BYTES (16 << 10)
+#endif
 #include "kernels/conv/conv_direct.h"
 #include "kernels/conv/conv_direct_weights.h"

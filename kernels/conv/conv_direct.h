@@ -147,8 +147,21 @@ static int32_t direct_block(int32_t k)
     return DIRECT_VECTORS == 4 && sl_round_up(k, 4 * VL) == sl_round_up(k, 2 * VL) ? 4 * VL : 2 * VL;
 }
 
+/* The source of the next unit, brought into the second-level cache a few lines a tile: its copy would wait for memory. */
+struct direct_ahead {
+    struct sl_band_source source;
+    int32_t lines;
+};
+
+static inline void direct_prefetch(struct direct_ahead *ahead)
+{
+    for (int32_t i = 0; i < ahead->lines && ahead->source.at < ahead->source.end; i++, ahead->source.at += 64)
+        __builtin_prefetch(ahead->source.at, 0, 2);
+}
+
 /* All output pixels of a unit for one piece, in tiles as even as possible. */
-static void direct_pixels(const struct sl_band_view *view, const struct direct_piece *piece, int32_t block, float *y)
+static void direct_pixels(const struct sl_band_view *view, const struct direct_piece *piece, int32_t block,
+                          struct direct_ahead *ahead, float *y)
 {
     static direct_tile_fn *const narrow[] = {
         direct_tile_1x2,  direct_tile_2x2,  direct_tile_3x2,  direct_tile_4x2, direct_tile_5x2,  direct_tile_6x2,
@@ -169,6 +182,7 @@ static void direct_pixels(const struct sl_band_view *view, const struct direct_p
     for (int32_t i = 0, t = 0; i < count; i++) {
         const int32_t pixels = size + (i < longer);
         tiles[pixels - 1](piece, view->offset + t, y + t * piece->ys);
+        direct_prefetch(ahead);
         t += pixels;
     }
 }
@@ -199,7 +213,8 @@ static struct direct direct_backward(const struct sl_conv2d *s)
 }
 
 /* The whole sum of one block of output channels, in pieces whose weights stay in the first-level cache. */
-static void direct_block_run(const struct direct *d, const struct sl_band_view *view, int32_t first, float *y)
+static void direct_block_run(const struct direct *d, const struct sl_band_view *view, int32_t first,
+                             struct direct_ahead *ahead, float *y)
 {
     float bias[DIRECT_VECTORS * VL] = {0};
     const int32_t here = d->k - first < d->block ? d->k - first : d->block;
@@ -220,7 +235,7 @@ static void direct_block_run(const struct direct *d, const struct sl_band_view *
                             (size_t)from * (size_t)d->block;
             piece.bias = r || from ? NULL : bias;
             piece.last = r + piece.rows == d->band.kh && from + piece.run == kernel_row && d->slope != 1.0f;
-            direct_pixels(view, &piece, d->block, y + first);
+            direct_pixels(view, &piece, d->block, ahead, y + first);
         }
 }
 
@@ -245,14 +260,27 @@ static void direct_moments(int32_t pixels, int32_t ys, const float *y, float *re
     record[2 * ys] = (float)pixels;
 }
 
+/* Lines a tile so that all come in the time of a unit; none after the last unit. */
+static struct direct_ahead direct_ahead_of(const struct direct *d, int64_t next, int64_t end)
+{
+    struct direct_ahead ahead = {{NULL, NULL}, 0};
+    if (next < end) {
+        const int64_t tiles = (sl_band_pixels(&d->band) + DIRECT_TILE - 1) / DIRECT_TILE * ((d->k + d->block - 1) / d->block);
+        ahead.source = sl_band_source(&d->band, d->x, next);
+        ahead.lines = (int32_t)((ahead.source.end - ahead.source.at) / 64 / tiles) + 1;
+    }
+    return ahead;
+}
+
 static void direct_run(const struct direct *d, const struct sl_work *work)
 {
     const int32_t written = sl_round_up(d->k, d->block);
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const struct sl_band_view view = sl_band_open(&d->band, d->x, unit, work->scratch);
+        struct direct_ahead ahead = direct_ahead_of(d, unit + 1, work->end);
         float *y = d->y + view.first * d->ys;
         for (int32_t first = 0; first < d->k; first += d->block)
-            direct_block_run(d, &view, first, y);
+            direct_block_run(d, &view, first, &ahead, y);
         for (int32_t t = 0; t < view.pixels && written < d->ys; t++)
             memset(y + (ptrdiff_t)t * d->ys + written, 0, (size_t)(d->ys - written) * sizeof *y);
         if (d->moments)
