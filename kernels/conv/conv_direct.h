@@ -7,7 +7,7 @@
  * Weights are packed [blocks of output channels][kh*kw*c][block], zeros in the last block. A register tile holds
  * some pixels x one block: per step of the sum it loads the block's weights, broadcasts one float of each pixel
  * and multiplies. AVX2: 6 pixels x 16 channels, 12 accumulators of 16 registers. AVX-512: 6 x 64 or 12 x 32,
- * 24 of 32. The sum is cut so that the weights in use stay in the first-level cache; partial sums wait in y. */
+ * 24 of 32. Where the weights of a block exceed DIRECT_PANEL_BYTES the sum is cut; partial sums wait in y. */
 #ifndef SL_KERNELS_CONV_DIRECT_H
 #define SL_KERNELS_CONV_DIRECT_H
 
@@ -24,6 +24,7 @@
 enum {
     DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2,  /* of the widest block */
     DIRECT_TILE = V_REGISTERS == 32 ? 12 : 6,    /* pixels of the longest tile */
+    DIRECT_MOMENTS = 4,                          /* vectors of channels whose moments are summed at once */
     DIRECT_MOST_SCRATCH = 1 << 28,
 };
 
@@ -34,11 +35,17 @@ struct direct_piece {
     int32_t rows, run;
     const float *weights; /* [rows][run][block] of this piece; row_weights floats from row to row */
     const float *bias;    /* of this block, zero-padded; NULL: the tile continues the sum in y */
-    bool last;            /* apply the activation */
-    float slope;
+    float slope;          /* of the activation; 1: none yet */
     int32_t lanes;        /* floats of a pixel of y that belong to this block */
     ptrdiff_t ys;
 };
+
+/* Lanes of vector v of a block that belong to y. */
+DIRECT_INLINE int direct_lanes(const struct direct_piece *piece, int v)
+{
+    const int lanes = piece->lanes - v * VL;
+    return lanes < 0 ? 0 : lanes < VL ? lanes : VL;
+}
 
 /* Accumulators start from the bias, or from y. */
 DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struct direct_piece *piece, const float *y,
@@ -48,33 +55,39 @@ DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struc
     for (int i = 0; i < pixels; i++) {
         DIRECT_UNROLL
         for (int v = 0; v < vectors; v++) {
-            const int lanes = piece->lanes - v * VL;
             if (piece->bias)
                 sum[i][v] = v_load(piece->bias + v * VL);
-            else if (lanes >= VL)
-                sum[i][v] = v_load(y + i * piece->ys + v * VL);
             else
-                sum[i][v] = v_load_head(y + i * piece->ys + v * VL, lanes < 0 ? 0 : lanes);
+                sum[i][v] = v_load_head(y + i * piece->ys + v * VL, direct_lanes(piece, v));
         }
     }
+}
+
+DIRECT_INLINE vf direct_activate(vf a, float slope)
+{
+    return v_select(v_ge(a, v_zero()), a, v_mul(a, v_set1(slope)));
 }
 
 DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct direct_piece *piece, float *y,
                               vf sum[DIRECT_TILE][DIRECT_VECTORS])
 {
-    const vf slope = v_set1(piece->slope);
+    const bool whole = piece->lanes >= vectors * VL;
+    if (piece->slope != 1.0f) {
+        DIRECT_UNROLL
+        for (int i = 0; i < pixels; i++) {
+            DIRECT_UNROLL
+            for (int v = 0; v < vectors; v++)
+                sum[i][v] = direct_activate(sum[i][v], piece->slope);
+        }
+    }
     DIRECT_UNROLL
     for (int i = 0; i < pixels; i++) {
         DIRECT_UNROLL
         for (int v = 0; v < vectors; v++) {
-            const int lanes = piece->lanes - v * VL;
-            vf a = sum[i][v];
-            if (piece->last)
-                a = v_select(v_ge(a, v_zero()), a, v_mul(a, slope));
-            if (lanes >= VL)
-                v_store(y + i * piece->ys + v * VL, a);
-            else if (lanes > 0)
-                v_store_head(y + i * piece->ys + v * VL, a, lanes);
+            if (whole)
+                v_store(y + i * piece->ys + v * VL, sum[i][v]);
+            else
+                v_store_head(y + i * piece->ys + v * VL, sum[i][v], direct_lanes(piece, v));
         }
     }
 }
@@ -212,7 +225,7 @@ static struct direct direct_backward(const struct sl_conv2d *s)
     return d;
 }
 
-/* The whole sum of one block of output channels, in pieces whose weights stay in the first-level cache. */
+/* The whole sum of one block of output channels, in pieces of at most DIRECT_PANEL_BYTES of weights. */
 static void direct_block_run(const struct direct *d, const struct sl_band_view *view, int32_t first,
                              struct direct_ahead *ahead, float *y)
 {
@@ -224,7 +237,7 @@ static void direct_block_run(const struct direct *d, const struct sl_band_view *
     const int32_t floats = DIRECT_PANEL_BYTES / (int32_t)sizeof(float) / d->block;
     const int32_t parts = (kernel_row + floats - 1) / floats, part = (kernel_row + parts - 1) / parts;
     const int32_t rows = parts > 1 ? 1 : floats / kernel_row;
-    struct direct_piece piece = {.row = view->row, .slope = d->slope, .ys = d->ys};
+    struct direct_piece piece = {.row = view->row, .ys = d->ys};
     piece.lanes = d->ys - first < d->block ? d->ys - first : d->block;
     for (int32_t r = 0; r < d->band.kh; r += rows)
         for (int32_t from = 0; from < kernel_row; from += part) {
@@ -234,28 +247,57 @@ static void direct_block_run(const struct direct *d, const struct sl_band_view *
             piece.weights = d->weights + ((size_t)first * (size_t)d->band.kh + (size_t)r * (size_t)d->block) * (size_t)kernel_row +
                             (size_t)from * (size_t)d->block;
             piece.bias = r || from ? NULL : bias;
-            piece.last = r + piece.rows == d->band.kh && from + piece.run == kernel_row && d->slope != 1.0f;
+            piece.slope = r + piece.rows == d->band.kh && from + piece.run == kernel_row ? d->slope : 1.0f;
             direct_pixels(view, &piece, d->block, ahead, y + first);
         }
 }
 
-/* Mean and sum of squared deviations of the pixels of a unit, channel by channel, while they are in cache. */
+DIRECT_INLINE vf direct_load(const float *p, int lanes)
+{
+    return lanes == VL ? v_load(p) : v_load_head(p, lanes);
+}
+
+/* Mean and sum of squared deviations of some channels over the pixels of a unit. Several vectors at once, because
+ * each is a chain of additions. */
+DIRECT_INLINE void direct_moments_of(const int vectors, int lanes, int32_t pixels, int32_t ys, const float *y,
+                                     float *mean, float *squares)
+{
+    vf sum[DIRECT_MOMENTS], square[DIRECT_MOMENTS];
+    DIRECT_UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = square[v] = v_zero();
+    for (int32_t t = 0; t < pixels; t++) {
+        DIRECT_UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[v] = v_add(sum[v], direct_load(y + (ptrdiff_t)t * ys + v * VL, lanes));
+    }
+    DIRECT_UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = v_div(sum[v], v_set1((float)pixels));
+    for (int32_t t = 0; t < pixels; t++) {
+        DIRECT_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const vf d = v_sub(direct_load(y + (ptrdiff_t)t * ys + v * VL, lanes), sum[v]);
+            square[v] = v_fma(d, d, square[v]);
+        }
+    }
+    DIRECT_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        v_store_head(mean + v * VL, sum[v], lanes);
+        v_store_head(squares + v * VL, square[v], lanes);
+    }
+}
+
+/* The record of a unit, while its output is in cache. */
 static void direct_moments(int32_t pixels, int32_t ys, const float *y, float *record)
 {
-    const vf scale = v_set1(1.0f / (float)pixels);
-    for (int32_t k = 0; k < ys; k += VL) {
-        const int lanes = ys - k < VL ? ys - k : VL;
-        vf sum = v_zero(), squares = v_zero();
-        for (int32_t t = 0; t < pixels; t++)
-            sum = v_add(sum, v_load_head(y + (ptrdiff_t)t * ys + k, lanes));
-        const vf mean = v_mul(sum, scale);
-        for (int32_t t = 0; t < pixels; t++) {
-            const vf d = v_sub(v_load_head(y + (ptrdiff_t)t * ys + k, lanes), mean);
-            squares = v_fma(d, d, squares);
-        }
-        v_store_head(record + k, mean, lanes);
-        v_store_head(record + ys + k, squares, lanes);
-    }
+    int32_t k = 0;
+    for (; k + DIRECT_MOMENTS * VL <= ys; k += DIRECT_MOMENTS * VL)
+        direct_moments_of(DIRECT_MOMENTS, VL, pixels, ys, y + k, record + k, record + ys + k);
+    for (; k + VL <= ys; k += VL)
+        direct_moments_of(1, VL, pixels, ys, y + k, record + k, record + ys + k);
+    if (k < ys)
+        direct_moments_of(1, ys - k, pixels, ys, y + k, record + k, record + ys + k);
     memset(record + 2 * ys, 0, SL_LANES * sizeof *record);
     record[2 * ys] = (float)pixels;
 }
