@@ -158,9 +158,7 @@ struct sl_band_source sl_band_source(const struct sl_band *b, const float *x, in
     int64_t first = begin / b->up_h, last = (begin + input_rows(b, at.rows)) / b->up_h + 1;
     first = first < 0 ? 0 : first < b->h ? first : b->h;
     last = last < first ? first : last < b->h ? last : b->h;
-    const float *image = x + at.n * b->h * row;
-    return (struct sl_band_source){(const char *)(image + first * row),
-                                   (const char *)(image + (int64_t)(at.images - 1) * b->h * row + last * row)};
+    return (struct sl_band_source){x + (at.n * b->h + first) * row, ((at.images - 1) * (int64_t)b->h + last - first) * b->w};
 }
 
 struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_t unit, void *scratch)

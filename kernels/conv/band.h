@@ -56,9 +56,10 @@ int32_t sl_band_pixels(const struct sl_band *band);
 /* Bytes of scratch a unit needs, a multiple of 64. */
 size_t sl_band_scratch(const struct sl_band *band);
 
-/* The source that a unit reads, for prefetching: bytes [at, end). */
+/* The source pixels that a unit reads, for prefetching. */
 struct sl_band_source {
-    const char *at, *end;
+    const float *x;
+    int64_t pixels;
 };
 struct sl_band_source sl_band_source(const struct sl_band *band, const float *x, int64_t unit);
 

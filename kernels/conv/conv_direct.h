@@ -160,16 +160,39 @@ static int32_t direct_block(int32_t k)
     return DIRECT_VECTORS == 4 && sl_round_up(k, 4 * VL) == sl_round_up(k, 2 * VL) ? 4 * VL : 2 * VL;
 }
 
-/* The source of the next unit, brought into the second-level cache a few lines a tile: its copy would wait for memory. */
+/* What will be read next, brought into the second-level cache a few lines a tile: otherwise its copy would wait for
+ * memory. Rows of `width` bytes, `pitch` bytes apart. */
 struct direct_ahead {
-    struct sl_band_source source;
-    int32_t lines;
+    const char *at;
+    int64_t rows;
+    ptrdiff_t width, pitch, done; /* bytes; done: of the present row */
+    int32_t lines;                /* a tile */
 };
+
+/* `tiles` calls of direct_prefetch will have asked for all of it. */
+static inline struct direct_ahead direct_ahead_of(const void *at, int64_t rows, ptrdiff_t width, ptrdiff_t pitch,
+                                                  int64_t tiles)
+{
+    struct direct_ahead ahead = {at, rows, width, pitch, 0, 0};
+    if (width == pitch) {
+        ahead.width = ahead.pitch = (ptrdiff_t)rows * width;
+        ahead.rows = rows > 0;
+    }
+    ahead.lines = (int32_t)(ahead.rows * (ahead.width / 64 + 1) / (tiles > 0 ? tiles : 1)) + 1;
+    return ahead;
+}
 
 static inline void direct_prefetch(struct direct_ahead *ahead)
 {
-    for (int32_t i = 0; i < ahead->lines && ahead->source.at < ahead->source.end; i++, ahead->source.at += 64)
-        __builtin_prefetch(ahead->source.at, 0, 2);
+    for (int32_t i = 0; i < ahead->lines && ahead->rows > 0; i++) {
+        __builtin_prefetch(ahead->at + ahead->done, 0, 2);
+        ahead->done += 64;
+        if (ahead->done >= ahead->width) {
+            ahead->done = 0;
+            ahead->at += ahead->pitch;
+            ahead->rows--;
+        }
+    }
 }
 
 /* All output pixels of a unit for one piece, in tiles as even as possible. */
@@ -302,16 +325,15 @@ static void direct_moments(int32_t pixels, int32_t ys, const float *y, float *re
     record[2 * ys] = (float)pixels;
 }
 
-/* Lines a tile so that all come in the time of a unit; none after the last unit. */
-static struct direct_ahead direct_ahead_of(const struct direct *d, int64_t next, int64_t end)
+/* The source of unit `next`, or nothing. */
+static struct direct_ahead direct_next(const struct direct *d, int64_t next, int64_t end)
 {
-    struct direct_ahead ahead = {{NULL, NULL}, 0};
-    if (next < end) {
-        const int64_t tiles = (sl_band_pixels(&d->band) + DIRECT_TILE - 1) / DIRECT_TILE * ((d->k + d->block - 1) / d->block);
-        ahead.source = sl_band_source(&d->band, d->x, next);
-        ahead.lines = (int32_t)((ahead.source.end - ahead.source.at) / 64 / tiles) + 1;
-    }
-    return ahead;
+    const int64_t tiles = (sl_band_pixels(&d->band) + DIRECT_TILE - 1) / DIRECT_TILE * ((d->k + d->block - 1) / d->block);
+    if (next >= end)
+        return direct_ahead_of(NULL, 0, 0, 0, tiles);
+    const struct sl_band_source source = sl_band_source(&d->band, d->x, next);
+    return direct_ahead_of(source.x, source.pixels, d->band.c * (ptrdiff_t)sizeof(float),
+                           d->band.xs * (ptrdiff_t)sizeof(float), tiles);
 }
 
 static void direct_run(const struct direct *d, const struct sl_work *work)
@@ -319,7 +341,7 @@ static void direct_run(const struct direct *d, const struct sl_work *work)
     const int32_t written = sl_round_up(d->k, d->block);
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const struct sl_band_view view = sl_band_open(&d->band, d->x, unit, work->scratch);
-        struct direct_ahead ahead = direct_ahead_of(d, unit + 1, work->end);
+        struct direct_ahead ahead = direct_next(d, unit + 1, work->end);
         float *y = d->y + view.first * d->ys;
         for (int32_t first = 0; first < d->k; first += d->block)
             direct_block_run(d, &view, first, &ahead, y);
