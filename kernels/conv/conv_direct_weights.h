@@ -14,7 +14,7 @@
 enum {
     GRADIENT_TILE = V_REGISTERS == 32 ? 14 : 6, /* floats of the longest tile */
     GRADIENT_BLOCK = 2 * VL,                    /* output channels */
-    GRADIENT_CHUNK = 192,                       /* pixels between visits of the sums */
+    GRADIENT_CHUNK = 96,                       /* pixels between visits of the sums */
     GRADIENT_NEAR = 64,                         /* floats of a pixel of dy that is read where it lies */
     GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
     GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
