@@ -14,7 +14,8 @@
 enum {
     GRADIENT_TILE = V_REGISTERS == 32 ? 14 : 6, /* floats of the longest tile */
     GRADIENT_BLOCK = 2 * VL,                    /* output channels */
-    GRADIENT_CHUNK = 192,                       /* pixels between visits of the sums */
+    GRADIENT_CHUNK = 96,                       /* pixels between visits of the sums */
+    GRADIENT_NEAR = 64,                         /* floats of a pixel of dy that is read where it lies */
     GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
     GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
     GRADIENT_UNITS = 64,                        /* units wanted, while ... */
@@ -25,7 +26,8 @@ enum {
 struct gradient_piece {
     const float *x;          /* run of pixel t: x + offset[t] */
     const ptrdiff_t *offset;
-    const float *dy;         /* [pixels][GRADIENT_BLOCK] */
+    const float *dy;         /* block of pixel t: dy + t*stride */
+    ptrdiff_t stride;
     int32_t pixels;
 };
 
@@ -39,7 +41,7 @@ DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *
     }
     const float *x = piece->x + from, *dy = piece->dy;
     const ptrdiff_t *offset = piece->offset;
-    for (const float *end = dy + (ptrdiff_t)piece->pixels * GRADIENT_BLOCK; dy != end; dy += GRADIENT_BLOCK, offset++) {
+    for (const ptrdiff_t *end = offset + piece->pixels; offset != end; offset++, dy += piece->stride) {
         const float *at = x + *offset;
         const vf low = v_load(dy), high = v_load(dy + VL);
         DIRECT_UNROLL
@@ -81,8 +83,18 @@ GRADIENT_TILE_OF(13)
 GRADIENT_TILE_OF(14)
 #endif
 
+/* What comes next of x and dy. */
+struct gradient_ahead {
+    struct direct_ahead x, dy;
+};
+
+static int32_t gradient_tiles(int32_t run)
+{
+    return (run + GRADIENT_TILE - 1) / GRADIENT_TILE;
+}
+
 /* A whole run of x, in tiles as even as possible. */
-static void gradient_run(const struct gradient_piece *piece, int32_t run, float *sums)
+static void gradient_run(const struct gradient_piece *piece, int32_t run, struct gradient_ahead *ahead, float *sums)
 {
     static gradient_tile_fn *const tiles[] = {
         gradient_tile_1, gradient_tile_2, gradient_tile_3, gradient_tile_4, gradient_tile_5, gradient_tile_6,
@@ -91,10 +103,12 @@ static void gradient_run(const struct gradient_piece *piece, int32_t run, float 
         gradient_tile_13, gradient_tile_14,
 #endif
     };
-    const int32_t count = (run + GRADIENT_TILE - 1) / GRADIENT_TILE, size = run / count, longer = run % count;
+    const int32_t count = gradient_tiles(run), size = run / count, longer = run % count;
     for (int32_t i = 0, from = 0; i < count; i++) {
         const int32_t floats = size + (i < longer);
         tiles[floats - 1](piece, from, sums + (ptrdiff_t)from * GRADIENT_BLOCK);
+        direct_prefetch(&ahead->x);
+        direct_prefetch(&ahead->dy);
         from += floats;
     }
 }
@@ -180,10 +194,20 @@ static int64_t gradient_units(const void *shape)
     return (int64_t)g.k_groups * g.c_groups;
 }
 
-/* dy of some pixels, channels [first, first + k), zeros past the last one: [k / block][pixels][block]. */
-static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t first, int32_t k, int32_t pixels, float *to)
+/* One area of dw being summed: output channels [k, k_end), a multiple of GRADIENT_BLOCK of them. */
+struct gradient_job {
+    const struct sl_conv2d *s;
+    const float *dy;
+    int32_t k, k_end;
+    int32_t run;     /* floats of a kernel row: kw * channels of x */
+    float *gathered; /* dy of a chunk */
+    float *sums;
+};
+
+/* dy of some pixels, channels [k, k_end), zeros past the last one: [block of channels][pixels][block]. */
+static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t k, int32_t k_end, int32_t pixels, float *to)
 {
-    for (int32_t b = first; b < first + k; b += GRADIENT_BLOCK) {
+    for (int32_t b = k; b < k_end; b += GRADIENT_BLOCK) {
         const int32_t low = s->k - b < VL ? s->k - b : VL, high = s->k - b - VL < VL ? s->k - b - VL : VL;
         const float *from = dy + b;
         for (int32_t t = 0; t < pixels; t++, from += s->ys, to += GRADIENT_BLOCK) {
@@ -193,24 +217,43 @@ static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t 
     }
 }
 
-/* Adds one band to the sums of a group. */
-static void gradient_add(const struct sl_conv2d *s, const struct sl_band_view *view, int32_t run, const float *dy,
-                         int32_t first, int32_t k, float *gathered, float *sums)
+/* Adds the pixels of one chunk to the sums of an area. */
+static void gradient_chunk(const struct gradient_job *job, const struct sl_band_view *view, int32_t t, int32_t pixels,
+                           struct gradient_ahead *ahead)
 {
+    const struct sl_conv2d *s = job->s;
+    const float *dy = job->dy + (view->first + t) * s->ys;
+    struct gradient_piece piece = {.offset = view->offset + t, .dy = dy + job->k, .stride = s->ys, .pixels = pixels};
+    ptrdiff_t next = GRADIENT_BLOCK;
+    if (s->ys > GRADIENT_NEAR || job->k_end > s->ys) {
+        gradient_gather(s, dy, job->k, job->k_end, pixels, job->gathered);
+        piece.dy = job->gathered;
+        piece.stride = GRADIENT_BLOCK;
+        next = (ptrdiff_t)pixels * GRADIENT_BLOCK;
+    }
+    float *to = job->sums;
+    for (int32_t b = job->k; b < job->k_end; b += GRADIENT_BLOCK, piece.dy += next)
+        for (int32_t r = 0; r < s->kh; r++, to += (ptrdiff_t)job->run * GRADIENT_BLOCK) {
+            piece.x = view->x + r * view->row;
+            gradient_run(&piece, job->run, ahead, to);
+        }
+}
+
+/* Adds one band to the sums of an area. */
+static void gradient_add(const struct gradient_job *job, const struct sl_band_view *view, struct gradient_ahead *ahead)
+{
+    const struct sl_conv2d *s = job->s;
     const int32_t chunks = (view->pixels + GRADIENT_CHUNK - 1) / GRADIENT_CHUNK;
     const int32_t chunk = (view->pixels + chunks - 1) / chunks;
+    const int64_t tiles = (int64_t)(job->k_end - job->k) / GRADIENT_BLOCK * s->kh * gradient_tiles(job->run);
+    const int64_t all = (int64_t)s->n * s->oh * s->ow;
+    ahead->x.lines = ahead->x.lines / chunks + 1;
     for (int32_t t = 0; t < view->pixels; t += chunk) {
-        struct gradient_piece piece = {.offset = view->offset + t, .dy = gathered};
-        piece.pixels = view->pixels - t < chunk ? view->pixels - t : chunk;
-        gradient_gather(s, dy + (ptrdiff_t)t * s->ys, first, k, piece.pixels, gathered);
-        float *to = sums;
-        for (int32_t b = 0; b < k; b += GRADIENT_BLOCK) {
-            for (int32_t r = 0; r < s->kh; r++, to += (ptrdiff_t)run * GRADIENT_BLOCK) {
-                piece.x = view->x + r * view->row;
-                gradient_run(&piece, run, to);
-            }
-            piece.dy += (ptrdiff_t)piece.pixels * GRADIENT_BLOCK;
-        }
+        const int32_t pixels = view->pixels - t < chunk ? view->pixels - t : chunk;
+        const int64_t next = view->first + t + pixels, left = all - next < chunk ? all - next : chunk;
+        ahead->dy = direct_ahead_of(job->dy + next * s->ys + job->k, left, (job->k_end - job->k) * (ptrdiff_t)sizeof(float),
+                                    s->ys * (ptrdiff_t)sizeof(float), tiles);
+        gradient_chunk(job, view, t, pixels, ahead);
     }
 }
 
@@ -241,10 +284,19 @@ static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_
     const struct sl_band band = gradient_band(s, c);
     float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
     float *gathered = sums + gradient_sums(s, k, c) / sizeof *sums;
+    const struct gradient_job job = {s, a->dy, area->k, area->k + k, s->kw * c, gathered, sums};
+    const int64_t units = sl_band_units(&band);
+    const int64_t tiles = (int64_t)k / GRADIENT_BLOCK * s->kh * gradient_tiles(job.run);
     memset(sums, 0, gradient_sums(s, k, c));
-    for (int64_t i = 0; i < sl_band_units(&band); i++) {
+    for (int64_t i = 0; i < units; i++) {
         const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);
-        gradient_add(s, &view, s->kw * c, a->dy + view.first * s->ys, area->k, k, gathered, sums);
+        struct gradient_ahead ahead = {{0}, {0}};
+        if (i + 1 < units) {
+            const struct sl_band_source source = sl_band_source(&band, a->x + area->c, i + 1);
+            ahead.x = direct_ahead_of(source.x, source.pixels, c * (ptrdiff_t)sizeof(float),
+                                      s->xs * (ptrdiff_t)sizeof(float), tiles);
+        }
+        gradient_add(&job, &view, &ahead);
     }
     gradient_store(s, sums, area->k, area->k_end - area->k, area->c, c, a->dw);
 }
