@@ -60,7 +60,10 @@ static inline void clear(float *at, int64_t n)
 
 /* --- moments --- */
 
-enum { PIECE = 4096 }; /* floats in one sum */
+enum {
+    PIECE = 4096, /* floats in one sum */
+    AHEAD = 512   /* floats from where a sweep is to what it fetches */
+};
 
 static int64_t piece_pixels(const struct sl_norm *s)
 {
@@ -86,6 +89,7 @@ static inline void add_pixel(const float *x, int32_t xs, const float *origin, fl
 {
     for (int32_t c = 0; c < xs; c += VL) {
         const vf d = v_sub(v_load(x + c), v_load(origin + c));
+        __builtin_prefetch(x + c + AHEAD);
         v_store(sums + c, v_add(v_load(sums + c), d));
         v_store(sums + xs + c, v_fma(d, d, v_load(sums + xs + c)));
     }
