@@ -1,0 +1,68 @@
+// Independent chains of fused multiply-adds: more of them than latency x ports.
+#include "bench/fma_peak.h"
+
+#include <algorithm>
+#include <chrono>
+#include <immintrin.h>
+#include <thread>
+#include <vector>
+
+namespace
+{
+constexpr int kChains = 12;
+constexpr long kSteps = 2000000;
+
+__attribute__((target("avx2,fma"))) float chains_avx2()
+{
+    __m256 a[kChains];
+    const __m256 b = _mm256_set1_ps(0.999f), c = _mm256_set1_ps(1e-3f);
+    for (int i = 0; i < kChains; i++)
+        a[i] = _mm256_set1_ps(static_cast<float>(i));
+    for (long step = 0; step < kSteps; step++) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kChains; i++)
+            a[i] = _mm256_fmadd_ps(a[i], b, c);
+    }
+    for (int i = 1; i < kChains; i++)
+        a[0] = _mm256_add_ps(a[0], a[i]);
+    return _mm256_cvtss_f32(a[0]);
+}
+
+__attribute__((target("avx512f"))) float chains_avx512()
+{
+    __m512 a[kChains];
+    const __m512 b = _mm512_set1_ps(0.999f), c = _mm512_set1_ps(1e-3f);
+    for (int i = 0; i < kChains; i++)
+        a[i] = _mm512_set1_ps(static_cast<float>(i));
+    for (long step = 0; step < kSteps; step++) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kChains; i++)
+            a[i] = _mm512_fmadd_ps(a[i], b, c);
+    }
+    for (int i = 1; i < kChains; i++)
+        a[0] = _mm512_add_ps(a[0], a[i]);
+    return _mm512_cvtss_f32(a[0]);
+}
+
+volatile float sink;
+} // namespace
+
+double fma_peak(int threads)
+{
+    const bool wide = __builtin_cpu_supports("avx512f");
+    if (!wide && !__builtin_cpu_supports("fma"))
+        return 0.0;
+    double best = 0.0;
+    for (int round = 0; round < 5; round++) {
+        const auto begin = std::chrono::steady_clock::now();
+        std::vector<std::thread> others;
+        for (int i = 1; i < threads; i++)
+            others.emplace_back([wide] { sink = wide ? chains_avx512() : chains_avx2(); });
+        sink = wide ? chains_avx512() : chains_avx2();
+        for (auto &other : others)
+            other.join();
+        const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        best = std::max(best, 2.0 * kSteps * kChains * (wide ? 16 : 8) * threads / s * 1e-9);
+    }
+    return best;
+}

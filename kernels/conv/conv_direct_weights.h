@@ -1,0 +1,329 @@
+/* Direct backward-weights and the bias's gradient, as a template like conv_direct.h.
+ *
+ * A unit owns some output channels x some input channels of dw, for the whole kernel, and sums over all images
+ * itself, pixel by pixel, so that no slicing changes a bit. Neighbouring units of a slice are computed together. It copies the input bands of its channels (band.h), gathers dy under them as
+ * [block of output channels][pixel][block], and adds, chunk of pixels by chunk, to [block][kernel row][kw*c][block]
+ * in scratch. A register tile is some floats of a kernel row's run x one block: per pixel it loads the block of dy,
+ * broadcasts each float of x and multiplies. AVX2: 6 x 16, 12 accumulators; AVX-512: 14 x 32, 28.
+ * In the end the sums are transposed into dw. */
+#ifndef SL_KERNELS_CONV_DIRECT_WEIGHTS_H
+#define SL_KERNELS_CONV_DIRECT_WEIGHTS_H
+
+#include "kernels/conv/conv_direct.h"
+
+enum {
+    GRADIENT_TILE = V_REGISTERS == 32 ? 14 : 6, /* floats of the longest tile */
+    GRADIENT_BLOCK = 2 * VL,                    /* output channels */
+    GRADIENT_CHUNK = 192,                       /* pixels between visits of the sums */
+    GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
+    GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
+    GRADIENT_UNITS = 64,                        /* units wanted, while ... */
+    GRADIENT_INTENSITY = 40,                    /* ... each has so many operations per byte it reads */
+};
+
+/* Pixels [0, pixels) of one block of dy against a run of x. */
+struct gradient_piece {
+    const float *x;          /* run of pixel t: x + offset[t] */
+    const ptrdiff_t *offset;
+    const float *dy;         /* [pixels][GRADIENT_BLOCK] */
+    int32_t pixels;
+};
+
+DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *piece, int32_t from, float *sums)
+{
+    vf sum[GRADIENT_TILE][2];
+    DIRECT_UNROLL
+    for (int i = 0; i < floats; i++) {
+        sum[i][0] = v_load(sums + i * GRADIENT_BLOCK);
+        sum[i][1] = v_load(sums + i * GRADIENT_BLOCK + VL);
+    }
+    const float *x = piece->x + from, *dy = piece->dy;
+    const ptrdiff_t *offset = piece->offset;
+    for (const float *end = dy + (ptrdiff_t)piece->pixels * GRADIENT_BLOCK; dy != end; dy += GRADIENT_BLOCK, offset++) {
+        const float *at = x + *offset;
+        const vf low = v_load(dy), high = v_load(dy + VL);
+        DIRECT_UNROLL
+        for (int i = 0; i < floats; i++) {
+            const vf a = v_set1(at[i]);
+            sum[i][0] = v_fma(a, low, sum[i][0]);
+            sum[i][1] = v_fma(a, high, sum[i][1]);
+        }
+    }
+    DIRECT_UNROLL
+    for (int i = 0; i < floats; i++) {
+        v_store(sums + i * GRADIENT_BLOCK, sum[i][0]);
+        v_store(sums + i * GRADIENT_BLOCK + VL, sum[i][1]);
+    }
+}
+
+#define GRADIENT_TILE_OF(floats)                                                                                     \
+    static __attribute__((noinline)) void gradient_tile_##floats(const struct gradient_piece *piece, int32_t from,   \
+                                                                 float *sums)                                        \
+    {                                                                                                                \
+        gradient_tile(floats, piece, from, sums);                                                                    \
+    }
+typedef void gradient_tile_fn(const struct gradient_piece *piece, int32_t from, float *sums);
+
+GRADIENT_TILE_OF(1)
+GRADIENT_TILE_OF(2)
+GRADIENT_TILE_OF(3)
+GRADIENT_TILE_OF(4)
+GRADIENT_TILE_OF(5)
+GRADIENT_TILE_OF(6)
+#if V_REGISTERS == 32
+GRADIENT_TILE_OF(7)
+GRADIENT_TILE_OF(8)
+GRADIENT_TILE_OF(9)
+GRADIENT_TILE_OF(10)
+GRADIENT_TILE_OF(11)
+GRADIENT_TILE_OF(12)
+GRADIENT_TILE_OF(13)
+GRADIENT_TILE_OF(14)
+#endif
+
+/* A whole run of x, in tiles as even as possible. */
+static void gradient_run(const struct gradient_piece *piece, int32_t run, float *sums)
+{
+    static gradient_tile_fn *const tiles[] = {
+        gradient_tile_1, gradient_tile_2, gradient_tile_3, gradient_tile_4, gradient_tile_5, gradient_tile_6,
+#if V_REGISTERS == 32
+        gradient_tile_7, gradient_tile_8, gradient_tile_9, gradient_tile_10, gradient_tile_11, gradient_tile_12,
+        gradient_tile_13, gradient_tile_14,
+#endif
+    };
+    const int32_t count = (run + GRADIENT_TILE - 1) / GRADIENT_TILE, size = run / count, longer = run % count;
+    for (int32_t i = 0, from = 0; i < count; i++) {
+        const int32_t floats = size + (i < longer);
+        tiles[floats - 1](piece, from, sums + (ptrdiff_t)from * GRADIENT_BLOCK);
+        from += floats;
+    }
+}
+
+/* The plan: dw in groups of k x c channels. */
+struct gradient {
+    const struct sl_conv2d *s;
+    int32_t k, c;               /* channels of a group; k is a multiple of GRADIENT_BLOCK */
+    int32_t k_groups, c_groups;
+    int32_t most_rows;          /* rows of groups that one area may join */
+};
+
+static size_t gradient_sums(const struct sl_conv2d *s, int32_t k, int32_t c)
+{
+    return (size_t)k * (size_t)s->kh * (size_t)s->kw * (size_t)c * sizeof(float);
+}
+
+/* Operations per byte of x and dy, each read once. */
+static double gradient_intensity(const struct sl_conv2d *s, int32_t k, int32_t c)
+{
+    return 2.0 * k * c * s->kh * s->kw / (sizeof(float) * ((double)k + (double)c * s->stride_h * s->stride_w));
+}
+
+static int32_t half(int32_t n, int32_t multiple)
+{
+    return sl_round_up((n + 1) / 2, multiple);
+}
+
+static struct sl_band gradient_band(const struct sl_conv2d *s, int32_t c)
+{
+    static const struct sl_band_goal goal = {.bytes = 128 << 10, .most = 2048, .copy = true};
+    struct sl_band band = sl_band_forward(s);
+    band.c = c;
+    sl_band_plan(&band, &goal);
+    return band;
+}
+
+static struct gradient gradient_plan(const struct sl_conv2d *s)
+{
+    struct gradient g = {.s = s, .k = sl_round_up(s->k, GRADIENT_BLOCK), .c = s->c, .k_groups = 1, .c_groups = 1};
+    for (;;) {
+        const bool large = gradient_sums(s, g.k, g.c) > GRADIENT_SUMS;
+        int32_t k = half(g.k, GRADIENT_BLOCK), c = half(g.c, SL_LANES);
+        if (k >= g.k || (c < g.c && g.c > g.k))
+            k = g.k;
+        else
+            c = g.c;
+        const bool smaller = k < g.k || c < g.c;
+        if (!smaller || (!large && (g.k_groups * g.c_groups >= GRADIENT_UNITS ||
+                                    gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
+            break;
+        g.k = k;
+        g.c = c;
+        g.k_groups = (s->k + k - 1) / k;
+        g.c_groups = (s->c + c - 1) / c;
+    }
+    const size_t row = gradient_sums(s, g.k, s->c);
+    g.most_rows = row < GRADIENT_MOST_SUMS ? (int32_t)(GRADIENT_MOST_SUMS / row) : 1;
+    g.most_rows = g.most_rows < g.k_groups ? g.most_rows : g.k_groups;
+    return g;
+}
+
+static size_t gradient_scratch(const void *shape)
+{
+    const struct gradient g = gradient_plan(shape);
+    const int32_t k = g.most_rows * g.k;
+    size_t band = 0;
+    for (int32_t c = g.c; c < g.s->c + g.c; c += g.c) {
+        const struct sl_band wide = gradient_band(g.s, c < g.s->c ? c : g.s->c);
+        band = sl_band_scratch(&wide) > band ? sl_band_scratch(&wide) : band;
+    }
+    return band + gradient_sums(g.s, k, g.s->c) + (size_t)k * GRADIENT_CHUNK * sizeof(float);
+}
+
+static bool gradient_fits(const void *shape)
+{
+    return gradient_scratch(shape) <= DIRECT_MOST_SCRATCH;
+}
+
+static int64_t gradient_units(const void *shape)
+{
+    const struct gradient g = gradient_plan(shape);
+    return (int64_t)g.k_groups * g.c_groups;
+}
+
+/* dy of some pixels, channels [first, first + k), zeros past the last one: [k / block][pixels][block]. */
+static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t first, int32_t k, int32_t pixels, float *to)
+{
+    for (int32_t b = first; b < first + k; b += GRADIENT_BLOCK) {
+        const int32_t low = s->k - b < VL ? s->k - b : VL, high = s->k - b - VL < VL ? s->k - b - VL : VL;
+        const float *from = dy + b;
+        for (int32_t t = 0; t < pixels; t++, from += s->ys, to += GRADIENT_BLOCK) {
+            v_store(to, v_load_head(from, low));
+            v_store(to + VL, high > 0 ? v_load_head(from + VL, high) : v_zero());
+        }
+    }
+}
+
+/* Adds one band to the sums of a group. */
+static void gradient_add(const struct sl_conv2d *s, const struct sl_band_view *view, int32_t run, const float *dy,
+                         int32_t first, int32_t k, float *gathered, float *sums)
+{
+    const int32_t chunks = (view->pixels + GRADIENT_CHUNK - 1) / GRADIENT_CHUNK;
+    const int32_t chunk = (view->pixels + chunks - 1) / chunks;
+    for (int32_t t = 0; t < view->pixels; t += chunk) {
+        struct gradient_piece piece = {.offset = view->offset + t, .dy = gathered};
+        piece.pixels = view->pixels - t < chunk ? view->pixels - t : chunk;
+        gradient_gather(s, dy + (ptrdiff_t)t * s->ys, first, k, piece.pixels, gathered);
+        float *to = sums;
+        for (int32_t b = 0; b < k; b += GRADIENT_BLOCK) {
+            for (int32_t r = 0; r < s->kh; r++, to += (ptrdiff_t)run * GRADIENT_BLOCK) {
+                piece.x = view->x + r * view->row;
+                gradient_run(&piece, run, to);
+            }
+            piece.dy += (ptrdiff_t)piece.pixels * GRADIENT_BLOCK;
+        }
+    }
+}
+
+/* The sums of a group, transposed to where they belong in dw. */
+static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t first_k, int32_t k, int32_t first_c,
+                           int32_t c, float *dw)
+{
+    const int32_t window = s->kh * s->kw;
+    for (int32_t i = 0; i < k; i++) {
+        const float *from = sums + (ptrdiff_t)(i / GRADIENT_BLOCK) * window * c * GRADIENT_BLOCK + i % GRADIENT_BLOCK;
+        float *to = dw + (ptrdiff_t)(first_k + i) * window * s->c + first_c;
+        for (int32_t at = 0; at < window; at++, to += s->c)
+            for (int32_t j = 0; j < c; j++)
+                to[j] = from[((ptrdiff_t)at * c + j) * GRADIENT_BLOCK];
+    }
+}
+
+/* Channels of dw: [k, k_end) x [c, c_end). */
+struct gradient_area {
+    int32_t k, k_end, c, c_end;
+};
+
+/* One area of dw, over all images. */
+static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a,
+                              const struct gradient_area *area, void *scratch)
+{
+    const int32_t c = area->c_end - area->c, k = sl_round_up(area->k_end - area->k, GRADIENT_BLOCK);
+    const struct sl_band band = gradient_band(s, c);
+    float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
+    float *gathered = sums + gradient_sums(s, k, c) / sizeof *sums;
+    memset(sums, 0, gradient_sums(s, k, c));
+    for (int64_t i = 0; i < sl_band_units(&band); i++) {
+        const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);
+        gradient_add(s, &view, s->kw * c, a->dy + view.first * s->ys, area->k, k, gathered, sums);
+    }
+    gradient_store(s, sums, area->k, area->k_end - area->k, area->c, c, a->dw);
+}
+
+/* The units of a slice that can be computed together: a run within one row of groups, or whole rows. x and dy are then
+ * read once for all of them. Returns how many. */
+static int64_t gradient_join(const struct gradient *g, int64_t begin, int64_t end, struct gradient_area *area)
+{
+    const int64_t row = begin / g->c_groups, column = begin % g->c_groups;
+    int64_t rows = 1, columns = g->c_groups - column < end - begin ? g->c_groups - column : end - begin;
+    if (columns == g->c_groups)
+        rows = (end - begin) / columns < g->most_rows ? (end - begin) / columns : g->most_rows;
+    area->k = (int32_t)row * g->k;
+    area->c = (int32_t)column * g->c;
+    area->k_end = area->k + (int32_t)rows * g->k < g->s->k ? area->k + (int32_t)rows * g->k : g->s->k;
+    area->c_end = area->c + (int32_t)columns * g->c < g->s->c ? area->c + (int32_t)columns * g->c : g->s->c;
+    return rows * columns;
+}
+
+static void gradient_run_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct gradient g = gradient_plan(shape);
+    struct gradient_area area;
+    for (int64_t unit = work->begin; unit < work->end;) {
+        unit += gradient_join(&g, unit, work->end, &area);
+        gradient_area_run(g.s, args, &area, work->scratch);
+    }
+}
+
+const struct sl_kernel DIRECT(sl_conv2d_bwd_weights_direct) = {
+    .fits = gradient_fits,
+    .units = gradient_units,
+    .scratch = gradient_scratch,
+    .run = gradient_run_slice,
+};
+
+/* --- bias_bwd -------------------------------------------------------------------------------------------------- */
+
+enum {
+    BIAS_VECTORS = 64 / VL,
+    BIAS_CHANNELS = 64, /* of a unit */
+    BIAS_PIXELS = 256,  /* summed on their own, so that rounding grows with the root of the pixels twice */
+};
+
+static int64_t bias_units(const void *shape)
+{
+    const struct sl_conv2d *s = shape;
+    return (s->k + BIAS_CHANNELS - 1) / BIAS_CHANNELS;
+}
+
+/* Adds some pixels of up to 64 channels to `sum`. */
+static void bias_add(const struct sl_conv2d *s, const float *dy, int32_t channels, int64_t pixels, vf sum[BIAS_VECTORS])
+{
+    for (int v = 0; v < BIAS_VECTORS && v * VL < channels; v++) {
+        const int lanes = channels - v * VL < VL ? channels - v * VL : VL;
+        vf part = v_zero();
+        for (int64_t t = 0; t < pixels; t++)
+            part = v_add(part, v_load_head(dy + t * s->ys + v * VL, lanes));
+        sum[v] = v_add(sum[v], part);
+    }
+}
+
+static void bias_run(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d *s = shape;
+    const struct sl_bias_bwd *a = args;
+    const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
+    for (int64_t unit = work->begin; unit < work->end; unit++) {
+        const int32_t first = (int32_t)unit * BIAS_CHANNELS;
+        const int32_t channels = s->k - first < BIAS_CHANNELS ? s->k - first : BIAS_CHANNELS;
+        vf sum[BIAS_VECTORS];
+        for (int v = 0; v < BIAS_VECTORS; v++)
+            sum[v] = v_zero();
+        for (int64_t t = 0; t < pixels; t += BIAS_PIXELS)
+            bias_add(s, a->dy + t * s->ys + first, channels, pixels - t < BIAS_PIXELS ? pixels - t : BIAS_PIXELS, sum);
+        for (int v = 0; v < BIAS_VECTORS && v * VL < channels; v++)
+            v_store_head(a->db + first + v * VL, sum[v], channels - v * VL < VL ? channels - v * VL : VL);
+    }
+}
+
+const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.units = bias_units, .run = bias_run};
+#endif
