@@ -43,13 +43,12 @@ static int clear_folder(const char *folder, bool remove_leftovers)
     DIR *stream = opendir(folder);
     if (!stream)
         SL_FAIL(SL_CANNOT_CREATE, "%s: cannot open the folder: %s", folder, strerror(errno));
+    if (faccessat(dirfd(stream), "dataset.json", F_OK, 0) == 0)
+        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a prepared data set; remove it or choose another folder", folder);
     while ((entry = readdir(stream))) {
         const char *name = entry->d_name;
         if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, marker_name))
             continue;
-        if (!strcmp(name, "dataset.json"))
-            SL_FAIL(SL_CANNOT_CREATE, "%s already holds a prepared data set; remove it or choose another folder",
-                    folder);
         if (!remove_leftovers || !is_leftover(name))
             SL_FAIL(SL_CANNOT_CREATE, "%s is not empty (%s); remove it or choose another folder", folder, name);
         if (unlinkat(dirfd(stream), name, 0) != 0)
