@@ -1,6 +1,5 @@
 /* starling-doctor: what was built in, what this machine has, which kernel each operation would get and why not a better
  * one, and whether a kernel and a folder do what they should. */
-#include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -8,17 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "apps/cli.h"
 #include "apps/doctor_kernels.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
+#include "runtime/clock.h"
 #include "runtime/file_io.h"
 #include "runtime/machine.h"
 #include "runtime/parallel.h"
-
-const char *argp_program_version = "starling-doctor " SL_VERSION;
 
 static void print_build(void)
 {
@@ -138,13 +136,6 @@ out:
     return rc;
 }
 
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Writes, syncs and renames one small file, as a checkpoint does. */
 static int write_durably(const char *folder, const char *temporary, const char *path)
 {
@@ -172,9 +163,9 @@ static int check_output(const char *folder)
     SL_TRY(sl_io_join(folder, name, &temporary));
     *strrchr(name, '.') = '\0';
     SL_TRY(sl_io_join(folder, name, &path));
-    const double begin = seconds();
+    const double begin = sl_clock();
     rc = write_durably(folder, temporary, path);
-    const double took = seconds() - begin;
+    const double took = sl_clock() - begin;
     unlink(temporary);
     unlink(path);
     SL_TRY(rc);
@@ -186,33 +177,16 @@ out:
     return rc;
 }
 
-static error_t parse(int key, char *value, struct argp_state *state)
-{
-    const char **output = state->input;
-    switch (key) {
-    case 'o':
-        if (*output)
-            argp_error(state, "--output is given twice");
-        *output = value;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "'%s': no such argument", value);
-        return EINVAL;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 int main(int argc, char **argv)
 {
-    static const struct argp_option options[] = {
-        {"output", 'o', "DIR", 0, "also check that checkpoints can be written there", 0}, {0}};
-    const struct argp argp = {
-        options, parse, NULL, "What was built in, what this machine has, what would be chosen and why.",
-        NULL,    NULL,  NULL};
     const char *output = NULL;
-    argp_err_exit_status = SL_USAGE;
-    argp_parse(&argp, argc, argv, 0, NULL, &output);
+    const struct cli_option options[] = {
+        {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output}, {0}};
+    const struct cli_program program = {
+        .summary = "What was built in, what this machine has, which kernels would be chosen and why.",
+        .options = options};
+    struct cli_rest rest;
+    cli_parse(&program, argc, argv, &rest);
     print_build();
     print_machine();
     print_overrides();
@@ -221,9 +195,5 @@ int main(int argc, char **argv)
     int rc = self_test();
     if (rc == SL_OK && output)
         rc = check_output(output);
-    if (rc == SL_OK && (fflush(stdout) || ferror(stdout)))
-        rc = sl_fail(SL_IO, "cannot write the report to standard output");
-    if (rc != SL_OK)
-        fprintf(stderr, "starling-doctor: %s\n", sl_last_error());
-    return rc;
+    return cli_end(rc);
 }

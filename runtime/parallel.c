@@ -81,7 +81,7 @@ static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn 
     /* A few slices a thread: large enough to be cheap, small enough to level out unequal cores. */
     enum { SLICES_PER_THREAD = 8 };
     int64_t slice = units / ((int64_t)cpu->threads * SLICES_PER_THREAD);
-    slice = slice < 1 ? 1 : slice;
+    slice = slice < 1 ? 1 : cpu->threads == 1 ? units : slice;
     const int64_t slices = (units + slice - 1) / slice;
     const int threads = slices < cpu->threads ? (int)slices : cpu->threads;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)

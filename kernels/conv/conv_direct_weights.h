@@ -1,7 +1,7 @@
 /* Direct backward-weights and the bias's gradient, as a template like conv_direct.h.
  *
  * A unit owns some output channels x some input channels of dw, for the whole kernel, and sums over all images
- * itself, always in the same order. It copies the input bands of its channels (band.h), gathers dy under them as
+ * itself, pixel by pixel, so that no slicing changes a bit. Neighbouring units of a slice are computed together. It copies the input bands of its channels (band.h), gathers dy under them as
  * [block of output channels][pixel][block], and adds, chunk of pixels by chunk, to [block][kernel row][kw*c][block]
  * in scratch. A register tile is some floats of a kernel row's run x one block: per pixel it loads the block of dy,
  * broadcasts each float of x and multiplies. AVX2: 6 x 16, 12 accumulators; AVX-512: 14 x 32, 28.
@@ -15,7 +15,8 @@ enum {
     GRADIENT_TILE = V_REGISTERS == 32 ? 14 : 6, /* floats of the longest tile */
     GRADIENT_BLOCK = 2 * VL,                    /* output channels */
     GRADIENT_CHUNK = 192,                       /* pixels between visits of the sums */
-    GRADIENT_SUMS = 192 << 10,                  /* bytes of sums that stay in the second-level cache */
+    GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
+    GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
     GRADIENT_UNITS = 64,                        /* units wanted, while ... */
     GRADIENT_INTENSITY = 40,                    /* ... each has so many operations per byte it reads */
 };
@@ -103,7 +104,7 @@ struct gradient {
     const struct sl_conv2d *s;
     int32_t k, c;               /* channels of a group; k is a multiple of GRADIENT_BLOCK */
     int32_t k_groups, c_groups;
-    struct sl_band band;        /* of a whole group */
+    int32_t most_rows;          /* rows of groups that one area may join */
 };
 
 static size_t gradient_sums(const struct sl_conv2d *s, int32_t k, int32_t c)
@@ -150,26 +151,33 @@ static struct gradient gradient_plan(const struct sl_conv2d *s)
         g.k_groups = (s->k + k - 1) / k;
         g.c_groups = (s->c + c - 1) / c;
     }
-    g.band = gradient_band(s, g.c);
+    const size_t row = gradient_sums(s, g.k, s->c);
+    g.most_rows = row < GRADIENT_MOST_SUMS ? (int32_t)(GRADIENT_MOST_SUMS / row) : 1;
+    g.most_rows = g.most_rows < g.k_groups ? g.most_rows : g.k_groups;
     return g;
+}
+
+static size_t gradient_scratch(const void *shape)
+{
+    const struct gradient g = gradient_plan(shape);
+    const int32_t k = g.most_rows * g.k;
+    size_t band = 0;
+    for (int32_t c = g.c; c < g.s->c + g.c; c += g.c) {
+        const struct sl_band wide = gradient_band(g.s, c < g.s->c ? c : g.s->c);
+        band = sl_band_scratch(&wide) > band ? sl_band_scratch(&wide) : band;
+    }
+    return band + gradient_sums(g.s, k, g.s->c) + (size_t)k * GRADIENT_CHUNK * sizeof(float);
 }
 
 static bool gradient_fits(const void *shape)
 {
-    const struct gradient g = gradient_plan(shape);
-    return sl_band_scratch(&g.band) + gradient_sums(g.s, g.k, g.c) <= DIRECT_MOST_SCRATCH;
+    return gradient_scratch(shape) <= DIRECT_MOST_SCRATCH;
 }
 
 static int64_t gradient_units(const void *shape)
 {
     const struct gradient g = gradient_plan(shape);
     return (int64_t)g.k_groups * g.c_groups;
-}
-
-static size_t gradient_scratch(const void *shape)
-{
-    const struct gradient g = gradient_plan(shape);
-    return sl_band_scratch(&g.band) + gradient_sums(g.s, g.k, g.c) + (size_t)g.k * GRADIENT_CHUNK * sizeof(float);
 }
 
 /* dy of some pixels, channels [first, first + k), zeros past the last one: [k / block][pixels][block]. */
@@ -220,25 +228,49 @@ static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t
     }
 }
 
-static void gradient_run_units(const void *shape, const void *args, const struct sl_work *work)
+/* Channels of dw: [k, k_end) x [c, c_end). */
+struct gradient_area {
+    int32_t k, k_end, c, c_end;
+};
+
+/* One area of dw, over all images. */
+static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a,
+                              const struct gradient_area *area, void *scratch)
 {
-    const struct sl_conv2d *s = shape;
-    const struct sl_conv2d_bwd_weights *a = args;
-    const struct gradient g = gradient_plan(s);
-    float *sums = (float *)((char *)work->scratch + sl_band_scratch(&g.band));
-    float *gathered = sums + gradient_sums(s, g.k, g.c) / sizeof *sums;
-    for (int64_t unit = work->begin; unit < work->end; unit++) {
-        const int32_t first_k = (int32_t)(unit / g.c_groups) * g.k, first_c = (int32_t)(unit % g.c_groups) * g.c;
-        const int32_t k = s->k - first_k < g.k ? s->k - first_k : g.k, c = s->c - first_c < g.c ? s->c - first_c : g.c;
-        struct sl_band band = g.band;
-        band.c = c;
-        const int32_t padded = sl_round_up(k, GRADIENT_BLOCK);
-        memset(sums, 0, gradient_sums(s, padded, c));
-        for (int64_t i = 0; i < sl_band_units(&band); i++) {
-            const struct sl_band_view view = sl_band_open(&band, a->x + first_c, i, work->scratch);
-            gradient_add(s, &view, s->kw * c, a->dy + view.first * s->ys, first_k, padded, gathered, sums);
-        }
-        gradient_store(s, sums, first_k, k, first_c, c, a->dw);
+    const int32_t c = area->c_end - area->c, k = sl_round_up(area->k_end - area->k, GRADIENT_BLOCK);
+    const struct sl_band band = gradient_band(s, c);
+    float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
+    float *gathered = sums + gradient_sums(s, k, c) / sizeof *sums;
+    memset(sums, 0, gradient_sums(s, k, c));
+    for (int64_t i = 0; i < sl_band_units(&band); i++) {
+        const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);
+        gradient_add(s, &view, s->kw * c, a->dy + view.first * s->ys, area->k, k, gathered, sums);
+    }
+    gradient_store(s, sums, area->k, area->k_end - area->k, area->c, c, a->dw);
+}
+
+/* The units of a slice that can be computed together: a run within one row of groups, or whole rows. x and dy are then
+ * read once for all of them. Returns how many. */
+static int64_t gradient_join(const struct gradient *g, int64_t begin, int64_t end, struct gradient_area *area)
+{
+    const int64_t row = begin / g->c_groups, column = begin % g->c_groups;
+    int64_t rows = 1, columns = g->c_groups - column < end - begin ? g->c_groups - column : end - begin;
+    if (columns == g->c_groups)
+        rows = (end - begin) / columns < g->most_rows ? (end - begin) / columns : g->most_rows;
+    area->k = (int32_t)row * g->k;
+    area->c = (int32_t)column * g->c;
+    area->k_end = area->k + (int32_t)rows * g->k < g->s->k ? area->k + (int32_t)rows * g->k : g->s->k;
+    area->c_end = area->c + (int32_t)columns * g->c < g->s->c ? area->c + (int32_t)columns * g->c : g->s->c;
+    return rows * columns;
+}
+
+static void gradient_run_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct gradient g = gradient_plan(shape);
+    struct gradient_area area;
+    for (int64_t unit = work->begin; unit < work->end;) {
+        unit += gradient_join(&g, unit, work->end, &area);
+        gradient_area_run(g.s, args, &area, work->scratch);
     }
 }
 
@@ -246,7 +278,7 @@ const struct sl_kernel DIRECT(sl_conv2d_bwd_weights_direct) = {
     .fits = gradient_fits,
     .units = gradient_units,
     .scratch = gradient_scratch,
-    .run = gradient_run_units,
+    .run = gradient_run_slice,
 };
 
 /* --- bias_bwd -------------------------------------------------------------------------------------------------- */

@@ -252,7 +252,7 @@ static void roll_colours(struct dice *dice, double colour[3][3])
         far_1 = fabs(luma(colour[0]) - luma(colour[1]));
         far_2 = fabs(luma(colour[0]) - luma(colour[2]));
         far_12 = fabs(luma(colour[1]) - luma(colour[2]));
-    } while (far_1 < 0.15 || far_2 < 0.15 || far_12 < 0.3);
+    } while (far_1 < 0.2 || far_2 < 0.2 || far_12 < 0.35);
 }
 
 static void roll_scene(struct scene *s)
