@@ -183,17 +183,18 @@ int main(int argc, char **argv)
     const struct cli_option options[] = {
         {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output}, {0}};
     const struct cli_program program = {
-        .summary = "What was built in, what this machine has, which kernels would be chosen and why.",
-        .options = options};
+        .summary = "What was built in, what this machine has, what would be chosen and why.", .options = options};
     struct cli_rest rest;
+    int rc = SL_OK;
     cli_parse(&program, argc, argv, &rest);
     print_build();
     print_machine();
     print_overrides();
     printf("kernels of the default network, batch %d\n", SL_DOCTOR_BATCH);
     sl_doctor_print_kernels();
-    int rc = self_test();
-    if (rc == SL_OK && output)
-        rc = check_output(output);
+    SL_TRY(self_test());
+    if (output)
+        SL_TRY(check_output(output));
+out:
     return cli_end(rc);
 }

@@ -26,6 +26,8 @@ static struct sl_optimizer_step *begin(struct check_case *c, size_t index)
     *t = (struct sl_optimizer_step){.rate = 8e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f, .l2 = 1e-4f};
     t->w = state(c, "w", index, CHECK_UNIFORM);
     t->g = check_input(c, "g", (size_t)check_lengths[index], CHECK_UNIFORM);
+    if (index % 3 == 1)
+        t->u = state(c, "u", index, CHECK_UNIFORM);
     return t;
 }
 

@@ -5,6 +5,15 @@
 #include "kernels/kernels.h"
 #include "kernels/optimizer/optimizer.h"
 
+/* The end of every updater: the weights move, or the move is handed out. */
+static void apply(const struct sl_optimizer_step *t, int64_t i, double step)
+{
+    if (t->u)
+        t->u[i] = (float)step;
+    else
+        t->w[i] = (float)(t->w[i] - step);
+}
+
 static void sgd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_parameters *p = shape;
@@ -15,7 +24,7 @@ static void sgd(const void *shape, const void *args, const struct sl_work *work)
             m += (double)t->momentum * t->m[i];
             t->m[i] = (float)m;
         }
-        t->w[i] = (float)(t->w[i] - t->rate * m);
+        apply(t, i, t->rate * m);
     }
 }
 
@@ -36,7 +45,7 @@ static void adam(const void *shape, const void *args, const struct sl_work *work
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
         double m, v;
         move_moments(t, i, &m, &v);
-        t->w[i] = (float)(t->w[i] - t->rate * m / (sqrt(v) + t->epsilon));
+        apply(t, i, t->rate * m / (sqrt(v) + t->epsilon));
     }
 }
 
@@ -49,7 +58,7 @@ static void amsgrad(const void *shape, const void *args, const struct sl_work *w
         move_moments(t, i, &m, &v);
         const double h = t->h[i] > v ? t->h[i] : v;
         t->h[i] = (float)h;
-        t->w[i] = (float)(t->w[i] - t->rate * m / (sqrt(h) + t->epsilon));
+        apply(t, i, t->rate * m / (sqrt(h) + t->epsilon));
     }
 }
 

@@ -23,6 +23,15 @@ static inline struct factors factors_of(const struct sl_optimizer_step *t)
     };
 }
 
+/* The end of every updater: the weights move, or the move is handed out. */
+static inline void apply_some(const struct sl_optimizer_step *t, int64_t i, int n, vf w, vf step)
+{
+    if (t->u)
+        v_store_some(t->u + i, step, n);
+    else
+        v_store_some(t->w + i, v_sub(w, step), n);
+}
+
 static inline void sgd_some(const struct sl_optimizer_step *t, const struct factors *f, int64_t i, int n)
 {
     const vf w = v_load_some(t->w + i, n);
@@ -31,7 +40,7 @@ static inline void sgd_some(const struct sl_optimizer_step *t, const struct fact
         m = v_fma(f->momentum, v_load_some(t->m + i, n), m);
         v_store_some(t->m + i, m, n);
     }
-    v_store_some(t->w + i, v_fnma(f->rate, m, w), n);
+    apply_some(t, i, n, w, v_mul(f->rate, m));
 }
 
 /* Adam, and with `maximum` AMSGrad. */
@@ -47,8 +56,7 @@ static inline void adam_some(const struct sl_optimizer_step *t, const struct fac
         v = v_max(v_load_some(t->h + i, n), v); /* a NaN in v is kept */
         v_store_some(t->h + i, v, n);
     }
-    const vf step = v_div(v_mul(f->rate, m), v_add(v_sqrt(v), f->epsilon));
-    v_store_some(t->w + i, v_sub(w, step), n);
+    apply_some(t, i, n, w, v_div(v_mul(f->rate, m), v_add(v_sqrt(v), f->epsilon)));
 }
 
 static void sgd(const void *shape, const void *args, const struct sl_work *work)
