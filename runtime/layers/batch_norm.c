@@ -76,6 +76,18 @@ out:
     return rc;
 }
 
+/* A smaller batch may be cut into more units, so the records have room for the worst. */
+static size_t most_units(const struct sl_kernel *kernel, const struct sl_norm *shape)
+{
+    struct sl_norm smaller = *shape;
+    int64_t most = 0;
+    for (smaller.n = 1; smaller.n <= shape->n; smaller.n++) {
+        const int64_t units = sl_kernel_units(kernel, &smaller);
+        most = units > most ? units : most;
+    }
+    return (size_t)most;
+}
+
 static int plan_training(struct sl_step *step, struct sl_planner *planner)
 {
     struct batch_norm *norm = step->state;
@@ -87,8 +99,8 @@ static int plan_training(struct sl_step *step, struct sl_planner *planner)
     norm->apply = sl_planner_pick(planner, SL_OP_norm_bwd_apply, p);
     if (step->x[0]->moment_parts == 0)
         SL_TRY(sl_planner_buffer(planner, &norm->records,
-                                 (size_t)sl_kernel_units(norm->moments, p) * sl_moments_size(p->xs), SL_LIFE_FORWARD, "moments"));
-    SL_TRY(sl_planner_buffer(planner, &norm->sums, (size_t)sl_kernel_units(norm->reduce, p) * 2 * (size_t)p->xs,
+                                 most_units(norm->moments, p) * sl_moments_size(p->xs), SL_LIFE_FORWARD, "moments"));
+    SL_TRY(sl_planner_buffer(planner, &norm->sums, most_units(norm->reduce, p) * 2 * (size_t)p->xs,
                              SL_LIFE_BACKWARD, "gradient sums"));
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)p->xs, SL_LIFE_BACKWARD, "channel vectors"));
