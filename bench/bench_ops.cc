@@ -1,7 +1,7 @@
 // The memory-bound operations at the shapes of the default network (batch 32), one thread, every row this machine runs.
 // Names are those of the tests: operation/row/shape. Beside each kernel, in turns with it, runs a plain pass that reads
 // and writes as many bytes: GB/s counts the bytes that have to move, `roof` is the pass, `%roof` compares the best
-// times.
+// times. More than 100 means that several streams at once run faster than the pass's one or two.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

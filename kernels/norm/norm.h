@@ -21,7 +21,7 @@ extern "C" {
 struct sl_norm {
     int32_t n, h, w, c;
     int32_t xs;
-    int32_t pool;  /* 1 or 2 */
+    int32_t pool; /* 1 or 2 */
     float slope;
 };
 
