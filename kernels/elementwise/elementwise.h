@@ -3,6 +3,7 @@
 #define SL_KERNELS_ELEMENTWISE_ELEMENTWISE_H
 
 #include "kernels/base.h"
+#include "kernels/elementwise/philox.h"
 
 struct sl_flat {
     int64_t n;
@@ -20,8 +21,8 @@ struct sl_accumulate {
     float *y;
 };
 
-/* channel_copy: for each of `pixels` pixels, to[to_at + i] (=|+=) from[from_at + i], i < c. Concatenation forward, and its
- * gradient backward. Lanes outside are left alone. */
+/* channel_copy: for each of `pixels` pixels, to[to_at + i] (=|+=) from[from_at + i], i < c. Concatenation forward, and
+ * its gradient backward. Lanes outside are left alone. */
 struct sl_channels {
     int64_t pixels;
     int32_t c, from_stride, from_at, to_stride, to_at;
@@ -32,8 +33,10 @@ struct sl_channel_copy {
     float *to;
 };
 
-/* dropout: y[i] = keep(i) ? x[i] / (1 - rate) : 0, keep(i) a Philox draw of (seed, stream, first + i); forward and
- * backward are the same map, so nothing is stored. y may be x. */
+/* dropout: y[i] = keep(i) ? x[i] * (1 / (1 - rate)) : 0; forward and backward are the same map, so nothing is stored.
+ * keep(i): Philox draw of key `seed`, counter (stream, 16*(i / 64) + i % 16), word i / 16 % 4, as a uniform number in
+ * [0, 1), is at least `rate`. (64 elements take 16 draws word by word, which vectors of 8 and 16 store in order.)
+ * y may be x. */
 struct sl_dropout_shape {
     int64_t n;
     float rate; /* in [0, 1) */
@@ -43,4 +46,10 @@ struct sl_dropout {
     float *y;
     uint64_t seed, stream;
 };
+
+static inline bool sl_dropout_keeps(float rate, uint64_t seed, uint64_t stream, uint64_t i)
+{
+    const struct sl_philox draw = sl_philox4x32(seed, stream, i / 64 * 16 + i % 16);
+    return sl_uniform(draw.word[i / 16 % 4]) >= rate;
+}
 #endif

@@ -18,7 +18,8 @@ struct sl_parameters {
 struct sl_optimizer_step {
     float *w;
     const float *g;
-    float *m, *v, *h; /* state; sgd uses m (NULL if momentum is 0), adam m and v */
+    float *m, *v, *h; /* state; sgd uses m, adam m and v */
+    float *u;         /* NULL: w changes. Else w stays, and u becomes what would have been subtracted from it */
     float rate;       /* lr for sgd, a for the others */
     float momentum, beta1, beta2, epsilon, l2;
 };

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#define V_NAME(name) name##_avx2 /* of the objects a template defines */
 #define VL 8 /* floats in a vector */
 #define V_REGISTERS 16
 typedef __m256 vf;
@@ -66,5 +67,35 @@ static inline vf v_exp2i(vf k)
 {
     const vi e = _mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));
+}
+/* a where the mask is set (v_keep) or clear (v_drop), else zero. */
+static inline vf v_keep(vmask m, vf a) { return _mm256_and_ps(m, a); }
+static inline vf v_drop(vmask m, vf a) { return _mm256_andnot_ps(m, a); }
+static inline vmask v_eq(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+
+/* VL floats, or the first n of them. With a constant n the choice costs nothing. */
+static inline vf v_load_some(const float *p, int n) { return n == VL ? v_load(p) : v_load_head(p, n); }
+static inline void v_store_some(float *p, vf a, int n)
+{
+    if (n == VL)
+        v_store(p, a);
+    else
+        v_store_head(p, a, n);
+}
+
+/* Unsigned 32-bit integers: first, first + 1, ...; both halves of a product; 24 of the bits as a number in [0, 1). */
+static inline vi vi_set1(uint32_t x) { return _mm256_set1_epi32((int)x); }
+static inline vi vi_count(uint32_t first) { return _mm256_add_epi32(vi_set1(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+static inline void vi_mul(vi a, vi b, vi *high, vi *low)
+{
+    const vi even = _mm256_mul_epu32(a, b);
+    const vi odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+    *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+    *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+}
+static inline vf vi_uniform(vi a)
+{
+    return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(a, 8)), _mm256_set1_ps(0x1p-24f));
 }
 #endif

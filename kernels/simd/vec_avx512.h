@@ -12,6 +12,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#define V_NAME(name) name##_avx512 /* of the objects a template defines */
 #define VL 16 /* floats in a vector */
 #define V_REGISTERS 32
 typedef __m512 vf;
@@ -57,5 +58,38 @@ static inline vf v_exp2i(vf k)
 {
     const vi e = _mm512_add_epi32(_mm512_cvtps_epi32(k), _mm512_set1_epi32(127));
     return _mm512_castsi512_ps(_mm512_slli_epi32(e, 23));
+}
+/* a where the mask is set (v_keep) or clear (v_drop), else zero. */
+static inline vf v_keep(vmask m, vf a) { return _mm512_maskz_mov_ps(m, a); }
+static inline vf v_drop(vmask m, vf a) { return _mm512_maskz_mov_ps((vmask)~m, a); }
+static inline vmask v_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+
+/* VL floats, or the first n of them. With a constant n the choice costs nothing. */
+static inline vf v_load_some(const float *p, int n) { return n == VL ? v_load(p) : v_load_head(p, n); }
+static inline void v_store_some(float *p, vf a, int n)
+{
+    if (n == VL)
+        v_store(p, a);
+    else
+        v_store_head(p, a, n);
+}
+
+/* Unsigned 32-bit integers: first, first + 1, ...; both halves of a product; 24 of the bits as a number in [0, 1). */
+static inline vi vi_set1(uint32_t x) { return _mm512_set1_epi32((int)x); }
+static inline vi vi_count(uint32_t first)
+{
+    return _mm512_add_epi32(vi_set1(first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+}
+static inline vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
+static inline void vi_mul(vi a, vi b, vi *high, vi *low)
+{
+    const vi even = _mm512_mul_epu32(a, b);
+    const vi odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
+    *high = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+    *low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
+}
+static inline vf vi_uniform(vi a)
+{
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(a, 8)), _mm512_set1_ps(0x1p-24f));
 }
 #endif

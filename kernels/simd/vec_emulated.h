@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#define V_NAME(name) name##_avx512 /* of the objects a template defines */
 #define VL 16
 #define V_REGISTERS 32
 typedef float vf __attribute__((vector_size(64)));
@@ -32,8 +33,8 @@ static inline vf v_div(vf a, vf b) { return a / b; }
 static inline vf v_sqrt(vf a) { vf r; V_LANES(sqrtf(a[i])); return r; }
 static inline vf v_max(vf a, vf b) { vf r; V_LANES(a[i] > b[i] ? a[i] : b[i]); return r; }
 static inline vf v_min(vf a, vf b) { vf r; V_LANES(a[i] < b[i] ? a[i] : b[i]); return r; }
-static inline vf v_fma(vf a, vf b, vf c) { return a * b + c; }
-static inline vf v_fnma(vf a, vf b, vf c) { return c - a * b; }
+static inline vf v_fma(vf a, vf b, vf c) { vf r; V_LANES(fmaf(a[i], b[i], c[i])); return r; }
+static inline vf v_fnma(vf a, vf b, vf c) { vf r; V_LANES(fmaf(-a[i], b[i], c[i])); return r; }
 
 static inline vmask v_ge(vf a, vf b) { vmask r = 0; for (int i = 0; i < VL; i++) r |= (vmask)(a[i] >= b[i]) << i; return r; }
 static inline vmask v_gt(vf a, vf b) { vmask r = 0; for (int i = 0; i < VL; i++) r |= (vmask)(a[i] > b[i]) << i; return r; }
@@ -59,4 +60,28 @@ static inline float v_max_lane(vf a)
 }
 static inline vf v_round(vf a) { vf r; V_LANES(rintf(a[i])); return r; }
 static inline vf v_exp2i(vf a) { vf r; V_LANES(ldexpf(1.0f, (int)a[i])); return r; }
+static inline vf v_keep(vmask m, vf a) { vf r; V_LANES((m >> i) & 1 ? a[i] : 0.0f); return r; }
+static inline vf v_drop(vmask m, vf a) { vf r; V_LANES((m >> i) & 1 ? 0.0f : a[i]); return r; }
+static inline vmask v_eq(vf a, vf b) { vmask r = 0; for (int i = 0; i < VL; i++) r |= (vmask)(a[i] == b[i]) << i; return r; }
+static inline vf v_load_some(const float *p, int n) { return n == VL ? v_load(p) : v_load_head(p, n); }
+static inline void v_store_some(float *p, vf a, int n)
+{
+    if (n == VL)
+        v_store(p, a);
+    else
+        v_store_head(p, a, n);
+}
+
+static inline vi vi_set1(uint32_t x) { vi r; V_LANES((int32_t)x); return r; }
+static inline vi vi_count(uint32_t first) { vi r; V_LANES((int32_t)(first + (uint32_t)i)); return r; }
+static inline vi vi_xor(vi a, vi b) { return a ^ b; }
+static inline void vi_mul(vi a, vi b, vi *high, vi *low)
+{
+    for (int i = 0; i < VL; i++) {
+        const uint64_t product = (uint64_t)(uint32_t)a[i] * (uint32_t)b[i];
+        (*high)[i] = (int32_t)(product >> 32);
+        (*low)[i] = (int32_t)product;
+    }
+}
+static inline vf vi_uniform(vi a) { vf r; V_LANES((float)((uint32_t)a[i] >> 8) * 0x1p-24f); return r; }
 #endif

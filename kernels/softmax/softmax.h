@@ -7,6 +7,8 @@
 #ifndef SL_KERNELS_SOFTMAX_SOFTMAX_H
 #define SL_KERNELS_SOFTMAX_SOFTMAX_H
 
+#include <math.h>
+
 #include "kernels/base.h"
 
 struct sl_softmax {
@@ -17,7 +19,7 @@ struct sl_softmax_nll_fwd {
     const float *x;
     const int32_t *labels; /* [n], each in [0, c); NULL: probabilities only */
     float *p;
-    double *loss;          /* [n], or NULL */
+    double *loss; /* [n], or NULL */
 };
 
 struct sl_softmax_nll_bwd {
@@ -26,4 +28,11 @@ struct sl_softmax_nll_bwd {
     float factor; /* 1 / true batch size */
     float *dx;
 };
+
+/* The loss of a probability; NaN stays NaN. */
+static inline double sl_nll(double p)
+{
+    const double low = 1e-10, high = 1.0 - 1e-10;
+    return -log(p < low ? low : p > high ? high : p);
+}
 #endif

@@ -1,4 +1,5 @@
-/* A prepared data set: dataset.json and shards (plain or zstd-compressed tar in the WebDataset convention, KEY.jpg + KEY.cls). */
+/* A prepared data set: dataset.json and shards (plain or zstd-compressed tar in the WebDataset convention, KEY.jpg +
+ * KEY.cls). */
 #ifndef SL_RUNTIME_DATA_DATASET_H
 #define SL_RUNTIME_DATA_DATASET_H
 
@@ -14,10 +15,10 @@ struct sl_class {
 };
 
 struct sl_shard {
-    char *name;       /* relative to the data set's folder */
-    uint64_t bytes;   /* of the file as stored */
+    char *name;     /* relative to the data set's folder */
+    uint64_t bytes; /* of the file as stored */
     uint64_t samples;
-    uint64_t hash;    /* XXH3-64 of the file as stored */
+    uint64_t hash; /* XXH3-64 of the file as stored */
 };
 
 struct sl_split {
@@ -30,6 +31,8 @@ struct sl_split {
 
 struct sl_dataset {
     char *folder;
+    char *name;         /* for people */
+    uint64_t skipped;   /* unreadable images left out by the preparation */
     int32_t image_size; /* the loader's square output */
     size_t class_count;
     struct sl_class *classes;
@@ -38,9 +41,14 @@ struct sl_dataset {
     double mean[3], deviation[3]; /* of the training images in [0,1], RGB */
 };
 
-/* Reads and checks FOLDER/dataset.json. SL_MISSING, SL_BAD_DATA, SL_IO. */
+enum { SL_DATASET_MAX_CLASSES = 65536, SL_DATASET_MAX_IMAGE_SIZE = 1024 };
+
+/* Reads and checks FOLDER/dataset.json: its own hash, its types, its sums. SL_MISSING, SL_BAD_DATA, SL_IO. */
 int sl_dataset_open(const char *folder, struct sl_dataset **dataset);
 void sl_dataset_close(struct sl_dataset *dataset);
+
+/* Writes FOLDER/dataset.json atomically. SL_BAD_DATA: a text is not UTF-8. SL_CANNOT_CREATE, SL_IO. */
+int sl_dataset_write(const struct sl_dataset *dataset);
 
 /* The split of that name, or NULL. */
 const struct sl_split *sl_dataset_split(const struct sl_dataset *dataset, const char *name);

@@ -21,29 +21,31 @@ struct sl_loader_options {
     int32_t batch_size;
     uint64_t seed;
     bool shuffle;
-    bool flip;               /* mirror half of the images */
-    int32_t crop_padding;    /* random crop out of the image padded by that many pixels; 0: none */
+    bool flip;            /* mirror half of the images */
+    int32_t crop_padding; /* random crop out of the image padded by that many pixels; 0: none */
     enum sl_pixel_range range;
-    int threads;             /* decoding threads; 0: 1 */
-    int prefetch;            /* batches decoded ahead; 0: 4 */
-    uint64_t cache_bytes;    /* keep decoded bytes in memory if the whole split fits, else decode live */
-    bool skip_bad_images;    /* false: a bad image ends the run with its key and reason */
+    int threads;          /* decoding threads; 0: 1 */
+    int prefetch;         /* batches decoded ahead; 0: 4 */
+    uint64_t cache_bytes; /* keep decoded bytes in memory if the whole split fits, else decode live */
+    bool skip_bad_images; /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
 };
 
 struct sl_batch {
-    int32_t count;          /* true number of samples; the epoch's last batch may be short */
-    float *images;          /* [batch_size, size, size, 3]; those past count are zero */
-    int32_t *labels;        /* [batch_size]; those past count are 0 */
+    int32_t count;           /* true number of samples, at least 1; the epoch's last batch may be short */
+    float *images;           /* [batch_size, size, size, 3]; those past count are zero */
+    int32_t *labels;         /* [batch_size]; those past count are 0 */
     const char *const *keys; /* [count], valid until the loader closes */
-    uint64_t epoch, index;  /* this batch: 0-based within the epoch */
-    double waited;          /* seconds the caller waited for it */
+    uint64_t epoch, index;   /* this batch: 0-based within the epoch */
+    double waited;           /* seconds the caller waited for it */
 };
 
 struct sl_loader;
 
-/* Opens the split; reads every shard's index, verifies hashes as it goes. SL_MISSING for a split the data set lacks, SL_BAD_DATA, SL_IO,
- * SL_UNAVAILABLE. */
-int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_options *options, struct sl_loader **loader);
+/* Opens the split: verifies the hash of every shard, reads the indexes, decodes nothing; threads start at the first
+ * batch. `dataset` must outlive the loader. SL_MISSING for a split the data set lacks or that is empty, SL_BAD_DATA,
+ * SL_BAD_CONFIG, SL_IO, SL_UNAVAILABLE (memory). */
+int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                   struct sl_loader **loader);
 void sl_loader_close(struct sl_loader *loader);
 
 uint64_t sl_loader_batches(const struct sl_loader *loader); /* per epoch */
@@ -51,11 +53,11 @@ uint64_t sl_loader_samples(const struct sl_loader *loader);
 bool sl_loader_cached(const struct sl_loader *loader);
 uint64_t sl_loader_skipped(const struct sl_loader *loader); /* bad images so far */
 
-/* Continues with that batch of that epoch (drops what was prefetched). */
+/* Continues with that batch of that epoch (drops what was prefetched). SL_BAD_CONFIG: the epoch has no such batch. */
 int sl_loader_seek(struct sl_loader *loader, uint64_t epoch, uint64_t index);
 
 /* The next batch, valid until the following call. After an epoch's last batch comes the next epoch's first.
- * SL_BAD_DATA names the sample; SL_IO the shard. */
+ * SL_BAD_DATA names the sample. A failed batch fails again until sl_loader_seek. */
 int sl_loader_next(struct sl_loader *loader, const struct sl_batch **batch);
 
 #ifdef __cplusplus

@@ -1,0 +1,200 @@
+/* starling-doctor: what was built in, what this machine has, which kernel each operation would get and why not a better
+ * one, and whether a kernel and a folder do what they should. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "apps/cli.h"
+#include "apps/doctor_kernels.h"
+#include "kernels/conv/conv.h"
+#include "kernels/kernels.h"
+#include "runtime/clock.h"
+#include "runtime/file_io.h"
+#include "runtime/machine.h"
+#include "runtime/parallel.h"
+
+static void print_build(void)
+{
+    printf("built\n  version            %s\n  compiler           %s\n  libraries          %s\n", SL_VERSION,
+           SL_COMPILER, SL_LIBRARIES);
+#ifdef _OPENMP
+    printf("  threads            OpenMP %d\n", _OPENMP);
+#endif
+    puts("  backends           cpu");
+}
+
+static void print_machine(void)
+{
+    struct sl_machine machine;
+    sl_machine_read(&machine);
+    printf("machine\n  processor          %s\n", machine.cpu_model[0] ? machine.cpu_model : "unknown");
+    printf("  instruction sets   %s\n", sl_isa_text(sl_isa_detect()));
+    printf("  cores              %d online, %d allowed", machine.cpus_online, machine.cpus_allowed);
+    if (machine.cpu_quota > 0)
+        printf(", control group grants the time of %.2f", machine.cpu_quota);
+    for (int i = 0; i < machine.cache_count; i++) {
+        const struct sl_cache *cache = &machine.caches[i];
+        printf("\n  cache L%d %-12s%" PRIu64 " KiB, shared by %d", cache->level, cache->kind, cache->bytes >> 10,
+               cache->shared_by);
+    }
+    printf("\n  memory             %.1f GiB, %.1f GiB available", (double)machine.memory_total / 0x1p30,
+           (double)machine.memory_available / 0x1p30);
+    if (machine.memory_limit)
+        printf(", control group grants %.1f GiB", (double)machine.memory_limit / 0x1p30);
+    puts("");
+}
+
+extern char **environ;
+
+static void print_overrides(void)
+{
+    int count = 0;
+    puts("overrides");
+    for (char **at = environ; *at; at++)
+        if (!strncmp(*at, "SL_", 3) || !strncmp(*at, "OMP_", 4))
+            count += printf("  %s\n", *at) > 0;
+    if (!count)
+        puts("  none (SL_ISA, SL_KERNEL, SL_VERBOSE, OMP_...)");
+}
+
+/* The forward convolution that this machine would use, into y. */
+static int run_convolution(const struct sl_device *device, const struct sl_kernel *kernel,
+                           const struct sl_conv2d *shape, const float *x, const float *weights, float *y)
+{
+    int rc = SL_OK;
+    void *packed = NULL;
+    if (kernel->packed) {
+        SL_TRY(device->alloc(device->self, kernel->packed(shape) * sizeof(float), &packed));
+        SL_TRY(sl_launch_pack(device, kernel, shape, weights, packed));
+    }
+    const struct sl_conv2d_fwd args = {.x = x, .weights = packed ? packed : weights, .slope = 1, .y = y};
+    SL_TRY(sl_launch(device, kernel, shape, &args));
+    SL_TRY(device->sync(device->self));
+out:
+    device->free(device->self, packed);
+    return rc;
+}
+
+static void fill(float *x, size_t n)
+{
+    uint32_t state = 1;
+    for (size_t i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        x[i] = (float)(state >> 8) * 0x1p-23f - 1;
+    }
+}
+
+/* The chosen forward convolution against the reference, on one small image. */
+static int self_test(void)
+{
+    int rc = SL_OK;
+    struct sl_device device = {0};
+    void *memory = NULL;
+    const struct sl_conv2d shape = {.n = 2,
+                                    .h = 16,
+                                    .w = 16,
+                                    .c = 32,
+                                    .k = 64,
+                                    .kh = 3,
+                                    .kw = 3,
+                                    .stride_h = 1,
+                                    .stride_w = 1,
+                                    .pad_top = 1,
+                                    .pad_left = 1,
+                                    .oh = 16,
+                                    .ow = 16,
+                                    .xs = 32,
+                                    .ys = 64};
+    const size_t nx = 2 * 16 * 16 * 32, nw = sl_conv2d_weights(&shape), ny = 2 * 16 * 16 * 64;
+    const struct sl_kernel_row *row = sl_pick(SL_OP_conv2d_fwd, &shape, sl_isa());
+    const struct sl_kernel_row *reference = sl_pick(SL_OP_conv2d_fwd, &shape, 0);
+    if (!row || !reference)
+        SL_FAIL(SL_INTERNAL, "self-test: no conv2d_fwd in the table");
+    SL_TRY(sl_device_cpu_open(0, &device));
+    SL_TRY(device.alloc(device.self, (nx + nw + 2 * ny) * sizeof(float), &memory));
+    float *x = memory, *w = x + nx, *y = w + nw, *expected = y + ny;
+    fill(x, nx + nw);
+    SL_TRY(run_convolution(&device, row->kernel, &shape, x, w, y));
+    SL_TRY(run_convolution(&device, reference->kernel, &shape, x, w, expected));
+    double worst = 0;
+    for (size_t i = 0; i < ny; i++)
+        worst = fmax(worst, isfinite(y[i]) ? fabs((double)y[i] - (double)expected[i]) : INFINITY);
+    /* 288 products of numbers below 1, rounded once each at most. */
+    if (worst > 288 * 0x1p-20)
+        SL_FAIL(SL_INTERNAL, "self-test: %s is off by %g; hold it down with SL_ISA=ref", row->symbol, worst);
+    printf("self-test\n  %s against %s: largest difference %.1e, passed\n", row->symbol, reference->name, worst);
+out:
+    if (device.close) {
+        device.free(device.self, memory);
+        device.close(device.self);
+    }
+    return rc;
+}
+
+/* Writes, syncs and renames one small file, as a checkpoint does. */
+static int write_durably(const char *folder, const char *temporary, const char *path)
+{
+    static const char content[1 << 20];
+    int rc = SL_OK, fd = -1;
+    SL_TRY(sl_io_create(temporary, &fd));
+    SL_TRY(sl_io_write(fd, temporary, content, sizeof content));
+    SL_TRY(sl_io_sync_close(&fd, temporary));
+    SL_TRY(sl_io_rename(temporary, path));
+    SL_TRY(sl_io_sync_folder(folder));
+out:
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static int check_output(const char *folder)
+{
+    int rc = SL_OK;
+    char name[64], *temporary = NULL, *path = NULL;
+    struct statvfs space;
+    if (statvfs(folder, &space))
+        SL_FAIL(SL_CANNOT_CREATE, "%s: %s; create the folder or name another", folder, strerror(errno));
+    snprintf(name, sizeof name, ".starling-doctor-%ld.tmp", (long)getpid());
+    SL_TRY(sl_io_join(folder, name, &temporary));
+    *strrchr(name, '.') = '\0';
+    SL_TRY(sl_io_join(folder, name, &path));
+    const double begin = sl_clock();
+    rc = write_durably(folder, temporary, path);
+    const double took = sl_clock() - begin;
+    unlink(temporary);
+    unlink(path);
+    SL_TRY(rc);
+    printf("output %s\n  free               %.1f GiB\n  write+sync+rename  1 MiB in %.1f ms\n", folder,
+           (double)space.f_bavail * (double)space.f_frsize / 0x1p30, 1e3 * took);
+out:
+    free(temporary);
+    free(path);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    const char *output = NULL;
+    const struct cli_option options[] = {
+        {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output}, {0}};
+    const struct cli_program program = {
+        .summary = "What was built in, what this machine has, what would be chosen and why.", .options = options};
+    struct cli_rest rest;
+    int rc = SL_OK;
+    cli_parse(&program, argc, argv, &rest);
+    print_build();
+    print_machine();
+    print_overrides();
+    printf("kernels of the default network, batch %d\n", SL_DOCTOR_BATCH);
+    sl_doctor_print_kernels();
+    SL_TRY(self_test());
+    if (output)
+        SL_TRY(check_output(output));
+out:
+    return cli_end(rc);
+}

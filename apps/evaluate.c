@@ -1,0 +1,145 @@
+/* starling-evaluate: everything the metrics know about a model on a data set. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/cli.h"
+#include "runtime/clock.h"
+#include "runtime/evaluate.h"
+#include "runtime/model.h"
+#include "runtime/parallel.h"
+#include "runtime/store.h"
+
+struct settings {
+    const char *data, *model, *split, *confusion, *on_bad_image;
+    int64_t top, batch_size, threads;
+    uint64_t memory_limit;
+};
+
+struct evaluation {
+    struct sl_device device;
+    struct sl_safetensors *file;
+    struct sl_model model;
+    struct sl_weights *weights;
+    struct sl_plan *plan;
+    struct sl_dataset *dataset;
+    struct sl_loader *loader;
+    struct sl_metrics metrics;
+};
+
+static void say(void *self, const char *line)
+{
+    (void)self;
+    fprintf(stderr, "%s\n", line);
+}
+
+/* A model and a data set belong together if they list the same classes in the same order. */
+static int check_classes(const struct evaluation *e)
+{
+    if (e->model.class_count != e->dataset->class_count)
+        return sl_fail(SL_BAD_CONFIG, "the model has %zu classes and the data set %zu", e->model.class_count,
+                       e->dataset->class_count);
+    for (size_t i = 0; i < e->model.class_count; i++)
+        if (strcmp(e->model.classes[i].id, e->dataset->classes[i].id))
+            return sl_fail(SL_BAD_CONFIG, "class %zu is %s in the model and %s in the data set", i, e->model.classes[i].id,
+                           e->dataset->classes[i].id);
+    if (e->model.graph->layers[0].shape.h != e->dataset->image_size)
+        return sl_fail(SL_BAD_CONFIG, "the model sees images of %d pixels and the data set has %d",
+                       e->model.graph->layers[0].shape.h, e->dataset->image_size);
+    return SL_OK;
+}
+
+static int open_all(const struct settings *s, struct evaluation *e)
+{
+    int rc = SL_OK;
+    const struct sl_plan_options plan = {.batch = (int32_t)s->batch_size, .memory_limit = s->memory_limit};
+    SL_TRY(sl_device_cpu_open((int)s->threads, &e->device));
+    SL_TRY(sl_store_open_model(s->model, say, NULL, &e->file));
+    SL_TRY(sl_model_load(e->file, &e->device, false, &e->model, &e->weights));
+    SL_TRY(sl_dataset_open(s->data, &e->dataset));
+    SL_TRY(check_classes(e));
+    SL_TRY(sl_plan_open(e->model.graph, e->weights, &plan, &e->plan));
+    /* The statistics are the model's, also on another data set. */
+    memcpy(e->dataset->mean, e->model.mean, sizeof e->model.mean);
+    memcpy(e->dataset->deviation, e->model.deviation, sizeof e->model.deviation);
+    const struct sl_loader_options loader = {
+        .split = s->split, .batch_size = (int32_t)s->batch_size, .range = e->model.range,
+        .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
+    };
+    SL_TRY(sl_loader_open(e->dataset, &loader, &e->loader));
+    SL_TRY(sl_metrics_open(&e->metrics, (int32_t)e->model.class_count, (int32_t)s->top));
+out:
+    return rc;
+}
+
+static void close_all(struct evaluation *e)
+{
+    sl_metrics_close(&e->metrics);
+    sl_loader_close(e->loader);
+    sl_dataset_close(e->dataset);
+    sl_plan_close(e->plan);
+    sl_weights_close(e->weights);
+    sl_model_close(&e->model);
+    sl_safetensors_close(e->file);
+    if (e->device.close)
+        e->device.close(e->device.self);
+}
+
+static int report(const struct settings *s, const struct evaluation *e, double seconds)
+{
+    int rc = SL_OK;
+    const char **names = calloc(e->model.class_count, sizeof *names);
+    if (!names)
+        SL_FAIL(SL_SYSTEM, "out of memory for the report");
+    for (size_t i = 0; i < e->model.class_count; i++)
+        names[i] = e->model.classes[i].id;
+    SL_TRY(sl_metrics_print(&e->metrics, names, stdout));
+    if (s->confusion)
+        SL_TRY(sl_metrics_write_confusion(&e->metrics, names, s->confusion));
+    if (sl_loader_skipped(e->loader))
+        fprintf(stderr, "%llu unreadable images left out\n", (unsigned long long)sl_loader_skipped(e->loader));
+    fprintf(stderr, "%.1f images/s\n", seconds > 0 ? (double)e->metrics.samples / seconds : 0.0);
+out:
+    free(names);
+    return rc;
+}
+
+static int run(const struct settings *s)
+{
+    int rc = SL_OK;
+    struct evaluation e = {0};
+    SL_TRY(open_all(s, &e));
+    const double start = sl_clock();
+    SL_TRY(sl_evaluate(e.plan, e.loader, &e.metrics, NULL, NULL, NULL));
+    SL_TRY(report(s, &e, sl_clock() - start));
+out:
+    close_all(&e);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings s = {.split = "val", .on_bad_image = "fail", .top = 5, .batch_size = 32};
+    const struct cli_option options[] = {
+        {"data", "DIR", "The prepared data set", .kind = CLI_TEXT, .value = &s.data, .required = true},
+        {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
+         .required = true},
+        {"split", "NAME", "Which part of the data set (default val)", .kind = CLI_TEXT, .value = &s.split},
+        {"top", "N", "Also count the true class among the N most probable (default 5)", .kind = CLI_INT, .value = &s.top,
+         .least = 1, .most = 1000},
+        {"confusion", "FILE.csv", "Write the confusion matrix", .kind = CLI_TEXT, .value = &s.confusion},
+        {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1, .most = 4096},
+        {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1,
+         .most = 1024},
+        {"memory-limit", "BYTES", "Largest arena, as 512M (default: none)", .kind = CLI_BYTES, .value = &s.memory_limit,
+         .least = 1, .most = 1e15},
+        {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
+         .value = &s.on_bad_image, .choices = "fail|skip"},
+        {0}};
+    const struct cli_program program = {
+        .summary = "Evaluates a model on a prepared data set: accuracy, top-N, precision, recall, F1, confusion.",
+        .options = options};
+    struct cli_rest rest;
+    cli_parse(&program, argc, argv, &rest);
+    return cli_end(run(&s));
+}

@@ -1,0 +1,236 @@
+/* train_tinyimagenet: the chapter's recipe on a prepared data set. The loop is here, so that an exchange between ranks can plug in through
+ * session.hooks. */
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/cli.h"
+#include "apps/train_tinyimagenet_options.h"
+#include "models/models.h"
+#include "runtime/clock.h"
+#include "runtime/log.h"
+#include "runtime/session.h"
+
+static volatile sig_atomic_t stop_signal;
+
+static void note_signal(int number)
+{
+    stop_signal = number;
+}
+
+static void watch_signals(void)
+{
+    const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaction(signals[i], &action, NULL);
+}
+
+struct training {
+    const struct train_options *options;
+    struct sl_session session;
+    struct sl_store *store;
+    struct sl_log *log;
+    struct sl_metrics metrics;
+    double epoch_start;
+    uint64_t epoch_images; /* trained since epoch_start */
+    uint64_t saved;        /* iteration of the newest checkpoint */
+};
+
+static int build_network(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph)
+{
+    const struct train_options *o = self;
+    const struct sl_model_options model = {image_size, classes};
+    return sl_model_build(o->model, &model, graph);
+}
+
+static void say(void *self, const char *line)
+{
+    sl_log_message(self, "%s", line);
+}
+
+static void print_plan(const struct sl_session *session)
+{
+    const struct sl_session_memory m = sl_session_memory(session);
+    fprintf(stderr, "memory: weights %.1f MB, training %.1f MB, validation %.1f MB, images %.1f MB\n", (double)m.weights / 1e6,
+            (double)m.training / 1e6, (double)m.inference / 1e6, (double)m.images / 1e6);
+}
+
+static int dry_run(const struct train_options *o)
+{
+    int rc = SL_OK;
+    struct sl_session session = {0};
+    SL_TRY(sl_session_open(&o->session, build_network, (void *)(uintptr_t)o, &session));
+    SL_TRY(sl_graph_print(session.model.graph, stdout));
+    SL_TRY(sl_plan_print(session.training, stdout));
+    print_plan(&session);
+out:
+    sl_session_close(&session);
+    return rc;
+}
+
+/* A fresh folder, or one whose newest good checkpoint is taken up. */
+static int start_or_resume(struct training *t)
+{
+    int rc = SL_OK;
+    struct sl_checkpoint checkpoint = {0};
+    const struct train_options *o = t->options;
+    if (!sl_store_has_checkpoint(o->run)) {
+        if (o->resume)
+            sl_log_message(t->log, "nothing to resume in %s; starting afresh", o->run);
+        goto out;
+    }
+    if (!o->resume)
+        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a run; add --resume to go on with it, or choose another --run", o->run);
+    SL_TRY(sl_store_load(o->run, say, t->log, &checkpoint));
+    SL_TRY(sl_session_resume(&t->session, &checkpoint));
+    const struct sl_position *p = &t->session.position;
+    t->saved = p->iteration;
+    sl_log_resumed(t->log, p->epoch, p->iteration);
+    sl_log_message(t->log, "resumed from %s: epoch %" PRIu64 ", batch %" PRIu64, checkpoint.folder, p->epoch, p->index);
+out:
+    sl_checkpoint_close(&checkpoint);
+    return rc;
+}
+
+static int open_training(const struct train_options *o, struct training *t)
+{
+    int rc = SL_OK;
+    const struct sl_log_options log = {
+        .run = o->run, .epochs = (uint64_t)o->epochs, .performance_every = (uint64_t)o->log_every,
+        .progress = o->quiet ? SL_PROGRESS_NONE : SL_PROGRESS_AUTO,
+    };
+    t->options = o;
+    SL_TRY(sl_store_open(o->run, (int)o->keep, &t->store));
+    SL_TRY(sl_session_open(&o->session, build_network, (void *)(uintptr_t)o, &t->session));
+    SL_TRY(sl_log_open(&log, &t->log));
+    SL_TRY(start_or_resume(t));
+    SL_TRY(train_options_write(o, o->run));
+    SL_TRY(sl_metrics_open(&t->metrics, sl_graph_classes(t->session.model.graph), 5));
+    print_plan(&t->session);
+    t->epoch_start = sl_clock();
+out:
+    return rc;
+}
+
+static int close_training(struct training *t)
+{
+    sl_metrics_close(&t->metrics);
+    const int rc = sl_log_close(t->log);
+    sl_session_close(&t->session);
+    sl_store_close(t->store);
+    return rc;
+}
+
+static int save(struct training *t)
+{
+    const uint64_t iteration = t->session.position.iteration;
+    if (t->saved == iteration && iteration > 0)
+        return SL_OK;
+    const int rc = sl_session_save(&t->session, t->store);
+    if (rc == SL_OK)
+        t->saved = iteration;
+    return rc;
+}
+
+/* A checkpoint that cannot be written now may succeed later: training goes on, the old ones stay. */
+static void save_or_warn(struct training *t)
+{
+    if (save(t) != SL_OK)
+        sl_log_message(t->log, "warning: no checkpoint: %s", sl_last_error());
+}
+
+static int end_epoch(struct training *t, const struct sl_session_step *step, double loss)
+{
+    const double seconds = sl_clock() - t->epoch_start;
+    struct sl_epoch_record record = {
+        .epoch = step->epoch, .iteration = step->iteration + 1, .train_loss = loss, .val_loss = NAN, .top1 = NAN, .top5 = NAN,
+        .images_per_second = (double)t->epoch_images / seconds, .seconds = seconds, .learning_rate = step->rate,
+    };
+    const int64_t every = t->options->eval_every;
+    if (t->session.val && every > 0 && (step->epoch + 1) % (uint64_t)every == 0) {
+        const int rc = sl_session_validate(&t->session, &t->metrics, &stop_signal);
+        if (rc != SL_OK)
+            return rc;
+        record.val_loss = sl_metrics_mean_loss(&t->metrics);
+        record.top1 = sl_metrics_accuracy(&t->metrics);
+        record.top5 = sl_metrics_top_n(&t->metrics);
+    }
+    sl_log_epoch(t->log, &record);
+    t->epoch_start = sl_clock();
+    t->epoch_images = 0;
+    return SL_OK;
+}
+
+static void log_step(struct training *t, const struct sl_session_step *step)
+{
+    const struct sl_step_record record = {
+        .epoch = step->epoch, .iteration = step->iteration + 1, .step_in_epoch = step->index + 1,
+        .steps_per_epoch = sl_loader_batches(t->session.train), .samples = step->samples, .wait_seconds = step->waited,
+        .step_seconds = step->seconds, .score = step->score, .loss = step->loss, .rate = step->rate,
+    };
+    t->epoch_images += (uint64_t)step->samples;
+    sl_log_step(t->log, &record);
+}
+
+static bool finished(const struct training *t)
+{
+    const struct sl_position *p = &t->session.position;
+    const struct train_options *o = t->options;
+    return p->epoch >= (uint64_t)o->epochs || (o->max_steps && p->iteration >= (uint64_t)o->max_steps);
+}
+
+static int train(struct training *t)
+{
+    int rc = SL_OK;
+    const struct sl_position *p = &t->session.position;
+    const uint64_t every = (uint64_t)t->options->checkpoint_every;
+    while (!finished(t)) {
+        struct sl_session_step step;
+        const double loss_sum = p->loss_sum;
+        const uint64_t samples = p->samples;
+        if (stop_signal) {
+            SL_TRY(save(t));
+            SL_FAIL(SL_PREEMPTED, "stopped by signal %d after %" PRIu64 " steps; the checkpoint is saved, go on with --resume",
+                    (int)stop_signal, p->iteration);
+        }
+        SL_TRY(sl_session_step(&t->session, &step));
+        log_step(t, &step);
+        if (step.epoch_ends) {
+            const double seen = (double)(samples + (uint64_t)step.samples);
+            const int ended = end_epoch(t, &step, (loss_sum + step.loss * step.samples) / (seen > 0 ? seen : 1));
+            if (ended != SL_PREEMPTED) /* interrupted: the top of the loop saves and stops */
+                SL_TRY(ended);
+        }
+        if (step.epoch_ends || (every && p->iteration % every == 0))
+            save_or_warn(t);
+    }
+    SL_TRY(save(t));
+out:
+    return rc;
+}
+
+static int run(const struct train_options *o)
+{
+    int rc = SL_OK;
+    struct training t = {0};
+    if (o->dry_run)
+        return dry_run(o);
+    watch_signals();
+    SL_TRY(open_training(o, &t));
+    SL_TRY(train(&t));
+    printf("%s\n", o->run);
+out:;
+    const int closed = close_training(&t);
+    return rc != SL_OK ? rc : closed;
+}
+
+int main(int argc, char **argv)
+{
+    struct train_options options;
+    int rc = train_options_parse(argc, argv, &options);
+    return cli_end(rc == SL_OK ? run(&options) : rc);
+}

@@ -1,0 +1,11 @@
+# find_package(starling) gives the target starling::starling.
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+find_dependency(OpenMP COMPONENTS C)
+find_dependency(PkgConfig)
+pkg_check_modules(TURBOJPEG REQUIRED QUIET IMPORTED_TARGET libturbojpeg)
+pkg_check_modules(JANSSON REQUIRED QUIET IMPORTED_TARGET jansson)
+pkg_check_modules(ARCHIVE REQUIRED QUIET IMPORTED_TARGET libarchive)
+pkg_check_modules(ZSTD REQUIRED QUIET IMPORTED_TARGET libzstd)
+pkg_check_modules(XXHASH REQUIRED QUIET IMPORTED_TARGET libxxhash)
+include(${CMAKE_CURRENT_LIST_DIR}/starlingTargets.cmake)

@@ -1,0 +1,37 @@
+/* Leaky ReLU, once for all vector lengths. */
+#include "kernels/activation/activation.h"
+#include "kernels/elementwise/flat.h"
+#include "kernels/kernels.h"
+
+/* out = x >= 0 ? v : slope*v, n elements. */
+static inline void leak_some(const float *x, const float *v, float *out, vf slope, int n)
+{
+    const vf a = v_load_some(v, n);
+    v_store_some(out, v_select(v_ge(v_load_some(x, n), v_zero()), a, v_mul(slope, a)), n);
+}
+
+static void leak(const struct sl_leaky_relu *p, const float *x, const float *v, float *out, const struct sl_work *work)
+{
+    const int64_t end = sl_flat_end(work, p->n);
+    const vf slope = v_set1(p->slope);
+    int64_t i = sl_flat_begin(work);
+    for (; i + VL <= end; i += VL)
+        leak_some(x + i, v + i, out + i, slope, VL);
+    if (i < end)
+        leak_some(x + i, v + i, out + i, slope, (int)(end - i));
+}
+
+static void leaky_relu_fwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_leaky_relu_fwd *t = args;
+    leak(shape, t->x, t->x, t->y, work);
+}
+
+static void leaky_relu_bwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_leaky_relu_bwd *t = args;
+    leak(shape, t->x, t->dy, t->dx, work);
+}
+
+const struct sl_kernel V_NAME(sl_leaky_relu_fwd) = {.units = sl_flat_units, .run = leaky_relu_fwd};
+const struct sl_kernel V_NAME(sl_leaky_relu_bwd) = {.units = sl_flat_units, .run = leaky_relu_bwd};

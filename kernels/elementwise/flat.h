@@ -1,0 +1,26 @@
+/* The outermost loop of operations on flat runs: chunks of SL_FLAT_CHUNK elements, the last one shorter. */
+#ifndef SL_KERNELS_ELEMENTWISE_FLAT_H
+#define SL_KERNELS_ELEMENTWISE_FLAT_H
+
+#include "kernels/exec.h"
+
+enum { SL_FLAT_CHUNK = 16384 };
+
+/* Units of any shape whose first member is `int64_t n`. */
+static inline int64_t sl_flat_units(const void *shape)
+{
+    const int64_t n = *(const int64_t *)shape;
+    return (n + SL_FLAT_CHUNK - 1) / SL_FLAT_CHUNK;
+}
+
+/* The elements [begin, end) of a slice. */
+static inline int64_t sl_flat_begin(const struct sl_work *work)
+{
+    return work->begin * SL_FLAT_CHUNK;
+}
+
+static inline int64_t sl_flat_end(const struct sl_work *work, int64_t n)
+{
+    return work->end * SL_FLAT_CHUNK < n ? work->end * SL_FLAT_CHUNK : n;
+}
+#endif

@@ -1,0 +1,4 @@
+/* norm_vec.h with the vectors of AVX-512. */
+#include "kernels/simd/vec_avx512.h"
+
+#include "kernels/norm/norm_vec.h"

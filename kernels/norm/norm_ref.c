@@ -1,0 +1,133 @@
+/* Reference of batch normalisation with activation and pooling. One record for all pixels.
+ * z is rounded once, as every row rounds it, so that all agree on its sign and on the window's maximum. */
+#include "kernels/norm/norm.h"
+
+#include <math.h>
+
+#include "kernels/kernels.h"
+
+static int64_t images(const void *shape)
+{
+    return ((const struct sl_norm *)shape)->n;
+}
+
+static void moments(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_norm *s = shape;
+    const struct sl_norm_moments *t = args;
+    const int64_t pixels = (int64_t)s->n * s->h * s->w;
+    if (work->begin == work->end)
+        return;
+    for (int32_t c = 0; c < s->xs; c++) {
+        double sum = 0.0, squares = 0.0;
+        for (int64_t i = 0; i < pixels; i++)
+            sum += t->x[i * s->xs + c];
+        const double mean = sum / (double)pixels;
+        for (int64_t i = 0; i < pixels; i++)
+            squares += (t->x[i * s->xs + c] - mean) * (t->x[i * s->xs + c] - mean);
+        t->moments[c] = (float)mean;
+        t->moments[s->xs + c] = (float)squares;
+    }
+    for (int32_t c = 0; c < SL_LANES; c++)
+        t->moments[2 * s->xs + c] = c == 0 ? (float)pixels : 0.0f;
+}
+
+static int64_t at(const struct sl_norm *s, int64_t n, int32_t i, int32_t j)
+{
+    return ((n * s->h + i) * s->w + j) * s->xs;
+}
+
+static int64_t at_pooled(const struct sl_norm *s, int64_t n, int32_t i, int32_t j)
+{
+    return ((n * (s->h / s->pool) + i / s->pool) * (s->w / s->pool) + j / s->pool) * s->xs;
+}
+
+/* Where the first largest z of channel c lies in the window whose first pixel is (i, j). */
+static int64_t first_largest(const struct sl_norm *s, const float *x, const float *scale, const float *shift, int64_t n,
+                             int32_t i, int32_t j, int32_t c)
+{
+    int64_t best = at(s, n, i, j) + c;
+    for (int32_t r = 0; r < s->pool; r++)
+        for (int32_t q = 0; q < s->pool; q++) {
+            const int64_t here = at(s, n, i + r, j + q) + c;
+            if (fmaf(scale[c], x[here], shift[c]) > fmaf(scale[c], x[best], shift[c]))
+                best = here;
+        }
+    return best;
+}
+
+static void fwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_norm *s = shape;
+    const struct sl_norm_fwd *t = args;
+    for (int64_t n = work->begin; n < work->end; n++)
+        for (int32_t i = 0; i < s->h; i += s->pool)
+            for (int32_t j = 0; j < s->w; j += s->pool)
+                for (int32_t c = 0; c < s->xs; c++) {
+                    const int64_t best = first_largest(s, t->x, t->scale, t->shift, n, i, j, c);
+                    const float z = fmaf(t->scale[c], t->x[best], t->shift[c]);
+                    t->y[at_pooled(s, n, i, j) + c] = z >= 0.0f ? z : s->slope * z;
+                }
+}
+
+/* dz of pixel (i, j), channel c. */
+static float dz(const struct sl_norm *s, const float *x, const float *scale, const float *shift, const float *dy,
+                int64_t n, int32_t i, int32_t j, int32_t c)
+{
+    const int64_t best = first_largest(s, x, scale, shift, n, i / s->pool * s->pool, j / s->pool * s->pool, c);
+    if (best != at(s, n, i, j) + c)
+        return 0.0f;
+    const float z = fmaf(scale[c], x[best], shift[c]), d = dy[at_pooled(s, n, i, j) + c];
+    return z >= 0.0f ? d : s->slope * d;
+}
+
+static void bwd_reduce(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_norm *s = shape;
+    const struct sl_norm_bwd_reduce *t = args;
+    if (work->begin == work->end)
+        return;
+    for (int32_t c = 0; c < s->xs; c++) {
+        double sum = 0.0, products = 0.0;
+        for (int64_t n = 0; n < s->n; n++)
+            for (int32_t i = 0; i < s->h; i++)
+                for (int32_t j = 0; j < s->w; j++) {
+                    const double d = dz(s, t->x, t->scale, t->shift, t->dy, n, i, j, c);
+                    sum += d;
+                    products += d * ((double)t->x[at(s, n, i, j) + c] - t->mean[c]) * t->rstd[c];
+                }
+        t->sums[c] = (float)sum;
+        t->sums[s->xs + c] = (float)products;
+    }
+}
+
+/* The whole window before any of it is written: dx may be x. */
+static void apply_window(const struct sl_norm *s, const struct sl_norm_bwd_apply *t, int64_t n, int32_t i, int32_t j,
+                         int32_t c)
+{
+    const int64_t best = first_largest(s, t->x, t->scale, t->shift, n, i, j, c);
+    const float d = dz(s, t->x, t->scale, t->shift, t->dy, n, (int32_t)(best / s->xs / s->w % s->h),
+                       (int32_t)(best / s->xs % s->w), c);
+    for (int32_t r = 0; r < s->pool; r++)
+        for (int32_t q = 0; q < s->pool; q++) {
+            const int64_t here = at(s, n, i + r, j + q) + c;
+            const double direct = here == best ? (double)t->scale[c] * d : 0.0;
+            t->dx[here] = (float)(direct + (double)t->a[c] * t->x[here] + t->b[c]);
+        }
+}
+
+static void bwd_apply(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_norm *s = shape;
+    const struct sl_norm_bwd_apply *t = args;
+    for (int64_t n = work->begin; n < work->end; n++)
+        for (int32_t i = 0; i < s->h; i += s->pool)
+            for (int32_t j = 0; j < s->w; j += s->pool)
+                for (int32_t c = 0; c < s->xs; c++)
+                    apply_window(s, t, n, i, j, c);
+}
+
+const struct sl_kernel sl_norm_moments_ref = {.run = moments};
+const struct sl_kernel sl_norm_fwd_ref = {.units = images, .run = fwd};
+const struct sl_kernel sl_norm_bwd_reduce_ref = {.run = bwd_reduce};
+const struct sl_kernel sl_norm_bwd_apply_ref = {.units = images, .run = bwd_apply};

@@ -1,0 +1,345 @@
+/* Batch normalisation fused with activation and 2x2 maximum pooling, once for all vector lengths.
+ *
+ * Nothing but x is kept from the forward pass: the backward passes compute z and the window's maximum again, which
+ * costs a multiply-add where memory is the limit. Everything walks pixel by pixel through all channels, so memory
+ * streams. The reductions take four pixels (a window) at a time and add them up before they touch the sums, which live
+ * in scratch: a first-level cache holds them, and the other channels hide the way there and back. Sums in float end
+ * after RUN groups. */
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "kernels/norm/norm.h"
+
+enum {
+    RUN = 64,     /* groups of four pixels in one float sum */
+    RECORDS = 128 /* at most; enough to share among threads, few enough to join in no time */
+};
+
+static bool fits(const void *shape)
+{
+    return ((const struct sl_norm *)shape)->xs % SL_LANES == 0;
+}
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t pixels_of(const struct sl_norm *s)
+{
+    return (int64_t)s->n * s->h * s->w;
+}
+
+/* Rows of the output: the unit of the passes without sums. */
+static int64_t output_rows(const void *shape)
+{
+    const struct sl_norm *s = shape;
+    return (int64_t)s->n * (s->h / s->pool);
+}
+
+static inline vf normalise(const float *x, const float *scale, const float *shift)
+{
+    return v_fma(v_load(scale), v_load(x), v_load(shift));
+}
+
+static inline vf leak(vf z, vf v, vf slope)
+{
+    return v_select(v_ge(z, v_zero()), v, v_mul(slope, v));
+}
+
+/* The sums of a slice: two of each channel. */
+static size_t sums_bytes(const void *shape)
+{
+    return 2 * sizeof(float) * (size_t)((const struct sl_norm *)shape)->xs;
+}
+
+static inline void clear(float *at, int64_t n)
+{
+    memset(at, 0, sizeof(float) * (size_t)n);
+}
+
+/* --- moments --- */
+
+enum {
+    PIECE = 4096, /* floats in one sum */
+    AHEAD = 512   /* floats from where a sweep is to what it fetches */
+};
+
+static int64_t piece_pixels(const struct sl_norm *s)
+{
+    const int64_t pixels = PIECE / s->xs;
+    return pixels < 8 ? 8 : pixels;
+}
+
+/* Pixels of a unit: whole pieces. */
+static int64_t moments_pixels(const struct sl_norm *s)
+{
+    const int64_t piece = piece_pixels(s), pieces = (pixels_of(s) + piece - 1) / piece;
+    return (pieces + RECORDS - 1) / RECORDS * piece;
+}
+
+static int64_t moments_units(const void *shape)
+{
+    const int64_t unit = moments_pixels(shape);
+    return (pixels_of(shape) + unit - 1) / unit;
+}
+
+/* sums += x - origin and (x - origin)^2 of one pixel. */
+static inline void add_pixel(const float *x, int32_t xs, const float *origin, float *sums)
+{
+    for (int32_t c = 0; c < xs; c += VL) {
+        const vf d = v_sub(v_load(x + c), v_load(origin + c));
+        __builtin_prefetch(x + c + AHEAD);
+        v_store(sums + c, v_add(v_load(sums + c), d));
+        v_store(sums + xs + c, v_fma(d, d, v_load(sums + xs + c)));
+    }
+}
+
+/* Joins a piece to the `before` pixels of a record (Chan's formula, as sl_norm_join). The piece was summed about the
+ * record's mean m: its own mean is m + delta, its squared deviations are sum - pixels*delta^2. That difference cancels
+ * only where delta is large against the spread, and there delta^2 also enters the variance of all, so that what is lost
+ * is at most eps*(before + pixels)/before of it: one memory sweep is as good as two. */
+static inline void join_piece(int32_t xs, int64_t before, int64_t pixels, const float *sums, float *record)
+{
+    const float share = (float)pixels / (float)(before + pixels);
+    const vf one = v_set1(1.0f / (float)pixels), weight = v_set1(share), between = v_set1((float)before * share);
+    for (int32_t c = 0; c < xs; c += VL) {
+        float *mean = record + c, *squares = record + xs + c;
+        const vf delta = v_mul(v_load(sums + c), one);
+        const vf own = v_max(v_fnma(delta, v_load(sums + c), v_load(sums + xs + c)), v_zero());
+        v_store(mean, v_fma(delta, weight, v_load(mean)));
+        v_store(squares, v_add(v_load(squares), v_fma(v_mul(delta, delta), between, own)));
+    }
+}
+
+static void moments(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_norm *s = shape;
+    const struct sl_norm_moments *t = args;
+    const int64_t unit = moments_pixels(s), piece = piece_pixels(s), xs = s->xs;
+    for (int64_t u = work->begin; u < work->end; u++) {
+        float *record = t->moments + (size_t)u * sl_moments_size(s->xs);
+        const int64_t begin = u * unit, end = min64(begin + unit, pixels_of(s));
+        clear(record, (int64_t)sl_moments_size(s->xs));
+        memcpy(record, t->x + begin * xs, sizeof(float) * (size_t)xs); /* the first origin: any pixel will do */
+        for (int64_t i = begin; i < end; i += piece) {
+            const int64_t pixels = min64(piece, end - i);
+            clear(work->scratch, 2 * xs);
+            for (int64_t j = i; j < i + pixels; j++)
+                add_pixel(t->x + j * xs, s->xs, record, work->scratch);
+            join_piece(s->xs, i - begin, pixels, work->scratch, record);
+        }
+        record[2 * xs] = (float)(end - begin);
+    }
+}
+
+/* --- forward --- */
+
+static void fwd_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_t row)
+{
+    const vf slope = v_set1(s->slope);
+    const float *x = t->x + row * s->w * s->xs;
+    float *y = t->y + row * s->w * s->xs;
+    for (int32_t j = 0; j < s->w; j++, x += s->xs, y += s->xs)
+        for (int32_t c = 0; c < s->xs; c += SL_LANES)
+            for (int32_t l = c; l < c + SL_LANES; l += VL) {
+                const vf z = normalise(x + l, t->scale + l, t->shift + l);
+                v_store(y + l, leak(z, z, slope));
+            }
+}
+
+static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_t row)
+{
+    const vf slope = v_set1(s->slope);
+    const int64_t line = (int64_t)s->w * s->xs, next = s->xs, corner[4] = {0, next, line, line + next};
+    const float *x = t->x + 2 * row * line;
+    float *y = t->y + row * (line / 2);
+    for (int32_t j = 0; j < s->w / 2; j++, x += 2 * next, y += next)
+        for (int32_t c = 0; c < s->xs; c += VL) {
+            const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c);
+            vf z = v_fma(scale, v_load(x + c), shift);
+            for (int k = 1; k < 4; k++)
+                z = v_max(v_fma(scale, v_load(x + c + corner[k]), shift), z);
+            for (int k = 0; k < 4; k++)
+                __builtin_prefetch(x + c + corner[k] + 2 * next);
+            v_store(y + c, leak(z, z, slope));
+        }
+}
+
+static void fwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_norm *s = shape;
+    for (int64_t row = work->begin; row < work->end; row++)
+        if (s->pool == 1)
+            fwd_row(s, args, row);
+        else
+            fwd_pooled_row(s, args, row);
+}
+
+/* --- backward --- */
+
+/* Sends dy to the first largest of a window's four z (row by row) and through the activation. */
+static inline void route(const vf z[4], vf dy, vf slope, vf dz[4])
+{
+    const vmask second = v_gt(z[1], z[0]);
+    vf best = v_max(z[1], z[0]);
+    const vmask third = v_gt(z[2], best);
+    best = v_max(z[2], best);
+    const vmask fourth = v_gt(z[3], best);
+    best = v_max(z[3], best);
+    vf d = leak(best, dy, slope);
+    dz[3] = v_keep(fourth, d);
+    d = v_drop(fourth, d);
+    dz[2] = v_keep(third, d);
+    d = v_drop(third, d);
+    dz[1] = v_keep(second, d);
+    dz[0] = v_drop(second, d);
+}
+
+/* Units of the reduction: `reduce_rows` output rows each. */
+static int64_t reduce_rows(const struct sl_norm *s)
+{
+    return (output_rows(s) + RECORDS - 1) / RECORDS;
+}
+
+static int64_t reduce_units(const void *shape)
+{
+    const int64_t rows = reduce_rows(shape);
+    return (output_rows(shape) + rows - 1) / rows;
+}
+
+/* sums += dz and dz*(x - mean) of the pixel at `at`. */
+static inline void reduce_pixel(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at, float *sums)
+{
+    const vf slope = v_set1(s->slope);
+    for (int32_t c = 0; c < s->xs; c += VL) {
+        const vf x = v_load(t->x + at + c);
+        const vf dz = leak(normalise(t->x + at + c, t->scale + c, t->shift + c), v_load(t->dy + at + c), slope);
+        v_store(sums + c, v_add(v_load(sums + c), dz));
+        v_store(sums + s->xs + c, v_fma(dz, v_sub(x, v_load(t->mean + c)), v_load(sums + s->xs + c)));
+    }
+}
+
+/* The same of the window whose first pixel lies at `at`; dy has one value for it. */
+static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at,
+                                 const float *dy, float *sums)
+{
+    const vf slope = v_set1(s->slope);
+    const int64_t line = (int64_t)s->w * s->xs, corner[4] = {0, s->xs, line, line + s->xs};
+    for (int32_t c = 0; c < s->xs; c += VL) {
+        const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c), mean = v_load(t->mean + c);
+        vf x[4], z[4], dz[4];
+        for (int k = 0; k < 4; k++) {
+            x[k] = v_load(t->x + at + corner[k] + c);
+            __builtin_prefetch(t->x + at + corner[k] + c + 2 * s->xs);
+            z[k] = v_fma(scale, x[k], shift);
+        }
+        route(z, v_load(dy + c), slope, dz);
+        vf product = v_mul(dz[0], v_sub(x[0], mean));
+        for (int k = 1; k < 4; k++)
+            product = v_fma(dz[k], v_sub(x[k], mean), product);
+        v_store(sums + c, v_add(v_load(sums + c), v_add(v_add(dz[0], dz[1]), v_add(dz[2], dz[3]))));
+        v_store(sums + s->xs + c, v_add(v_load(sums + s->xs + c), product));
+    }
+}
+
+static inline void fold(float *sums, int64_t n, float *record)
+{
+    for (int64_t c = 0; c < n; c += VL)
+        v_store(record + c, v_add(v_load(record + c), v_load(sums + c)));
+    clear(sums, n);
+}
+
+static void reduce_row(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t row, float *sums,
+                       float *record)
+{
+    const int64_t xs = s->xs, at = row * s->w * xs;
+    for (int64_t j = 0; j < s->w; j += RUN) {
+        for (int64_t i = j; i < min64(j + RUN, s->w); i++)
+            reduce_pixel(s, t, at + i * xs, sums);
+        fold(sums, 2 * xs, record);
+    }
+}
+
+static void reduce_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t row, float *sums,
+                              float *record)
+{
+    const int64_t xs = s->xs, windows = s->w / 2, at = 2 * row * s->w * xs;
+    for (int64_t j = 0; j < windows; j += RUN) {
+        for (int64_t i = j; i < min64(j + RUN, windows); i++)
+            reduce_window(s, t, at + 2 * i * xs, t->dy + (row * windows + i) * xs, sums);
+        fold(sums, 2 * xs, record);
+    }
+}
+
+static void bwd_reduce(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_norm *s = shape;
+    const struct sl_norm_bwd_reduce *t = args;
+    const int64_t rows = reduce_rows(s), xs = s->xs;
+    clear(work->scratch, 2 * xs);
+    for (int64_t u = work->begin; u < work->end; u++) {
+        float *record = t->sums + 2 * u * xs;
+        clear(record, 2 * xs);
+        for (int64_t row = u * rows; row < min64((u + 1) * rows, output_rows(s)); row++)
+            if (s->pool == 1)
+                reduce_row(s, t, row, work->scratch, record);
+            else
+                reduce_pooled_row(s, t, row, work->scratch, record);
+        for (int64_t c = 0; c < xs; c += VL)
+            v_store(record + xs + c, v_mul(v_load(record + xs + c), v_load(t->rstd + c)));
+    }
+}
+
+static void apply_row(const struct sl_norm *s, const struct sl_norm_bwd_apply *t, int64_t row)
+{
+    const vf slope = v_set1(s->slope);
+    const int64_t begin = row * s->w * s->xs, end = begin + (int64_t)s->w * s->xs;
+    for (int64_t i = begin; i < end; i += s->xs)
+        for (int32_t c = 0; c < s->xs; c += SL_LANES)
+            for (int32_t l = c; l < c + SL_LANES; l += VL) {
+                const vf x = v_load(t->x + i + l), scale = v_load(t->scale + l);
+                const vf dz = leak(v_fma(scale, x, v_load(t->shift + l)), v_load(t->dy + i + l), slope);
+                const vf spread = v_fma(v_load(t->a + l), x, v_load(t->b + l));
+                v_store(t->dx + i + l, v_fma(scale, dz, spread));
+            }
+}
+
+static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_apply *t, int64_t row)
+{
+    const vf slope = v_set1(s->slope);
+    const int64_t line = (int64_t)s->w * s->xs, next = s->xs, corner[4] = {0, next, line, line + next};
+    int64_t i = 2 * row * line, o = row * (line / 2);
+    for (int32_t j = 0; j < s->w / 2; j++, i += 2 * next, o += next)
+        for (int32_t c = 0; c < s->xs; c += VL) {
+            const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c);
+            const vf a = v_load(t->a + c), b = v_load(t->b + c);
+            vf x[4], z[4], dz[4];
+            for (int k = 0; k < 4; k++) {
+                x[k] = v_load(t->x + i + c + corner[k]);
+                __builtin_prefetch(t->x + i + c + corner[k] + 2 * next);
+                __builtin_prefetch(t->dx + i + c + corner[k] + 2 * next, 1);
+                z[k] = v_fma(scale, x[k], shift);
+            }
+            route(z, v_load(t->dy + o + c), slope, dz);
+            for (int k = 0; k < 4; k++)
+                v_store(t->dx + i + c + corner[k], v_fma(scale, dz[k], v_fma(a, x[k], b)));
+        }
+}
+
+static void bwd_apply(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_norm *s = shape;
+    for (int64_t row = work->begin; row < work->end; row++)
+        if (s->pool == 1)
+            apply_row(s, args, row);
+        else
+            apply_pooled_row(s, args, row);
+}
+
+const struct sl_kernel V_NAME(sl_norm_moments) = {
+    .fits = fits, .units = moments_units, .scratch = sums_bytes, .run = moments};
+const struct sl_kernel V_NAME(sl_norm_fwd) = {.fits = fits, .units = output_rows, .run = fwd};
+const struct sl_kernel V_NAME(sl_norm_bwd_reduce) = {
+    .fits = fits, .units = reduce_units, .scratch = sums_bytes, .run = bwd_reduce};
+const struct sl_kernel V_NAME(sl_norm_bwd_apply) = {.fits = fits, .units = output_rows, .run = bwd_apply};

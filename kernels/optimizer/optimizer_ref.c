@@ -1,0 +1,67 @@
+/* Reference of the updaters. */
+#include <math.h>
+
+#include "kernels/elementwise/flat.h"
+#include "kernels/kernels.h"
+#include "kernels/optimizer/optimizer.h"
+
+/* The end of every updater: the weights move, or the move is handed out. */
+static void apply(const struct sl_optimizer_step *t, int64_t i, double step)
+{
+    if (t->u)
+        t->u[i] = (float)step;
+    else
+        t->w[i] = (float)(t->w[i] - step);
+}
+
+static void sgd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_parameters *p = shape;
+    const struct sl_optimizer_step *t = args;
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
+        double m = (double)t->g[i] + (double)t->l2 * t->w[i];
+        if (t->m) {
+            m += (double)t->momentum * t->m[i];
+            t->m[i] = (float)m;
+        }
+        apply(t, i, t->rate * m);
+    }
+}
+
+/* The step Adam and AMSGrad share: moves m and v of element i. */
+static void move_moments(const struct sl_optimizer_step *t, int64_t i, double *m, double *v)
+{
+    const double g = (double)t->g[i] + (double)t->l2 * t->w[i];
+    *m = (double)t->beta1 * t->m[i] + (1.0 - (double)t->beta1) * g;
+    *v = (double)t->beta2 * t->v[i] + (1.0 - (double)t->beta2) * g * g;
+    t->m[i] = (float)*m;
+    t->v[i] = (float)*v;
+}
+
+static void adam(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_parameters *p = shape;
+    const struct sl_optimizer_step *t = args;
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
+        double m, v;
+        move_moments(t, i, &m, &v);
+        apply(t, i, t->rate * m / (sqrt(v) + t->epsilon));
+    }
+}
+
+static void amsgrad(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_parameters *p = shape;
+    const struct sl_optimizer_step *t = args;
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
+        double m, v;
+        move_moments(t, i, &m, &v);
+        const double h = t->h[i] > v ? t->h[i] : v;
+        t->h[i] = (float)h;
+        apply(t, i, t->rate * m / (sqrt(h) + t->epsilon));
+    }
+}
+
+const struct sl_kernel sl_sgd_step_ref = {.units = sl_flat_units, .run = sgd};
+const struct sl_kernel sl_adam_step_ref = {.units = sl_flat_units, .run = adam};
+const struct sl_kernel sl_amsgrad_step_ref = {.units = sl_flat_units, .run = amsgrad};

@@ -1,0 +1,164 @@
+/* Maximum and average pooling, once for all vector lengths: a window at a time, a vector of channels through the
+ * window. Backward, a unit is an image, whose rows are cleared just before the first window that reaches them. */
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "kernels/pool/pool.h"
+
+static bool fits(const void *shape)
+{
+    return ((const struct sl_pool *)shape)->xs % SL_LANES == 0;
+}
+
+static int64_t images(const void *shape)
+{
+    return ((const struct sl_pool *)shape)->n;
+}
+
+static int64_t output_rows(const void *shape)
+{
+    const struct sl_pool *s = shape;
+    return (int64_t)s->n * s->oh;
+}
+
+/* A window as the kernels walk it: its first pixel, its size, and the floats from one row to the next. */
+struct patch {
+    int64_t at, line;
+    int32_t rows, columns;
+};
+
+static inline struct patch patch_at(const struct sl_pool *s, int64_t n, int32_t p, int32_t q)
+{
+    const struct sl_window w = sl_pool_window(s, p, q);
+    return (struct patch){.at = sl_pool_at(s, n, w.top, w.left),
+                          .line = (int64_t)s->w * s->xs,
+                          .rows = w.bottom - w.top,
+                          .columns = w.right - w.left};
+}
+
+static inline void max_patch(const struct patch *w, int32_t xs, const float *x, float *y)
+{
+    for (int32_t c = 0; c < xs; c += VL) {
+        vf best = v_load(x + c);
+        for (int32_t i = 0; i < w->rows; i++)
+            for (int32_t j = 0; j < w->columns; j++)
+                best = v_max(v_load(x + i * w->line + (int64_t)j * xs + c), best);
+        v_store(y + c, best);
+    }
+}
+
+/* Sums row by row, so that no float sum is long. */
+static inline void avg_patch(const struct patch *w, int32_t xs, const float *x, float *y)
+{
+    const vf share = v_set1(1.0f / (float)(w->rows * w->columns));
+    for (int32_t c = 0; c < xs; c += VL) {
+        vf sum = v_zero();
+        for (int32_t i = 0; i < w->rows; i++) {
+            vf row = v_zero();
+            for (int32_t j = 0; j < w->columns; j++)
+                row = v_add(row, v_load(x + i * w->line + (int64_t)j * xs + c));
+            sum = v_add(sum, row);
+        }
+        v_store(y + c, v_mul(sum, share));
+    }
+}
+
+static void max_fwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_pool *s = shape;
+    const struct sl_pool_fwd *t = args;
+    for (int64_t row = work->begin; row < work->end; row++)
+        for (int32_t q = 0; q < s->ow; q++) {
+            const struct patch w = patch_at(s, row / s->oh, (int32_t)(row % s->oh), q);
+            max_patch(&w, s->xs, t->x + w.at, t->y + (row * s->ow + q) * s->xs);
+        }
+}
+
+static void avg_fwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_pool *s = shape;
+    const struct sl_pool_fwd *t = args;
+    for (int64_t row = work->begin; row < work->end; row++)
+        for (int32_t q = 0; q < s->ow; q++) {
+            const struct patch w = patch_at(s, row / s->oh, (int32_t)(row % s->oh), q);
+            avg_patch(&w, s->xs, t->x + w.at, t->y + (row * s->ow + q) * s->xs);
+        }
+}
+
+/* Adds dy to the first largest of the window. Which pixel that is travels as a float: exact up to 2^24 pixels. */
+static inline void max_patch_bwd(const struct patch *w, int32_t xs, const float *x, const float *dy, float *dx)
+{
+    for (int32_t c = 0; c < xs; c += VL) {
+        vf best = v_load(x + c), winner = v_zero();
+        float k = 0.0f;
+        for (int32_t i = 0; i < w->rows; i++)
+            for (int32_t j = 0; j < w->columns; j++, k += 1.0f) {
+                const vf at = v_load(x + i * w->line + (int64_t)j * xs + c);
+                winner = v_select(v_gt(at, best), v_set1(k), winner);
+                best = v_max(at, best);
+            }
+        const vf d = v_load(dy + c);
+        k = 0.0f;
+        for (int32_t i = 0; i < w->rows; i++)
+            for (int32_t j = 0; j < w->columns; j++, k += 1.0f) {
+                float *to = dx + i * w->line + (int64_t)j * xs + c;
+                v_store(to, v_add(v_load(to), v_keep(v_eq(winner, v_set1(k)), d)));
+            }
+    }
+}
+
+static inline void avg_patch_bwd(const struct patch *w, int32_t xs, const float *dy, float *dx)
+{
+    const vf share = v_set1(1.0f / (float)(w->rows * w->columns));
+    for (int32_t i = 0; i < w->rows; i++)
+        for (int32_t j = 0; j < w->columns; j++)
+            for (int32_t c = 0; c < xs; c += VL) {
+                float *to = dx + i * w->line + (int64_t)j * xs + c;
+                v_store(to, v_fma(v_load(dy + c), share, v_load(to)));
+            }
+}
+
+/* Clears rows [*cleared, to) of image n. */
+static void clear_rows(const struct sl_pool *s, float *dx, int64_t n, int32_t *cleared, int32_t to)
+{
+    to = to < s->h ? to : s->h;
+    if (to <= *cleared)
+        return;
+    memset(dx + sl_pool_at(s, n, *cleared, 0), 0,
+           sizeof(float) * (size_t)(to - *cleared) * (size_t)s->w * (size_t)s->xs);
+    *cleared = to;
+}
+
+static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *t, int64_t n, bool maximum)
+{
+    int32_t cleared = 0;
+    for (int32_t p = 0; p < s->oh; p++) {
+        clear_rows(s, t->dx, n, &cleared, p * s->stride_h - s->pad_top + s->kh);
+        for (int32_t q = 0; q < s->ow; q++) {
+            const struct patch w = patch_at(s, n, p, q);
+            const float *dy = t->dy + ((n * s->oh + p) * s->ow + q) * s->xs;
+            if (maximum)
+                max_patch_bwd(&w, s->xs, t->x + w.at, dy, t->dx + w.at);
+            else
+                avg_patch_bwd(&w, s->xs, dy, t->dx + w.at);
+        }
+    }
+    clear_rows(s, t->dx, n, &cleared, s->h);
+}
+
+static void max_bwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    for (int64_t n = work->begin; n < work->end; n++)
+        bwd_image(shape, args, n, true);
+}
+
+static void avg_bwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    for (int64_t n = work->begin; n < work->end; n++)
+        bwd_image(shape, args, n, false);
+}
+
+const struct sl_kernel V_NAME(sl_pool_max_fwd) = {.fits = fits, .units = output_rows, .run = max_fwd};
+const struct sl_kernel V_NAME(sl_pool_max_bwd) = {.fits = fits, .units = images, .run = max_bwd};
+const struct sl_kernel V_NAME(sl_pool_avg_fwd) = {.fits = fits, .units = output_rows, .run = avg_fwd};
+const struct sl_kernel V_NAME(sl_pool_avg_bwd) = {.fits = fits, .units = images, .run = avg_bwd};

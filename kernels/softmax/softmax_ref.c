@@ -1,0 +1,45 @@
+/* Reference of softmax and negative log-likelihood. */
+#include "kernels/softmax/softmax.h"
+
+#include <math.h>
+
+#include "kernels/kernels.h"
+
+static int64_t rows(const void *shape)
+{
+    return ((const struct sl_softmax *)shape)->n;
+}
+
+static void fwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_softmax *s = shape;
+    const struct sl_softmax_nll_fwd *t = args;
+    for (int64_t i = work->begin; i < work->end; i++) {
+        const float *x = t->x + i * s->xs;
+        float *p = t->p + i * s->xs;
+        double max = x[0], sum = 0.0;
+        for (int32_t c = 1; c < s->c; c++)
+            max = x[c] > max ? x[c] : max;
+        for (int32_t c = 0; c < s->c; c++)
+            sum += exp(x[c] - max);
+        for (int32_t c = 0; c < s->xs; c++)
+            p[c] = c < s->c ? (float)(exp(x[c] - max) / sum) : 0.0f;
+        if (t->labels && t->loss)
+            t->loss[i] = sl_nll(exp(x[t->labels[i]] - max) / sum);
+    }
+}
+
+static void bwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_softmax *s = shape;
+    const struct sl_softmax_nll_bwd *t = args;
+    for (int64_t i = work->begin; i < work->end; i++) {
+        const float *p = t->p + i * s->xs;
+        float *dx = t->dx + i * s->xs;
+        for (int32_t c = 0; c < s->xs; c++)
+            dx[c] = c < s->c ? (p[c] - (c == t->labels[i] ? 1.0f : 0.0f)) * t->factor : 0.0f;
+    }
+}
+
+const struct sl_kernel sl_softmax_nll_fwd_ref = {.units = rows, .run = fwd};
+const struct sl_kernel sl_softmax_nll_bwd_ref = {.units = rows, .run = bwd};

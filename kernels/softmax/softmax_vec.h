@@ -1,0 +1,98 @@
+/* Softmax, once for all vector lengths: three sweeps over a row that stays in the first-level cache. */
+#include "kernels/kernels.h"
+#include "kernels/simd/vec_exp.h"
+#include "kernels/softmax/softmax.h"
+
+/* Lanes past the classes of the last vector take part as this, whose exponential is 0. */
+static const float NOTHING = -3.4e38f;
+
+static int64_t rows(const void *shape)
+{
+    return ((const struct sl_softmax *)shape)->n;
+}
+
+/* VL classes from c on; lanes past the last class are `filler`. */
+static inline vf load_classes(const float *x, int32_t c, int32_t classes, vf filler)
+{
+    if (c + VL <= classes)
+        return v_load(x + c);
+    float lanes[VL];
+    v_store(lanes, filler);
+    for (int32_t i = c; i < classes; i++)
+        lanes[i - c] = x[i];
+    return v_load(lanes);
+}
+
+/* exp(x - max). The difference is rounded, which would cost as many ulp as it has units; what was lost (Knuth's TwoSum)
+ * goes along. */
+static inline vf exp_below(vf x, vf max)
+{
+    const vf d = v_sub(x, max), back = v_sub(d, x);
+    const vf lost = v_sub(v_sub(x, v_sub(d, back)), v_add(max, back));
+    return v_exp(d, lost);
+}
+
+/* Writes exp(x - max) and returns its sum; a float run ends after 4096 terms. */
+static double exponentials(const struct sl_softmax *s, const float *x, float max, float *p)
+{
+    double total = 0.0;
+    for (int32_t begin = 0; begin < s->c; begin += 4096) {
+        const int32_t end = begin + 4096 < s->c ? begin + 4096 : s->c;
+        vf sum = v_zero();
+        for (int32_t c = begin; c < end; c += VL) {
+            const vf e = exp_below(load_classes(x, c, s->c, v_set1(NOTHING)), v_set1(max));
+            v_store_some(p + c, e, s->c - c < VL ? s->c - c : VL);
+            sum = v_add(sum, e);
+        }
+        total += (double)v_sum(sum);
+    }
+    return total;
+}
+
+static void fwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_softmax *s = shape;
+    const struct sl_softmax_nll_fwd *t = args;
+    for (int64_t i = work->begin; i < work->end; i++) {
+        const float *x = t->x + i * s->xs;
+        float *p = t->p + i * s->xs;
+        vf max = v_set1(NOTHING);
+        for (int32_t c = 0; c < s->c; c += VL)
+            max = v_max(load_classes(x, c, s->c, v_set1(NOTHING)), max);
+        const float top = v_max_lane(max);
+        const double sum = exponentials(s, x, top, p);
+        const vf factor = v_set1((float)(1.0 / sum));
+        int32_t c = 0;
+        for (; c + VL <= s->c; c += VL)
+            v_store(p + c, v_mul(v_load(p + c), factor));
+        if (c < s->c)
+            v_store_head(p + c, v_mul(v_load_head(p + c, s->c - c), factor), s->c - c);
+        for (c = s->c; c < s->xs; c++)
+            p[c] = 0.0f;
+        if (t->labels && t->loss)
+            t->loss[i] = sl_nll(exp((double)x[t->labels[i]] - (double)top) / sum);
+    }
+}
+
+static void bwd(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_softmax *s = shape;
+    const struct sl_softmax_nll_bwd *t = args;
+    const vf factor = v_set1(t->factor);
+    for (int64_t i = work->begin; i < work->end; i++) {
+        const float *p = t->p + i * s->xs;
+        float *dx = t->dx + i * s->xs;
+        const int32_t label = t->labels[i];
+        int32_t c = 0;
+        for (; c + VL <= s->c; c += VL)
+            v_store(dx + c, v_mul(v_load(p + c), factor));
+        if (c < s->c)
+            v_store_head(dx + c, v_mul(v_load_head(p + c, s->c - c), factor), s->c - c);
+        for (c = s->c; c < s->xs; c++)
+            dx[c] = 0.0f;
+        dx[label] = (p[label] - 1.0f) * t->factor;
+    }
+}
+
+const struct sl_kernel V_NAME(sl_softmax_nll_fwd) = {.units = rows, .run = fwd};
+const struct sl_kernel V_NAME(sl_softmax_nll_bwd) = {.units = rows, .run = bwd};

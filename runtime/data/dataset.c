@@ -1,0 +1,361 @@
+/* dataset.json. Its last member is the XXH3-64 of every byte before that member's line, so that no change goes unseen:
+ *
+ *   { "format": "starling-dataset", "version": 1, ..., "splits": { ... },
+ *     "xxh3": "0123456789abcdef"
+ *   }
+ */
+#include "runtime/data/dataset.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/data/file.h"
+#include "runtime/hash.h"
+
+enum { FORMAT_VERSION = 1, MAX_JSON_BYTES = 256 << 20, MAX_SPLITS = 16, HEX = 16 };
+static const uint64_t max_samples = UINT32_MAX;
+
+/* `"xxh3": "HHHHHHHHHHHHHHHH"\n}\n` */
+static const char seal_head[] = "\"xxh3\": \"", seal_tail[] = "\"\n}\n";
+enum { SEAL_LENGTH = sizeof seal_head - 1 + HEX + sizeof seal_tail - 1 };
+
+void sl_dataset_close(struct sl_dataset *dataset)
+{
+    if (!dataset)
+        return;
+    for (size_t i = 0; dataset->classes && i < dataset->class_count; i++) {
+        free(dataset->classes[i].id);
+        free(dataset->classes[i].words);
+    }
+    for (size_t i = 0; dataset->splits && i < dataset->split_count; i++) {
+        struct sl_split *split = &dataset->splits[i];
+        for (size_t j = 0; split->shards && j < split->shard_count; j++)
+            free(split->shards[j].name);
+        free(split->shards);
+        free(split->class_samples);
+        free(split->name);
+    }
+    free(dataset->classes);
+    free(dataset->splits);
+    free(dataset->folder);
+    free(dataset->name);
+    free(dataset);
+}
+
+const struct sl_split *sl_dataset_split(const struct sl_dataset *dataset, const char *name)
+{
+    for (size_t i = 0; i < dataset->split_count; i++)
+        if (!strcmp(dataset->splits[i].name, name))
+            return &dataset->splits[i];
+    return NULL;
+}
+
+/* ---- reading ---- */
+
+static void hex_text(uint64_t value, char text[HEX + 1])
+{
+    snprintf(text, HEX + 1, "%016" PRIx64, value);
+}
+
+static bool hex_value(const char *text, uint64_t *value)
+{
+    char again[HEX + 1];
+    if (strlen(text) != HEX || strspn(text, "0123456789abcdef") != HEX)
+        return false;
+    *value = strtoull(text, NULL, 16);
+    hex_text(*value, again);
+    return !strcmp(text, again);
+}
+
+static int check_seal(const uint8_t *bytes, size_t length)
+{
+    char hex[HEX + 1];
+    if (length < SEAL_LENGTH)
+        return sl_fail(SL_BAD_DATA, "%zu bytes, too few; it was cut off", length);
+    const size_t sealed = length - SEAL_LENGTH;
+    const uint8_t *seal = bytes + sealed;
+    hex_text(sl_hash64(bytes, sealed), hex);
+    if (memcmp(seal, seal_head, sizeof seal_head - 1) ||
+        memcmp(seal + sizeof seal_head - 1 + HEX, seal_tail, sizeof seal_tail - 1))
+        return sl_fail(SL_BAD_DATA, "does not end with its own hash; it was cut off or changed");
+    if (memcmp(seal + sizeof seal_head - 1, hex, HEX))
+        return sl_fail(SL_BAD_DATA, "its hash differs (should be %s); it was damaged or changed by hand", hex);
+    return SL_OK;
+}
+
+/* A shard's name is one plain file name: it must not lead out of the folder. */
+static bool is_plain_name(const char *name)
+{
+    return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256;
+}
+
+/* A copy of a text member. */
+static int take_text(json_t *value, const char *what, char **text)
+{
+    if (!json_is_string(value))
+        return sl_fail(SL_BAD_DATA, "%s is missing or not a text", what);
+    *text = strdup(json_string_value(value));
+    return *text ? SL_OK : sl_fail(SL_SYSTEM, "no memory for a text");
+}
+
+static int take_count(json_t *value, const char *what, uint64_t most, uint64_t *count)
+{
+    const json_int_t n = json_integer_value(value);
+    if (!json_is_integer(value) || n < 0 || (uint64_t)n > most)
+        return sl_fail(SL_BAD_DATA, "%s is missing or not a whole number of 0 to %" PRIu64, what, most);
+    *count = (uint64_t)n;
+    return SL_OK;
+}
+
+static int take_classes(json_t *list, struct sl_dataset *dataset)
+{
+    int rc = SL_OK;
+    const size_t count = json_array_size(list);
+    if (count < 1 || count > SL_DATASET_MAX_CLASSES)
+        SL_FAIL(SL_BAD_DATA, "classes: %zu of them; 1 to %d can be", count, SL_DATASET_MAX_CLASSES);
+    if (!(dataset->classes = calloc(count, sizeof *dataset->classes)))
+        SL_FAIL(SL_SYSTEM, "no memory for %zu classes", count);
+    dataset->class_count = count;
+    for (size_t i = 0; i < count; i++) {
+        json_t *entry = json_array_get(list, i);
+        SL_TRY(take_text(json_object_get(entry, "id"), "classes[].id", &dataset->classes[i].id));
+        SL_TRY(take_text(json_object_get(entry, "words"), "classes[].words", &dataset->classes[i].words));
+    }
+out:
+    return rc;
+}
+
+static int take_shards(json_t *list, struct sl_split *split)
+{
+    int rc = SL_OK;
+    uint64_t sum = 0;
+    const size_t count = json_array_size(list);
+    if (!(split->shards = calloc(count + 1, sizeof *split->shards)))
+        SL_FAIL(SL_SYSTEM, "no memory for %zu shards", count);
+    split->shard_count = count;
+    for (size_t i = 0; i < count; i++) {
+        json_t *entry = json_array_get(list, i);
+        struct sl_shard *shard = &split->shards[i];
+        SL_TRY(take_text(json_object_get(entry, "name"), "shards[].name", &shard->name));
+        SL_TRY(take_count(json_object_get(entry, "bytes"), "shards[].bytes", INT64_MAX, &shard->bytes));
+        SL_TRY(take_count(json_object_get(entry, "samples"), "shards[].samples", max_samples, &shard->samples));
+        const char *hex = json_string_value(json_object_get(entry, "xxh3"));
+        if (!is_plain_name(shard->name) || !hex || !hex_value(hex, &shard->hash))
+            SL_FAIL(SL_BAD_DATA, "shards[%zu] has an unusable name or xxh3", i);
+        sum += shard->samples;
+    }
+    if (sum != split->samples)
+        SL_FAIL(SL_BAD_DATA, "split %s: its shards hold %" PRIu64 " samples, not %" PRIu64, split->name, sum,
+                split->samples);
+out:
+    return rc;
+}
+
+static int take_class_samples(json_t *list, size_t class_count, struct sl_split *split)
+{
+    int rc = SL_OK;
+    uint64_t sum = 0;
+    if (json_array_size(list) != class_count)
+        SL_FAIL(SL_BAD_DATA, "split %s: class_samples does not have one count for each class", split->name);
+    if (!(split->class_samples = calloc(class_count, sizeof *split->class_samples)))
+        SL_FAIL(SL_SYSTEM, "no memory for %zu counts", class_count);
+    for (size_t i = 0; i < class_count; i++) {
+        SL_TRY(take_count(json_array_get(list, i), "class_samples[]", max_samples, &split->class_samples[i]));
+        sum += split->class_samples[i];
+    }
+    if (sum != split->samples)
+        SL_FAIL(SL_BAD_DATA, "split %s: its classes hold %" PRIu64 " samples, not %" PRIu64, split->name, sum,
+                split->samples);
+out:
+    return rc;
+}
+
+static int take_splits(json_t *splits, struct sl_dataset *dataset)
+{
+    int rc = SL_OK;
+    const char *name;
+    json_t *entry;
+    const size_t count = json_object_size(splits);
+    if (count < 1 || count > MAX_SPLITS)
+        SL_FAIL(SL_BAD_DATA, "splits: %zu of them; 1 to %d can be", count, MAX_SPLITS);
+    if (!(dataset->splits = calloc(count, sizeof *dataset->splits)))
+        SL_FAIL(SL_SYSTEM, "no memory for %zu splits", count);
+    json_object_foreach(splits, name, entry)
+    {
+        struct sl_split *split = &dataset->splits[dataset->split_count++];
+        if (!(split->name = strdup(name)))
+            SL_FAIL(SL_SYSTEM, "no memory for a text");
+        SL_TRY(take_count(json_object_get(entry, "samples"), "samples", max_samples, &split->samples));
+        SL_TRY(take_shards(json_object_get(entry, "shards"), split));
+        SL_TRY(take_class_samples(json_object_get(entry, "class_samples"), dataset->class_count, split));
+    }
+out:
+    return rc;
+}
+
+static int take_channels(json_t *list, const char *what, double least, double values[3])
+{
+    if (json_array_size(list) != 3)
+        return sl_fail(SL_BAD_DATA, "%s is not a list of three numbers", what);
+    for (size_t c = 0; c < 3; c++) {
+        json_t *number = json_array_get(list, c);
+        values[c] = json_number_value(number);
+        if (!json_is_number(number) || !(values[c] >= least && values[c] <= 1))
+            return sl_fail(SL_BAD_DATA, "%s[%zu] is not a number of %g to 1", what, c, least);
+    }
+    return SL_OK;
+}
+
+static int take_all(json_t *root, struct sl_dataset *dataset)
+{
+    int rc = SL_OK;
+    uint64_t version = 0, size = 0;
+    const char *format = json_string_value(json_object_get(root, "format"));
+    if (!format || strcmp(format, "starling-dataset"))
+        SL_FAIL(SL_BAD_DATA, "its format is not \"starling-dataset\"");
+    SL_TRY(take_count(json_object_get(root, "version"), "version", INT32_MAX, &version));
+    if (version != FORMAT_VERSION)
+        SL_FAIL(SL_BAD_DATA, "format version %" PRIu64 ", but this program reads %d; prepare the set again", version,
+                FORMAT_VERSION);
+    SL_TRY(take_text(json_object_get(root, "name"), "name", &dataset->name));
+    SL_TRY(take_count(json_object_get(root, "image_size"), "image_size", SL_DATASET_MAX_IMAGE_SIZE, &size));
+    if (size < 1)
+        SL_FAIL(SL_BAD_DATA, "image_size is 0");
+    dataset->image_size = (int32_t)size;
+    SL_TRY(take_count(json_object_get(root, "skipped"), "skipped", max_samples, &dataset->skipped));
+    SL_TRY(take_channels(json_object_get(root, "mean"), "mean", 0, dataset->mean));
+    SL_TRY(take_channels(json_object_get(root, "deviation"), "deviation", 0, dataset->deviation));
+    SL_TRY(take_classes(json_object_get(root, "classes"), dataset));
+    SL_TRY(take_splits(json_object_get(root, "splits"), dataset));
+out:
+    return rc;
+}
+
+int sl_dataset_open(const char *folder, struct sl_dataset **dataset)
+{
+    int rc = SL_OK;
+    size_t length = 0;
+    uint8_t *bytes = NULL;
+    json_t *root = NULL;
+    json_error_t error;
+    struct sl_dataset *self = calloc(1, sizeof *self);
+    char *path = sl_path_join(folder, "dataset.json");
+    *dataset = NULL;
+    if (!self || !path || !(self->folder = strdup(folder)))
+        SL_FAIL(SL_SYSTEM, "no memory for the data set %s", folder);
+    rc = sl_file_read(path, MAX_JSON_BYTES, &bytes, &length);
+    if (rc == SL_MISSING)
+        SL_FAIL(rc, "%s holds no prepared data set (no dataset.json); make one with starling-prepare", folder);
+    SL_TRY(rc);
+    SL_TRY(check_seal(bytes, length));
+    if (!(root = json_loadb((const char *)bytes, length, JSON_REJECT_DUPLICATES, &error)))
+        SL_FAIL(SL_BAD_DATA, "line %d, column %d: %s", error.line, error.column, error.text);
+    SL_TRY(take_all(root, self));
+    *dataset = self;
+    self = NULL;
+out:
+    if (rc == SL_BAD_DATA)
+        sl_fail_prefix(rc, "%s", path);
+    json_decref(root);
+    free(bytes);
+    free(path);
+    sl_dataset_close(self);
+    return rc;
+}
+
+/* ---- writing ---- */
+
+static json_t *pack_channels(const double values[3])
+{
+    return json_pack("[f, f, f]", values[0], values[1], values[2]);
+}
+
+static int pack_classes(const struct sl_dataset *dataset, json_t *list)
+{
+    for (size_t i = 0; i < dataset->class_count; i++) {
+        const struct sl_class *class = &dataset->classes[i];
+        json_t *entry = json_pack("{s:s, s:s}", "id", class->id, "words", class->words);
+        if (!entry)
+            return sl_fail(SL_BAD_DATA, "the name or the words of class %zu (%s) are not UTF-8", i, class->id);
+        json_array_append_new(list, entry);
+    }
+    return SL_OK;
+}
+
+static json_t *pack_split(const struct sl_split *split, size_t class_count)
+{
+    json_t *shards = json_array(), *classes = json_array();
+    for (size_t i = 0; i < split->shard_count; i++) {
+        const struct sl_shard *shard = &split->shards[i];
+        char hex[HEX + 1];
+        hex_text(shard->hash, hex);
+        json_array_append_new(shards,
+                              json_pack("{s:s, s:I, s:I, s:s}", "name", shard->name, "bytes", (json_int_t)shard->bytes,
+                                        "samples", (json_int_t)shard->samples, "xxh3", hex));
+    }
+    for (size_t i = 0; i < class_count; i++)
+        json_array_append_new(classes, json_integer((json_int_t)split->class_samples[i]));
+    return json_pack("{s:I, s:o, s:o}", "samples", (json_int_t)split->samples, "class_samples", classes, "shards",
+                     shards);
+}
+
+/* The sealed text; the caller frees it. */
+static int seal_text(const json_t *root, char **text)
+{
+    int rc = SL_OK;
+    char hex[HEX + 1];
+    char *plain = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17)), *head = NULL;
+    const size_t length = plain ? strlen(plain) : 0;
+    *text = NULL;
+    if (length < 2)
+        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
+    /* Without the closing "\n}". */
+    if (asprintf(&head, "%.*s,\n ", (int)(length - 2), plain) < 0) {
+        head = NULL;
+        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
+    }
+    hex_text(sl_hash64(head, strlen(head)), hex);
+    if (asprintf(text, "%s%s%s%s", head, seal_head, hex, seal_tail) < 0) {
+        *text = NULL;
+        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
+    }
+out:
+    free(head);
+    free(plain);
+    return rc;
+}
+
+int sl_dataset_write(const struct sl_dataset *dataset)
+{
+    int rc = SL_OK;
+    char *text = NULL, *path = sl_path_join(dataset->folder, "dataset.json");
+    struct sl_output *output = NULL;
+    json_t *classes = json_array(), *splits = json_object(), *root = NULL;
+    if (!path)
+        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
+    SL_TRY(pack_classes(dataset, classes));
+    for (size_t i = 0; i < dataset->split_count; i++)
+        json_object_set_new(splits, dataset->splits[i].name, pack_split(&dataset->splits[i], dataset->class_count));
+    root = json_pack("{s:s, s:i, s:s, s:i, s:I, s:o, s:o, s:O, s:O}", "format", "starling-dataset", "version",
+                     FORMAT_VERSION, "name", dataset->name, "image_size", (int)dataset->image_size, "skipped",
+                     (json_int_t)dataset->skipped, "mean", pack_channels(dataset->mean), "deviation",
+                     pack_channels(dataset->deviation), "classes", classes, "splits", splits);
+    if (!root)
+        SL_FAIL(SL_BAD_DATA, "the name of the data set or of a shard is not UTF-8");
+    SL_TRY(seal_text(root, &text));
+    SL_TRY(sl_output_open(path, &output));
+    SL_TRY(sl_output_write(output, text, strlen(text)));
+    SL_TRY(sl_output_commit(output));
+out:
+    sl_output_close(output);
+    json_decref(classes);
+    json_decref(splits);
+    json_decref(root);
+    free(text);
+    free(path);
+    return rc;
+}

@@ -1,0 +1,174 @@
+#include "runtime/data/samples.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* What is known about the pixels of a sample. FILLING: one thread writes them to the cache; others decode for
+ * themselves. */
+enum { UNKNOWN, FILLING, CACHED, BAD };
+
+struct sl_samples {
+    const struct sl_dataset *dataset;
+    size_t shard_count;
+    struct sl_shard_reader *shards;
+    uint32_t count;
+    const struct sl_shard_sample **at;
+    size_t image_bytes, cache_bytes;
+    uint8_t *cache; /* [count][size][size][3], NULL: decoded live */
+    atomic_uchar *state;
+    atomic_uint_least64_t bad;
+};
+
+void sl_samples_close(struct sl_samples *samples)
+{
+    if (!samples)
+        return;
+    for (size_t i = 0; samples->shards && i < samples->shard_count; i++)
+        sl_shard_reader_close(&samples->shards[i]);
+    if (samples->cache)
+        munmap(samples->cache, samples->cache_bytes);
+    free(samples->shards);
+    free(samples->at);
+    free(samples->state);
+    free(samples);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp((*(const struct sl_shard_sample *const *)a)->key, (*(const struct sl_shard_sample *const *)b)->key);
+}
+
+static int refuse_twins(const struct sl_samples *samples, const struct sl_split *split)
+{
+    int rc = SL_OK;
+    const struct sl_shard_sample **sorted = calloc((size_t)samples->count + 1, sizeof *sorted);
+    if (!sorted)
+        SL_FAIL(SL_UNAVAILABLE, "no memory for the keys of %u samples", samples->count);
+    memcpy(sorted, samples->at, samples->count * sizeof *sorted);
+    qsort(sorted, samples->count, sizeof *sorted, by_key);
+    for (uint32_t i = 1; i < samples->count; i++)
+        if (!by_key(&sorted[i - 1], &sorted[i]))
+            SL_FAIL(SL_BAD_DATA, "%s: the key %s occurs twice in the split %s; prepare the set again",
+                    samples->dataset->folder, sorted[i]->key, split->name);
+out:
+    free(sorted);
+    return rc;
+}
+
+static int check_class_counts(const struct sl_samples *samples, const struct sl_split *split)
+{
+    int rc = SL_OK;
+    const size_t classes = samples->dataset->class_count;
+    uint64_t *counts = calloc(classes, sizeof *counts);
+    if (!counts)
+        SL_FAIL(SL_UNAVAILABLE, "no memory for the counts of %zu classes", classes);
+    for (uint32_t i = 0; i < samples->count; i++)
+        counts[samples->at[i]->label]++;
+    for (size_t i = 0; i < classes; i++)
+        if (counts[i] != split->class_samples[i])
+            SL_FAIL(SL_BAD_DATA, "%s: the shards of %s hold other labels than dataset.json says; prepare the set again",
+                    samples->dataset->folder, split->name);
+out:
+    free(counts);
+    return rc;
+}
+
+static int open_shards(struct sl_samples *samples, const struct sl_split *split)
+{
+    int rc = SL_OK;
+    samples->shards = calloc(split->shard_count + 1, sizeof *samples->shards);
+    samples->at = calloc((size_t)split->samples + 1, sizeof *samples->at);
+    samples->state = calloc((size_t)split->samples + 1, sizeof *samples->state);
+    if (!samples->shards || !samples->at || !samples->state)
+        SL_FAIL(SL_UNAVAILABLE, "no memory for the index of %llu samples", (unsigned long long)split->samples);
+    for (size_t i = 0; i < split->shard_count; i++) {
+        struct sl_shard_reader *reader = &samples->shards[i];
+        SL_TRY(
+            sl_shard_reader_open(samples->dataset->folder, &split->shards[i], samples->dataset->class_count, reader));
+        samples->shard_count++;
+        for (size_t j = 0; j < reader->count; j++)
+            samples->at[samples->count++] = &reader->samples[j];
+    }
+    SL_TRY(refuse_twins(samples, split));
+    SL_TRY(check_class_counts(samples, split));
+out:
+    return rc;
+}
+
+/* Pages of the cache come into being when they are written. Without them images are decoded live, which is no error. */
+static void reserve_cache(struct sl_samples *samples, uint64_t limit)
+{
+    if (samples->count > limit / samples->image_bytes)
+        return;
+    samples->cache_bytes = samples->count * samples->image_bytes;
+    void *cache = mmap(NULL, samples->cache_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    samples->cache = cache == MAP_FAILED ? NULL : cache;
+}
+
+int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *split, uint64_t cache_bytes,
+                    struct sl_samples **samples)
+{
+    int rc = SL_OK;
+    struct sl_samples *self = calloc(1, sizeof *self);
+    *samples = NULL;
+    if (!self)
+        SL_FAIL(SL_UNAVAILABLE, "no memory for the samples");
+    self->dataset = dataset;
+    self->image_bytes = (size_t)dataset->image_size * (size_t)dataset->image_size * 3;
+    SL_TRY(open_shards(self, split));
+    reserve_cache(self, cache_bytes);
+    *samples = self;
+    self = NULL;
+out:
+    sl_samples_close(self);
+    return rc;
+}
+
+uint32_t sl_samples_count(const struct sl_samples *samples)
+{
+    return samples->count;
+}
+
+bool sl_samples_cached(const struct sl_samples *samples)
+{
+    return samples->cache != NULL;
+}
+
+const struct sl_shard_sample *sl_samples_at(const struct sl_samples *samples, uint32_t index)
+{
+    return samples->at[index];
+}
+
+uint64_t sl_samples_bad(const struct sl_samples *samples)
+{
+    return atomic_load(&((struct sl_samples *)(uintptr_t)samples)->bad);
+}
+
+int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
+                      const uint8_t **pixels)
+{
+    const struct sl_shard_sample *sample = samples->at[index];
+    atomic_uchar *state = &samples->state[index];
+    uint8_t *cached = samples->cache ? samples->cache + (size_t)index * samples->image_bytes : NULL;
+    if (atomic_load_explicit(state, memory_order_acquire) == CACHED) {
+        *pixels = cached;
+        return SL_OK;
+    }
+    unsigned char unknown = UNKNOWN;
+    const bool mine = cached && atomic_compare_exchange_strong(state, &unknown, FILLING);
+    uint8_t *to = mine ? cached : scratch;
+    const int rc = sl_jpeg_decode(jpeg, sample->jpeg, sample->length, samples->dataset->image_size, to);
+    *pixels = to;
+    if (rc == SL_OK) {
+        if (mine)
+            atomic_store_explicit(state, CACHED, memory_order_release);
+        return SL_OK;
+    }
+    if (rc == SL_SYSTEM && mine)
+        atomic_store(state, UNKNOWN);
+    else if (rc != SL_SYSTEM && atomic_exchange(state, BAD) != BAD)
+        atomic_fetch_add(&samples->bad, 1);
+    return sl_fail_prefix(rc, "sample %s of %s", sample->key, samples->dataset->folder);
+}

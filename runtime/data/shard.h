@@ -1,0 +1,53 @@
+/* Shards: tar files in the WebDataset convention, each sample two neighbours KEY.jpg (the original bytes) and KEY.cls
+ * (the class index as text), plain or compressed as one zstd stream. A shard's bytes depend on its samples alone. */
+#ifndef SL_RUNTIME_DATA_SHARD_H
+#define SL_RUNTIME_DATA_SHARD_H
+
+#include "runtime/data/dataset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sl_shard_writer;
+
+/* Begins PATH (as PATH.tmp until it is finished). SL_CANNOT_CREATE. */
+int sl_shard_writer_open(const char *path, bool zstd, struct sl_shard_writer **writer);
+
+/* Appends one sample. `key` is unique and has no dot: the extension begins at the first one. SL_IO. */
+int sl_shard_writer_add(struct sl_shard_writer *writer, const char *key, const uint8_t *jpeg, size_t length,
+                        int32_t label);
+
+/* Completes the file under its name; its size and hash go to *shard (not its name). SL_IO. */
+int sl_shard_writer_finish(struct sl_shard_writer *writer, struct sl_shard *shard);
+
+/* Frees; an unfinished file is removed. NULL is fine. */
+void sl_shard_writer_close(struct sl_shard_writer *writer);
+
+struct sl_shard_sample {
+    char *key;
+    const uint8_t *jpeg; /* owned by the reader */
+    size_t length;
+    int32_t label;
+};
+
+/* An opened shard: its samples, in file order. */
+struct sl_shard_reader {
+    size_t count;
+    struct sl_shard_sample *samples;
+    void *map; /* the file; samples of a plain tar lie in it */
+    size_t map_bytes;
+    uint8_t **copies; /* samples that do not: those of a compressed shard */
+    size_t copy_count;
+};
+
+/* Maps FOLDER/NAME, compares size and hash with what dataset.json says, then reads the index; no image is decoded.
+ * SL_MISSING, SL_BAD_DATA (damaged; a label that is no class; not the promised samples), SL_IO. */
+int sl_shard_reader_open(const char *folder, const struct sl_shard *shard, size_t class_count,
+                         struct sl_shard_reader *reader);
+void sl_shard_reader_close(struct sl_shard_reader *reader); /* a cleared one is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

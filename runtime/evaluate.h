@@ -1,0 +1,24 @@
+/* Runs a model over a data set: counts for the metrics, or rows of probabilities by key. */
+#ifndef SL_RUNTIME_EVALUATE_H
+#define SL_RUNTIME_EVALUATE_H
+
+#include "runtime/data/loader.h"
+#include "runtime/metrics.h"
+#include "runtime/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What one batch gave: `p` has rows `stride` floats apart. Returns an sl_status. */
+typedef int sl_evaluate_fn(void *self, const struct sl_batch *batch, const float *p, int32_t stride);
+
+/* One pass over the loader's first epoch through an inference plan (prepared here). `visit` may be NULL, `metrics` too (not reset). Stops early, with
+ * SL_PREEMPTED, when *stop becomes true (may be NULL). */
+int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit, void *self,
+                const volatile int *stop);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

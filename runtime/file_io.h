@@ -1,0 +1,49 @@
+/* The file system steps of everything that must survive a kill or a full disk: each names its path and errno when it
+ * fails, never follows a symbolic link it did not make, and can be made to fail by a test. */
+#ifndef SL_RUNTIME_FILE_IO_H
+#define SL_RUNTIME_FILE_IO_H
+
+#include "kernels/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* For tests: called before each step that changes the disk ("create", "write", "sync", "rename", "mkdir", "remove")
+ * with its path. 0 lets it happen; an errno makes it fail with that; it may also not return, as if the process were
+ * killed there. NULL (the default): nothing is called. */
+typedef int sl_store_fault_fn(const char *step, const char *path);
+extern sl_store_fault_fn *sl_store_fault;
+
+/* The status of an errno met while writing: SL_CANNOT_CREATE where the user must act (full, read-only, no permission,
+ * wrong path), SL_SYSTEM for exhausted memory or descriptors, else SL_IO. */
+int sl_io_status(int error);
+
+/* The status of an errno met while opening for reading: SL_MISSING, SL_BAD_DATA (a link where none may be), SL_SYSTEM,
+ * else SL_IO. */
+int sl_io_open_status(int error);
+
+/* "PATH: cannot WHAT: reason", from `error`; returns sl_io_status(error). */
+int sl_io_fail(const char *what, const char *path, int error);
+
+/* A new text, to be freed: folder/name. SL_SYSTEM. */
+int sl_io_join(const char *folder, const char *name, char **path);
+
+/* Creates a file that must not exist. The caller ends with sl_io_sync_close or close(). */
+int sl_io_create(const char *path, int *fd);
+int sl_io_write(int fd, const char *path, const void *bytes, size_t n); /* all of it; interrupted writes go on */
+int sl_io_sync_close(int *fd, const char *path);                        /* closes in any case, and sets *fd to -1 */
+int sl_io_sync_folder(const char *path);
+int sl_io_make_folder(const char *path); /* must not exist */
+int sl_io_rename(const char *from, const char *to);
+int sl_io_remove(const char *path);        /* a file, link or empty folder; missing is fine */
+int sl_io_remove_folder(const char *path); /* with the files in it; a link only itself; missing is fine */
+
+/* Reads a regular file of at most `cap` bytes; *text is NUL-terminated and freed by the caller. SL_MISSING, SL_BAD_DATA
+ * (too large, or not a file), SL_IO, SL_SYSTEM. */
+int sl_io_read_small(const char *path, size_t cap, char **text, size_t *n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,235 @@
+/* batch_norm: kernels/norm/norm.h, with a following activation and 2 x 2 maximum pool in the same pass. Running statistics are plain mean and
+ * population variance, new = decay*old + (1 - decay)*batch, as DL4J's; they are exact and never quantised. */
+#include <math.h>
+
+#include "kernels/norm/norm.h"
+#include "runtime/layer.h"
+
+#define FIELD(member) offsetof(struct sl_batch_norm_options, member)
+
+static const struct sl_option options[] = {
+    {"decay", SL_OPTION_REAL, FIELD(decay), 0, 1, 0.9},
+    {"epsilon", SL_OPTION_REAL, FIELD(epsilon), 1e-12, 1, 1e-5},
+};
+
+enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
+
+struct batch_norm {
+    struct sl_norm shape;
+    bool activated;
+    const struct sl_kernel *moments, *fwd, *reduce, *apply;
+    float *records, *sums;                   /* of the moments; of the gradient */
+    float *mean, *var, *rstd, *scale, *shift; /* [stride] each; lanes past c stay zero */
+    float *dbeta, *dgamma, *a, *b;
+};
+
+static int shape(const void *of, const struct sl_tensor *in, int32_t count, struct sl_tensor *out)
+{
+    (void)of, (void)count;
+    *out = *in;
+    return SL_OK;
+}
+
+static int32_t parameters(const void *of, const struct sl_tensor *in, struct sl_parameter *list)
+{
+    (void)of;
+    list[GAMMA] = (struct sl_parameter){"gamma", SL_ROLE_VECTOR, 1, {in->c}, 0.0, 1.0};
+    list[BETA] = (struct sl_parameter){"beta", SL_ROLE_VECTOR, 1, {in->c}, 0.0, 0.0};
+    list[RUNNING_MEAN] = (struct sl_parameter){"running_mean", SL_ROLE_STATE, 1, {in->c}, 0.0, 0.0};
+    list[RUNNING_VAR] = (struct sl_parameter){"running_var", SL_ROLE_STATE, 1, {in->c}, 0.0, 1.0};
+    return 4;
+}
+
+/* The fused kernels pool by whole 2 x 2 windows, nothing else. */
+static bool is_plain_pool(const struct sl_layer *layer, const struct sl_tensor *in)
+{
+    const struct sl_pool_options *o = layer->options;
+    return layer->type == &sl_layer_max_pool && o->kernel[0] == 2 && o->kernel[1] == 2 && o->stride[0] == 2 &&
+           o->stride[1] == 2 && in->h % 2 == 0 && in->w % 2 == 0 && layer->shape.h * 2 == in->h && layer->shape.w * 2 == in->w &&
+           (o->padding.mode != SL_PADDING_EXPLICIT || (o->padding.top == 0 && o->padding.left == 0));
+}
+
+static bool absorb(struct sl_step *step, const struct sl_layer *next, bool training)
+{
+    (void)training;
+    struct batch_norm *norm = step->state;
+    const struct sl_tensor *x = &step->layer->shape;
+    if (norm->shape.pool == 2)
+        return false;
+    if (!norm->activated && sl_activation_slope(next, &norm->shape.slope)) {
+        norm->activated = true;
+        return true;
+    }
+    if (!is_plain_pool(next, x))
+        return false;
+    norm->shape.pool = 2;
+    return true;
+}
+
+static int plan_vectors(struct batch_norm *norm, struct sl_planner *planner)
+{
+    float **const vectors[] = {&norm->mean, &norm->var, &norm->rstd, &norm->scale, &norm->shift};
+    int rc = SL_OK;
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)norm->shape.xs, SL_LIFE_PLAN, "channel vectors"));
+out:
+    return rc;
+}
+
+/* A smaller batch may be cut into more units, so the records have room for the worst. */
+static size_t most_units(const struct sl_kernel *kernel, const struct sl_norm *shape)
+{
+    struct sl_norm smaller = *shape;
+    int64_t most = 0;
+    for (smaller.n = 1; smaller.n <= shape->n; smaller.n++) {
+        const int64_t units = sl_kernel_units(kernel, &smaller);
+        most = units > most ? units : most;
+    }
+    return (size_t)most;
+}
+
+static int plan_training(struct sl_step *step, struct sl_planner *planner)
+{
+    struct batch_norm *norm = step->state;
+    const struct sl_norm *p = &norm->shape;
+    float **const vectors[] = {&norm->dbeta, &norm->dgamma, &norm->a, &norm->b};
+    int rc = SL_OK;
+    norm->moments = sl_planner_pick(planner, SL_OP_norm_moments, p);
+    norm->reduce = sl_planner_pick(planner, SL_OP_norm_bwd_reduce, p);
+    norm->apply = sl_planner_pick(planner, SL_OP_norm_bwd_apply, p);
+    if (step->x[0]->moment_parts == 0)
+        SL_TRY(sl_planner_buffer(planner, &norm->records,
+                                 most_units(norm->moments, p) * sl_moments_size(p->xs), SL_LIFE_FORWARD, "moments"));
+    SL_TRY(sl_planner_buffer(planner, &norm->sums, most_units(norm->reduce, p) * 2 * (size_t)p->xs,
+                             SL_LIFE_BACKWARD, "gradient sums"));
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)p->xs, SL_LIFE_BACKWARD, "channel vectors"));
+out:
+    return rc;
+}
+
+static int plan(struct sl_step *step, struct sl_planner *planner)
+{
+    struct batch_norm *norm = step->state;
+    const struct sl_tensor *x = &step->x[0]->shape;
+    int rc = SL_OK;
+    norm->shape.n = x->n;
+    norm->shape.h = x->h;
+    norm->shape.w = x->w;
+    norm->shape.c = x->c;
+    norm->shape.xs = x->stride;
+    norm->shape.pool = norm->shape.pool ? norm->shape.pool : 1;
+    norm->shape.slope = norm->activated ? norm->shape.slope : 1.0f;
+    norm->fwd = sl_planner_pick(planner, SL_OP_norm_fwd, &norm->shape);
+    SL_TRY(plan_vectors(norm, planner));
+    if (sl_planner_training(planner))
+        SL_TRY(plan_training(step, planner));
+out:
+    return rc;
+}
+
+/* scale and shift from mean and variance. */
+static void derive(const struct sl_step *step, const float *mean, const float *var)
+{
+    struct batch_norm *norm = step->state;
+    const struct sl_batch_norm_options *o = step->layer->options;
+    const float *gamma = step->parameters[0][GAMMA], *beta = step->parameters[0][BETA];
+    for (int32_t c = 0; c < norm->shape.c; c++) {
+        const double rstd = 1.0 / sqrt((double)var[c] + o->epsilon), scale = gamma[c] * rstd;
+        norm->rstd[c] = (float)rstd;
+        norm->scale[c] = (float)scale;
+        norm->shift[c] = (float)(beta[c] - mean[c] * scale);
+    }
+}
+
+static void update_running(const struct sl_step *step)
+{
+    const struct batch_norm *norm = step->state;
+    const double decay = ((const struct sl_batch_norm_options *)step->layer->options)->decay;
+    float *mean = step->parameters[0][RUNNING_MEAN], *var = step->parameters[0][RUNNING_VAR];
+    for (int32_t c = 0; c < norm->shape.c; c++) {
+        mean[c] = (float)(decay * mean[c] + (1.0 - decay) * norm->mean[c]);
+        var[c] = (float)(decay * var[c] + (1.0 - decay) * norm->var[c]);
+    }
+}
+
+static int batch_moments(struct sl_step *step, const struct sl_pass *pass)
+{
+    struct batch_norm *norm = step->state;
+    const struct sl_value *x = step->x[0];
+    int64_t parts = x->moment_parts;
+    const float *records = x->moments;
+    if (parts == 0) {
+        const struct sl_norm_moments args = {x->data, norm->records};
+        const int rc = sl_launch(pass->device, norm->moments, &norm->shape, &args);
+        if (rc != SL_OK)
+            return rc;
+        parts = sl_kernel_units(norm->moments, &norm->shape);
+        records = norm->records;
+    }
+    sl_norm_join(norm->shape.xs, parts, records, norm->mean, norm->var);
+    return SL_OK;
+}
+
+static int prepare(struct sl_step *step, const struct sl_pass *pass)
+{
+    (void)pass;
+    derive(step, step->parameters[0][RUNNING_MEAN], step->parameters[0][RUNNING_VAR]);
+    return SL_OK;
+}
+
+static int forward(struct sl_step *step, const struct sl_pass *pass)
+{
+    struct batch_norm *norm = step->state;
+    int rc = SL_OK;
+    norm->shape.n = pass->count;
+    if (pass->training) {
+        SL_TRY(batch_moments(step, pass));
+        derive(step, norm->mean, norm->var);
+        update_running(step);
+    }
+    const struct sl_norm_fwd args = {step->x[0]->data, norm->scale, norm->shift, step->y->data};
+    SL_TRY(sl_launch(pass->device, norm->fwd, &norm->shape, &args));
+out:
+    return rc;
+}
+
+static int backward(struct sl_step *step, const struct sl_pass *pass)
+{
+    struct batch_norm *norm = step->state;
+    const float *x = step->x[0]->data, *dy = step->y->grad;
+    int rc = SL_OK;
+    norm->shape.n = pass->count;
+    const struct sl_norm_bwd_reduce reduce = {x, norm->scale, norm->shift, norm->mean, norm->rstd, dy, norm->sums};
+    SL_TRY(sl_launch(pass->device, norm->reduce, &norm->shape, &reduce));
+    sl_norm_join_sums(norm->shape.xs, sl_kernel_units(norm->reduce, &norm->shape), norm->sums, norm->dbeta, norm->dgamma);
+    for (int32_t c = 0; c < norm->shape.c; c++) {
+        step->gradients[0][GAMMA][c] = norm->dgamma[c];
+        step->gradients[0][BETA][c] = norm->dbeta[c];
+    }
+    if (!step->dx[0])
+        goto out;
+    sl_norm_bwd_coefficients(&norm->shape, norm->scale, norm->mean, norm->rstd, norm->dbeta, norm->dgamma, norm->a, norm->b);
+    const struct sl_norm_bwd_apply apply = {x, norm->scale, norm->shift, dy, norm->a, norm->b, step->dx[0]};
+    SL_TRY(sl_launch(pass->device, norm->apply, &norm->shape, &apply));
+out:
+    return rc;
+}
+
+const struct sl_layer_type sl_layer_batch_norm = {
+    .name = "batch_norm",
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .traits = SL_BACKWARD_READS_INPUT | SL_BACKWARD_IN_PLACE,
+    .options_size = sizeof(struct sl_batch_norm_options),
+    .state_size = sizeof(struct batch_norm),
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .shape = shape,
+    .parameters = parameters,
+    .absorb = absorb,
+    .plan = plan,
+    .prepare = prepare,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,169 @@
+#include "runtime/layers/convolution.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/norm/norm.h"
+
+bool sl_convolution_absorb(struct sl_step *step, const struct sl_layer *next, bool training)
+{
+    struct sl_convolution *conv = step->state;
+    const bool fresh = step->absorbed_count == 0;
+    if (next->type == &sl_layer_batch_norm && fresh) {
+        const struct sl_batch_norm_options *norm = next->options;
+        conv->moments = training;
+        conv->norm = training ? 0 : step->absorbed_count + 1;
+        conv->epsilon = norm->epsilon;
+        return !training;
+    }
+    if (training || conv->activated)
+        return false;
+    conv->activated = sl_activation_slope(next, &conv->slope);
+    return conv->activated;
+}
+
+static void set_batch(struct sl_convolution *conv, int32_t count)
+{
+    if (conv->rows_are_samples)
+        conv->shape.h = conv->shape.oh = count;
+    else
+        conv->shape.n = count;
+}
+
+static size_t packed_floats(const struct sl_kernel *kernel, const struct sl_conv2d *shape)
+{
+    return kernel->packed ? kernel->packed(shape) : 0;
+}
+
+static int plan_inference(struct sl_step *step, struct sl_planner *planner)
+{
+    struct sl_convolution *conv = step->state;
+    int rc = SL_OK;
+    if (conv->norm) {
+        SL_TRY(sl_planner_buffer(planner, &conv->folded, sl_conv2d_weights(&conv->shape), SL_LIFE_PLAN, "folded weights"));
+        SL_TRY(sl_planner_buffer(planner, &conv->folded_bias, (size_t)conv->shape.k, SL_LIFE_PLAN, "folded bias"));
+    }
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, packed_floats(conv->fwd, &conv->shape), SL_LIFE_PLAN, "packed weights"));
+out:
+    return rc;
+}
+
+/* A smaller batch may be cut into more units, so the records have room for the worst. */
+static int64_t most_units(const struct sl_convolution *conv, int32_t batch)
+{
+    struct sl_convolution smaller = *conv;
+    int64_t most = 0;
+    for (int32_t count = 1; count <= batch; count++) {
+        set_batch(&smaller, count);
+        const int64_t units = sl_kernel_units(conv->fwd, &smaller.shape);
+        most = units > most ? units : most;
+    }
+    return most;
+}
+
+static int plan_training(struct sl_step *step, struct sl_planner *planner)
+{
+    struct sl_convolution *conv = step->state;
+    const struct sl_conv2d *shape = &conv->shape;
+    int rc = SL_OK;
+    conv->bwd_data = sl_planner_pick(planner, SL_OP_conv2d_bwd_data, shape);
+    conv->bwd_weights = sl_planner_pick(planner, SL_OP_conv2d_bwd_weights, shape);
+    conv->bias_bwd = sl_planner_pick(planner, SL_OP_bias_bwd, shape);
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, packed_floats(conv->fwd, shape), SL_LIFE_FORWARD, "packed weights"));
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_bwd, packed_floats(conv->bwd_data, shape), SL_LIFE_BACKWARD,
+                             "packed weights"));
+    if (conv->moments) {
+        step->y->moment_parts = most_units(conv, step->y->shape.n);
+        SL_TRY(sl_planner_buffer(planner, &conv->moment_records,
+                                 (size_t)step->y->moment_parts * sl_moments_size(shape->ys), SL_LIFE_STEP, "moments"));
+    }
+out:
+    return rc;
+}
+
+int sl_convolution_plan(struct sl_step *step, struct sl_planner *planner)
+{
+    struct sl_convolution *conv = step->state;
+    if (!conv->activated)
+        conv->slope = 1.0f;
+    conv->fwd = sl_planner_pick(planner, SL_OP_conv2d_fwd, &conv->shape);
+    return sl_planner_training(planner) ? plan_training(step, planner) : plan_inference(step, planner);
+}
+
+/* y = gamma*(conv + bias - mean)*rstd + beta, as a convolution with other weights and another bias. */
+static void fold(const struct sl_step *step, struct sl_convolution *conv)
+{
+    float *const *norm = step->parameters[conv->norm];
+    const float *gamma = norm[0], *beta = norm[1], *mean = norm[2], *var = norm[3];
+    const float *weights = step->parameters[0][0], *bias = conv->bias ? step->parameters[0][1] : NULL;
+    const size_t row = sl_conv2d_weights(&conv->shape) / (size_t)conv->shape.k;
+    for (int32_t k = 0; k < conv->shape.k; k++) {
+        const double scale = gamma[k] / sqrt((double)var[k] + conv->epsilon);
+        conv->folded_bias[k] = (float)(beta[k] + ((bias ? bias[k] : 0.0) - mean[k]) * scale);
+        for (size_t i = 0; i < row; i++)
+            conv->folded[(size_t)k * row + i] = (float)(weights[(size_t)k * row + i] * scale);
+    }
+}
+
+int sl_convolution_prepare(struct sl_step *step, const struct sl_pass *pass)
+{
+    struct sl_convolution *conv = step->state;
+    if (conv->norm)
+        fold(step, conv);
+    return sl_launch_pack(pass->device, conv->fwd, &conv->shape, conv->norm ? conv->folded : step->parameters[0][0],
+                          conv->packed_fwd);
+}
+
+int sl_convolution_forward(struct sl_step *step, const struct sl_pass *pass)
+{
+    struct sl_convolution *conv = step->state;
+    int rc = SL_OK;
+    set_batch(conv, pass->count);
+    if (pass->training)
+        SL_TRY(sl_launch_pack(pass->device, conv->fwd, &conv->shape, step->parameters[0][0], conv->packed_fwd));
+    step->y->moments = conv->moment_records;
+    step->y->moment_parts = conv->moments ? sl_kernel_units(conv->fwd, &conv->shape) : 0;
+    const struct sl_conv2d_fwd args = {
+        .x = step->x[0]->data,
+        .weights = conv->fwd->packed ? conv->packed_fwd : conv->norm ? conv->folded : step->parameters[0][0],
+        .bias = conv->norm ? conv->folded_bias : conv->bias ? step->parameters[0][1] : NULL,
+        .slope = conv->slope,
+        .y = step->y->data,
+        .moments = conv->moment_records,
+    };
+    SL_TRY(sl_launch(pass->device, conv->fwd, &conv->shape, &args));
+out:
+    return rc;
+}
+
+static int backward_data(struct sl_step *step, const struct sl_pass *pass)
+{
+    struct sl_convolution *conv = step->state;
+    int rc = SL_OK;
+    SL_TRY(sl_launch_pack(pass->device, conv->bwd_data, &conv->shape, step->parameters[0][0], conv->packed_bwd));
+    const struct sl_conv2d_bwd_data args = {
+        .dy = step->y->grad,
+        .weights = conv->bwd_data->packed ? conv->packed_bwd : step->parameters[0][0],
+        .dx = step->dx[0],
+    };
+    SL_TRY(sl_launch(pass->device, conv->bwd_data, &conv->shape, &args));
+out:
+    return rc;
+}
+
+int sl_convolution_backward(struct sl_step *step, const struct sl_pass *pass)
+{
+    struct sl_convolution *conv = step->state;
+    int rc = SL_OK;
+    set_batch(conv, pass->count);
+    const struct sl_conv2d_bwd_weights args = {step->x[0]->data, step->y->grad, step->gradients[0][0]};
+    SL_TRY(sl_launch(pass->device, conv->bwd_weights, &conv->shape, &args));
+    if (conv->bias) {
+        const struct sl_bias_bwd bias = {step->y->grad, step->gradients[0][1]};
+        SL_TRY(sl_launch(pass->device, conv->bias_bwd, &conv->shape, &bias));
+    }
+    if (step->dx[0])
+        SL_TRY(backward_data(step, pass));
+out:
+    return rc;
+}

@@ -1,0 +1,53 @@
+/* A model as files know it: the network, its classes, and how pixels become its input. It travels as JSON in the metadata of
+ * model.safetensors, so that this one file is enough to evaluate and predict. */
+#ifndef SL_RUNTIME_MODEL_H
+#define SL_RUNTIME_MODEL_H
+
+#include "runtime/data/dataset.h"
+#include "runtime/data/loader.h"
+#include "runtime/safetensors.h"
+#include "runtime/weights.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sl_model {
+    struct sl_graph *graph;
+    size_t class_count;
+    struct sl_class *classes;
+    enum sl_pixel_range range;
+    double mean[3], deviation[3];
+};
+
+void sl_model_close(struct sl_model *model);
+
+/* Copies classes and pixel statistics of a data set into the model. SL_SYSTEM. */
+int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *dataset);
+
+/* The network alone, as JSON. Unknown or duplicate keys, wrong types and values out of range are SL_BAD_CONFIG with the place; at most 1 MiB. */
+int sl_graph_from_json(const char *text, size_t length, struct sl_graph **graph);
+int sl_graph_from_file(const char *path, struct sl_graph **graph);
+int sl_graph_to_json(const struct sl_graph *graph, char **text); /* the caller frees it */
+
+/* The whole description; the inverse checks everything. */
+int sl_model_to_json(const struct sl_model *model, char **text);
+int sl_model_from_json(const char *text, size_t length, struct sl_model *model);
+
+/* The key of the description in the metadata of a model file. */
+#define SL_MODEL_METADATA "starling"
+
+/* Describes every parameter as LAYER.PARAMETER for saving. The caller frees *tensors (names are inside). */
+int sl_weights_tensors(const struct sl_weights *weights, struct sl_named_tensor **tensors, size_t *count);
+
+/* Copies parameters from a file. SL_BAD_CONFIG names the first that is missing, superfluous or of another shape. */
+int sl_weights_load(struct sl_weights *weights, const struct sl_safetensors *file);
+
+/* Opens the model of a file: description, then weights on `device`. */
+int sl_model_load(const struct sl_safetensors *file, const struct sl_device *device, bool training, struct sl_model *model,
+                  struct sl_weights **weights);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,87 @@
+/* From layers to steps: each layer offers to take the next one in, as long as nobody else reads the value between. */
+#include <stdlib.h>
+
+#include "runtime/plan_build.h"
+
+/* The one layer that reads this value and nothing else, or -1. */
+static int32_t sole_consumer(const struct sl_graph *graph, int32_t value)
+{
+    int32_t consumer = -1;
+    for (int32_t i = value + 1; i < graph->layer_count; i++)
+        for (int32_t k = 0; k < graph->layers[i].input_count; k++) {
+            if (graph->layers[i].inputs[k] != value)
+                continue;
+            if (consumer >= 0 || graph->layers[i].input_count != 1)
+                return -1;
+            consumer = i;
+        }
+    return consumer;
+}
+
+static int32_t layer_index(const struct sl_graph *graph, const struct sl_layer *layer)
+{
+    return (int32_t)(layer - graph->layers);
+}
+
+static void bind_parameters(const struct sl_plan *plan, struct sl_step *step)
+{
+    for (int32_t a = 0; a <= step->absorbed_count; a++) {
+        const struct sl_layer *layer = a == 0 ? step->layer : step->absorbed[a - 1];
+        for (int32_t k = 0; k < layer->parameter_count; k++) {
+            const int32_t index = layer_index(plan->graph, layer);
+            step->parameters[a][k] = sl_weights_at(plan->weights, index, k);
+            step->gradients[a][k] = sl_weights_gradient(plan->weights, index, k);
+        }
+    }
+}
+
+static struct sl_value *make_value(struct sl_plan *plan, int32_t layer)
+{
+    struct sl_value *value = &plan->values[layer];
+    value->shape = plan->graph->layers[layer].shape;
+    value->shape.n = plan->options.batch;
+    return value;
+}
+
+/* One step for layer i and whatever it takes in; marks the absorbed layers. */
+static int make_step(struct sl_plan *plan, int32_t i, bool *absorbed)
+{
+    const struct sl_graph *graph = plan->graph;
+    const struct sl_layer *layer = &graph->layers[i];
+    struct sl_step *step = &plan->steps[plan->step_count];
+    *step = (struct sl_step){.layer = layer, .index = plan->step_count, .input_count = layer->input_count};
+    if (!(step->state = calloc(1, layer->type->state_size ? layer->type->state_size : 1)))
+        return sl_fail(SL_SYSTEM, "out of memory for the plan of layer \"%s\"", layer->name);
+    for (int32_t k = 0; k < layer->input_count; k++)
+        step->x[k] = &plan->values[layer->inputs[k]];
+    int32_t last = i;
+    for (int32_t next; layer->type->absorb && step->absorbed_count < SL_MAX_ABSORBED; last = next) {
+        next = sole_consumer(graph, last);
+        if (next < 0 || !layer->type->absorb(step, &graph->layers[next], plan->options.training))
+            break;
+        step->absorbed[step->absorbed_count++] = &graph->layers[next];
+        absorbed[next] = true;
+    }
+    step->y = make_value(plan, last);
+    plan->producer[last] = plan->step_count++;
+    bind_parameters(plan, step);
+    return SL_OK;
+}
+
+int sl_plan_fuse(struct sl_plan *plan)
+{
+    int rc = SL_OK;
+    const int32_t layers = plan->graph->layer_count;
+    bool *absorbed = calloc((size_t)layers, sizeof *absorbed);
+    if (!absorbed)
+        SL_FAIL(SL_SYSTEM, "out of memory for a plan of %d layers", layers);
+    for (int32_t i = 0; i < layers; i++)
+        plan->producer[i] = -1;
+    make_value(plan, 0);
+    for (int32_t i = 1; i < layers; i++)
+        if (!absorbed[i])
+            SL_TRY(make_step(plan, i, absorbed));
+out:
+    free(absorbed);
+    return rc;
+}

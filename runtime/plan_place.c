@@ -1,0 +1,207 @@
+/* Life times and the arena. Step s runs forward at time s and backward at time 2*steps - 1 - s. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/plan_build.h"
+
+struct sl_planner {
+    struct sl_plan *plan;
+    const struct sl_step *step; /* the one being planned */
+    struct sl_block *blocks;
+    float ***targets; /* [blocks]: who gets the address */
+    size_t count, room;
+};
+
+static int32_t backward_time(const struct sl_plan *plan, int32_t step)
+{
+    return 2 * plan->step_count - 1 - step;
+}
+
+static int32_t end_time(const struct sl_plan *plan)
+{
+    return 2 * plan->step_count;
+}
+
+static int grow(struct sl_planner *planner)
+{
+    if (planner->count < planner->room)
+        return SL_OK;
+    const size_t room = planner->room ? 2 * planner->room : 256;
+    struct sl_block *blocks = realloc(planner->blocks, room * sizeof *blocks);
+    planner->blocks = blocks ? blocks : planner->blocks;
+    float ***targets = realloc(planner->targets, room * sizeof *targets);
+    planner->targets = targets ? targets : planner->targets;
+    if (!blocks || !targets)
+        return sl_fail(SL_SYSTEM, "out of memory for a plan");
+    planner->room = room;
+    return SL_OK;
+}
+
+static int add_block(struct sl_planner *planner, float **at, size_t floats, int32_t first, int32_t last, const char *owner)
+{
+    if (floats == 0)
+        return SL_OK;
+    const int rc = grow(planner);
+    if (rc != SL_OK)
+        return rc;
+    planner->blocks[planner->count] = (struct sl_block){floats * sizeof(float), first, last, owner, 0};
+    planner->targets[planner->count++] = at;
+    return SL_OK;
+}
+
+int sl_planner_buffer(struct sl_planner *planner, float **at, size_t floats, enum sl_life life, const char *purpose)
+{
+    (void)purpose;
+    const int32_t forward = planner->step->index, backward = backward_time(planner->plan, forward);
+    const int32_t first = life == SL_LIFE_PLAN ? 0 : life == SL_LIFE_BACKWARD ? backward : forward;
+    const int32_t last = life == SL_LIFE_PLAN ? end_time(planner->plan) : life == SL_LIFE_FORWARD ? forward : backward;
+    return add_block(planner, at, floats, first, last, planner->step->layer->name);
+}
+
+const struct sl_kernel *sl_planner_pick(struct sl_planner *planner, enum sl_op op, const void *shape)
+{
+    return sl_pick(op, shape, planner->plan->device->isa)->kernel;
+}
+
+bool sl_planner_training(const struct sl_planner *planner)
+{
+    return planner->plan->options.training;
+}
+
+/* Who reads a value, and when for the last time. */
+struct uses {
+    int32_t last_forward, last_backward; /* -1: never */
+    int32_t count;
+    int32_t last_step, last_input; /* the first to contribute a gradient */
+};
+
+static struct uses uses_of(const struct sl_plan *plan, const struct sl_value *value)
+{
+    struct uses uses = {-1, -1, 0, -1, -1};
+    for (int32_t s = 0; s < plan->step_count; s++)
+        for (int32_t k = 0; k < plan->steps[s].input_count; k++) {
+            if (plan->steps[s].x[k] != value)
+                continue;
+            uses.count++;
+            uses.last_forward = s;
+            if (uses.last_step != s)
+                uses.last_input = k;
+            uses.last_step = s;
+            if ((plan->steps[s].layer->type->traits & SL_BACKWARD_READS_INPUT) && uses.last_backward < 0)
+                uses.last_backward = backward_time(plan, s);
+        }
+    return uses;
+}
+
+/* May the gradient of this value overwrite it? Then both share one block. */
+static bool in_place(const struct sl_plan *plan, int32_t producer, const struct uses *uses)
+{
+    return uses->count == 1 && uses->last_input == 0 &&
+           (plan->steps[uses->last_step].layer->type->traits & SL_BACKWARD_IN_PLACE) &&
+           !(plan->steps[producer].layer->type->traits & SL_BACKWARD_READS_OUTPUT);
+}
+
+/* Backward contributions: the first in backward order writes the gradient itself, the others are added. */
+static int place_contributions(struct sl_planner *planner, struct sl_value *value, const struct uses *uses)
+{
+    struct sl_plan *plan = planner->plan;
+    for (int32_t s = 0; s < plan->step_count; s++)
+        for (int32_t k = 0; k < plan->steps[s].input_count; k++) {
+            if (plan->steps[s].x[k] != value)
+                continue;
+            const int32_t time = backward_time(plan, s);
+            if (s == uses->last_step && k == uses->last_input)
+                continue;
+            plan->adds_to[s][k] = value;
+            const int rc = add_block(planner, &plan->steps[s].dx[k], sl_tensor_floats(&value->shape), time, time,
+                                     plan->steps[s].layer->name);
+            if (rc != SL_OK)
+                return rc;
+        }
+    return SL_OK;
+}
+
+static int place_value(struct sl_planner *planner, int32_t index)
+{
+    struct sl_plan *plan = planner->plan;
+    struct sl_value *value = &plan->values[index];
+    const int32_t producer = plan->producer[index];
+    const char *owner = plan->graph->layers[index].name;
+    const size_t floats = sl_tensor_floats(&value->shape);
+    const struct uses uses = uses_of(plan, value);
+    int32_t last = uses.count ? uses.last_forward : end_time(plan);
+    int rc = SL_OK;
+    if (plan->options.training && uses.count) {
+        const int32_t own = backward_time(plan, producer);
+        last = uses.last_backward > last ? uses.last_backward : last;
+        if (plan->steps[producer].layer->type->traits & SL_BACKWARD_READS_OUTPUT)
+            last = own;
+        const bool shared = in_place(plan, producer, &uses);
+        if (shared)
+            last = own;
+        else
+            SL_TRY(add_block(planner, &value->grad, floats, backward_time(plan, uses.last_step), own, owner));
+        SL_TRY(place_contributions(planner, value, &uses));
+    }
+    SL_TRY(add_block(planner, &value->data, floats, producer, last, owner));
+out:
+    return rc;
+}
+
+/* After the arena is there: gradients in place, and where each step writes its own. */
+static void bind_gradients(struct sl_plan *plan)
+{
+    for (int32_t i = 1; i < plan->graph->layer_count; i++) {
+        struct sl_value *value = &plan->values[i];
+        if (plan->producer[i] < 0)
+            continue;
+        const struct uses uses = uses_of(plan, value);
+        if (uses.count == 0)
+            continue;
+        if (in_place(plan, plan->producer[i], &uses))
+            value->grad = value->data;
+        plan->steps[uses.last_step].dx[uses.last_input] = value->grad;
+    }
+}
+
+static int open_arena(struct sl_planner *planner)
+{
+    struct sl_plan *plan = planner->plan;
+    int rc = SL_OK;
+    SL_TRY(sl_arena_place(planner->blocks, planner->count, &plan->arena_bytes));
+    const uint64_t limit = plan->options.memory_limit;
+    if (limit && plan->arena_bytes > limit) {
+        char consumers[512];
+        sl_arena_consumers(planner->blocks, planner->count, consumers, sizeof consumers);
+        SL_FAIL(SL_UNAVAILABLE,
+                "the plan for batches of %d needs %.1f MB and the limit leaves %.1f MB; largest: %s; raise --memory-limit "
+                "or lower --batch-size",
+                plan->options.batch, (double)plan->arena_bytes / 1e6, (double)limit / 1e6, consumers);
+    }
+    SL_TRY(plan->device->alloc(plan->device->self, plan->arena_bytes, &plan->arena));
+    SL_TRY(plan->device->fill(plan->device->self, plan->arena, 0, plan->arena_bytes));
+    for (size_t i = 0; i < planner->count; i++)
+        *planner->targets[i] = (float *)((char *)plan->arena + planner->blocks[i].offset);
+out:
+    return rc;
+}
+
+int sl_plan_place(struct sl_plan *plan)
+{
+    int rc = SL_OK;
+    struct sl_planner planner = {.plan = plan};
+    for (int32_t s = 0; s < plan->step_count; s++) {
+        planner.step = &plan->steps[s];
+        SL_TRY(plan->steps[s].layer->type->plan(&plan->steps[s], &planner));
+    }
+    for (int32_t i = 1; i < plan->graph->layer_count; i++)
+        if (plan->producer[i] >= 0)
+            SL_TRY(place_value(&planner, i));
+    SL_TRY(open_arena(&planner));
+    if (plan->options.training)
+        bind_gradients(plan);
+out:
+    free(planner.blocks);
+    free(planner.targets);
+    return rc;
+}

@@ -1,0 +1,33 @@
+/* What writing and reading the store share: the names in a run folder, and the verification of one checkpoint. */
+#ifndef SL_RUNTIME_STORE_FOLDER_H
+#define SL_RUNTIME_STORE_FOLDER_H
+
+#include "runtime/store.h"
+
+#define SL_MODEL_FILE "model.safetensors"
+
+/* RUN/ckpt-STEP followed by `suffix`, to be freed. SL_SYSTEM. */
+int sl_checkpoint_path(const char *run, uint64_t step, const char *suffix, char **path);
+
+/* The steps of all RUN/ckpt-STEP folders, newest first, to be freed. SL_MISSING: no such run folder. SL_IO, SL_SYSTEM.
+ */
+int sl_checkpoint_steps(const char *run, uint64_t **steps, size_t *count);
+
+/* Opens a checkpoint folder and compares every file with the manifest. SL_MISSING, SL_BAD_DATA, SL_IO: it is not whole,
+ * and the detail says where; SL_SYSTEM. */
+int sl_checkpoint_open(const char *folder, struct sl_checkpoint *checkpoint);
+
+/* Removes what killed writers left in the run folder. */
+int sl_checkpoint_sweep(const char *run);
+
+/* Takes RUN/lock; *fd holds it until sl_store_unlock. SL_CANNOT_CREATE: in use, says by whom. */
+int sl_store_lock(const char *run, int *fd);
+void sl_store_unlock(int fd);
+
+/* sl_write_atomically for a path that is ours: whatever stands there, a link too, is replaced. */
+int sl_store_replace(const char *path, const void *bytes, size_t length);
+
+/* SL_NUMERICS, naming file, tensor and index, if a value of a floating tensor is not finite. */
+int sl_store_check_finite(const struct sl_store_file *files, size_t count);
+
+#endif

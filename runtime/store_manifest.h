@@ -1,0 +1,30 @@
+/* manifest.json of a checkpoint: its step, and each file's name, size and hash; sealed with a hash of its own. */
+#ifndef SL_RUNTIME_STORE_MANIFEST_H
+#define SL_RUNTIME_STORE_MANIFEST_H
+
+#include "kernels/base.h"
+
+enum { SL_MANIFEST_MAX_FILES = 4096, SL_MANIFEST_MAX_NAME = 63 };
+
+struct sl_manifest_file {
+    char name[SL_MANIFEST_MAX_NAME + 1];
+    uint64_t bytes, hash;
+};
+
+struct sl_manifest {
+    uint64_t step;
+    size_t file_count;
+    struct sl_manifest_file *files;
+};
+
+/* Letters, digits, '.', '_' and '-', not first a '.'; ends in ".safetensors". */
+bool sl_manifest_name_valid(const char *name);
+
+/* Writes FOLDER/manifest.json, which must not exist, and syncs it. */
+int sl_manifest_write(const char *folder, const struct sl_manifest *manifest);
+
+/* Reads FOLDER/manifest.json. SL_MISSING, SL_BAD_DATA, SL_IO, SL_SYSTEM. */
+int sl_manifest_read(const char *folder, struct sl_manifest *manifest);
+void sl_manifest_close(struct sl_manifest *manifest);
+
+#endif

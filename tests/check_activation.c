@@ -1,0 +1,47 @@
+/* Leaky ReLU: one product, so equal bits; every second length in place. */
+#include <stdio.h>
+
+#include "kernels/activation/activation.h"
+#include "tests/check.h"
+#include "tests/check_flat.h"
+
+static const void *shape(size_t index, char *name, size_t size)
+{
+    static struct sl_leaky_relu s;
+    s = (struct sl_leaky_relu){check_lengths[index], index % 3 ? 0.1f : 0.0f};
+    snprintf(name, size, "n%lld_%g", (long long)s.n, (double)s.slope);
+    return &s;
+}
+
+static void fwd(struct check_case *c, size_t index)
+{
+    const int64_t n = check_lengths[index];
+    struct sl_leaky_relu_fwd *t = (void *)c->args.bytes;
+    if (index % 2) {
+        t->y = check_inout(c, "y", n, 1, 1, CHECK_COARSE, check_exact);
+        t->x = t->y;
+    } else {
+        t->x = check_input(c, "x", (size_t)n, CHECK_COARSE);
+        t->y = check_output(c, "y", (size_t)n, check_exact);
+    }
+}
+
+static void bwd(struct check_case *c, size_t index)
+{
+    const int64_t n = check_lengths[index];
+    struct sl_leaky_relu_bwd *t = (void *)c->args.bytes;
+    t->x = check_input(c, "x", (size_t)n, CHECK_COARSE);
+    if (index % 2) {
+        t->dx = check_inout(c, "dx", n, 1, 1, CHECK_UNIFORM, check_exact);
+        t->dy = t->dx;
+    } else {
+        t->dy = check_input(c, "dy", (size_t)n, CHECK_UNIFORM);
+        t->dx = check_output(c, "dx", (size_t)n, check_exact);
+    }
+}
+
+static const struct check_op ops[] = {
+    {SL_OP_leaky_relu_fwd, CHECK_LENGTHS, shape, fwd, NULL},
+    {SL_OP_leaky_relu_bwd, CHECK_LENGTHS, shape, bwd, NULL},
+};
+const struct check_area check_activation = {ops, sizeof ops / sizeof *ops};

@@ -1,0 +1,162 @@
+/* Buffers of the checker: poison in front, data, then at most one number of poison and a page that may not be touched.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kernels/elementwise/philox.h"
+#include "tests/check.h"
+#include "tests/check_buffer.h"
+
+enum { POISON = 0xa5, MARGIN = 256 };
+
+uint32_t check_random(struct check_case *c)
+{
+    const uint64_t i = c->drawn++;
+    return sl_philox4x32(c->seed, 0, i / 4).word[i % 4];
+}
+
+float check_draw(struct check_case *c, enum check_fill fill)
+{
+    const float u = sl_uniform(check_random(c));
+    switch (fill) {
+    case CHECK_COARSE:
+        return (float)(int)(u * 8.0f) * 0.25f - 1.0f;
+    case CHECK_POSITIVE:
+        return 1.0f - u;
+    case CHECK_UNIFORM:
+        break;
+    }
+    return 2.0f * u - 1.0f;
+}
+
+static struct check_buffer *allocate(struct check_case *c, const char *name, size_t bytes, size_t number)
+{
+    assert_true(c->count < CHECK_BUFFERS);
+    struct check_buffer *b = &c->buffers[c->count++];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), tail = c->misaligned ? number : 0;
+    *b = (struct check_buffer){.name = name, .bytes = bytes};
+    b->guard_at = (MARGIN + bytes + tail + page - 1) / page * page;
+    b->map_bytes = b->guard_at + page;
+    b->map = mmap(NULL, b->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(b->map != MAP_FAILED);
+    assert_int_equal(mprotect(b->map + b->guard_at, page, PROT_NONE), 0);
+    memset(b->map, POISON, b->guard_at);
+    b->at = b->map + b->guard_at - tail - bytes;
+    return b;
+}
+
+void check_freeze(struct check_case *c, void *at)
+{
+    for (int i = 0; i < c->count; i++)
+        if (c->buffers[i].at == at)
+            assert_int_equal(mprotect(c->buffers[i].map, c->buffers[i].guard_at, PROT_READ), 0);
+}
+
+static void fill_pixels(struct check_case *c, float *at, int64_t pixels, int32_t channels, int32_t stride,
+                        enum check_fill fill)
+{
+    for (int64_t i = 0; i < pixels; i++)
+        for (int32_t l = 0; l < stride; l++)
+            at[i * stride + l] = l < channels ? check_draw(c, fill) : 0.0f;
+}
+
+float *check_input_pixels(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
+                          enum check_fill fill)
+{
+    float *at = check_input_bytes(c, name, sizeof(float) * (size_t)(pixels * stride));
+    fill_pixels(c, at, pixels, channels, stride, fill);
+    check_freeze(c, at);
+    return at;
+}
+
+float *check_input(struct check_case *c, const char *name, size_t n, enum check_fill fill)
+{
+    return check_input_pixels(c, name, (int64_t)n, 1, 1, fill);
+}
+
+void *check_input_bytes(struct check_case *c, const char *name, size_t bytes)
+{
+    return allocate(c, name, bytes, sizeof(float))->at;
+}
+
+static void *allocate_work(struct check_case *c, const char *name, size_t n, size_t number)
+{
+    struct check_buffer *b = allocate(c, name, n * number, number);
+    memset(b->at, 0xff, b->bytes); /* a quiet NaN in every float and every double */
+    b->is_output = true;
+    b->tolerance.ulp = -1;
+    return b->at;
+}
+
+float *check_work(struct check_case *c, const char *name, size_t n)
+{
+    return allocate_work(c, name, n, sizeof(float));
+}
+
+double *check_work_double(struct check_case *c, const char *name, size_t n)
+{
+    return allocate_work(c, name, n, sizeof(double));
+}
+
+void *check_find(const struct check_case *c, const char *name)
+{
+    for (int i = 0; i < c->count; i++)
+        if (!strcmp(c->buffers[i].name, name))
+            return c->buffers[i].at;
+    fail_msg("no buffer %s", name);
+    return NULL;
+}
+
+float *check_output_pixels(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
+                           struct check_tolerance tolerance)
+{
+    float *at = check_work(c, name, (size_t)(pixels * stride));
+    struct check_buffer *b = &c->buffers[c->count - 1];
+    b->tolerance = tolerance;
+    b->pixels = pixels;
+    b->channels = channels;
+    b->stride = stride;
+    return at;
+}
+
+float *check_output(struct check_case *c, const char *name, size_t n, struct check_tolerance tolerance)
+{
+    return check_output_pixels(c, name, (int64_t)n, 1, 1, tolerance);
+}
+
+float *check_inout(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
+                   enum check_fill fill, struct check_tolerance tolerance)
+{
+    float *at = check_output_pixels(c, name, pixels, channels, stride, tolerance);
+    fill_pixels(c, at, pixels, channels, stride, fill);
+    return at;
+}
+
+static void fail_if_touched(const struct check_buffer *b, const unsigned char *from, const unsigned char *to)
+{
+    for (const unsigned char *p = from; p < to; p++)
+        if (*p != POISON)
+            fail_msg("%s: wrote outside, %td bytes from its start (it has %zu)", b->name, p - b->at, b->bytes);
+}
+
+void check_margins(const struct check_case *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        const struct check_buffer *b = &c->buffers[i];
+        fail_if_touched(b, b->map, b->at);
+        fail_if_touched(b, b->at + b->bytes, b->map + b->guard_at);
+    }
+}
+
+void check_release(struct check_case *c)
+{
+    for (int i = 0; i < c->count; i++)
+        munmap(c->buffers[i].map, c->buffers[i].map_bytes);
+    c->count = 0;
+}

@@ -1,0 +1,92 @@
+/* Sums, channel copies and dropout: one rounding each, so equal bits. */
+#include <stdio.h>
+
+#include "kernels/elementwise/elementwise.h"
+#include "tests/check.h"
+#include "tests/check_flat.h"
+
+static const void *flat_shape(size_t index, char *name, size_t size)
+{
+    static struct sl_flat s;
+    s.n = check_lengths[index];
+    snprintf(name, size, "n%lld", (long long)s.n);
+    return &s;
+}
+
+static void add_fwd(struct check_case *c, size_t index)
+{
+    const int64_t n = check_lengths[index];
+    struct sl_add_fwd *t = (void *)c->args.bytes;
+    t->a = check_input(c, "a", (size_t)n, CHECK_UNIFORM);
+    if (index % 2) {
+        t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
+        t->b = t->y;
+    } else {
+        t->b = check_input(c, "b", (size_t)n, CHECK_UNIFORM);
+        t->y = check_output(c, "y", (size_t)n, check_exact);
+    }
+}
+
+static void accumulate(struct check_case *c, size_t index)
+{
+    const int64_t n = check_lengths[index];
+    struct sl_accumulate *t = (void *)c->args.bytes;
+    t->x = check_input(c, "x", (size_t)n, CHECK_UNIFORM);
+    t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
+}
+
+/* pixels, c, from_stride, from_at, to_stride, to_at, add */
+static const struct sl_channels channels[] = {
+    {1, 1, 16, 0, 16, 3, false},     {5, 7, 16, 9, 32, 1, true},      {64, 64, 64, 0, 192, 64, false},
+    {64, 64, 192, 128, 64, 0, true}, {3, 17, 32, 0, 48, 31, true},    {129, 32, 32, 0, 32, 0, false},
+    {11, 15, 15, 0, 16, 1, false},   {1031, 8, 16, 8, 24, 16, false},
+};
+enum { CHANNELS = sizeof channels / sizeof *channels };
+
+static const void *channel_shape(size_t index, char *name, size_t size)
+{
+    const struct sl_channels *s = &channels[index];
+    snprintf(name, size, "m%lldc%df%d_%dt%d_%d%s", (long long)s->pixels, s->c, s->from_stride, s->from_at, s->to_stride,
+             s->to_at, s->add ? "add" : "");
+    return s;
+}
+
+static void channel_copy(struct check_case *c, size_t index)
+{
+    const struct sl_channels *s = &channels[index];
+    struct sl_channel_copy *t = (void *)c->args.bytes;
+    t->from = check_input_pixels(c, "from", s->pixels, s->from_stride, s->from_stride, CHECK_UNIFORM);
+    t->to = check_inout(c, "to", s->pixels, s->to_stride, s->to_stride, CHECK_UNIFORM, check_exact);
+}
+
+static const void *dropout_shape(size_t index, char *name, size_t size)
+{
+    static const float rates[] = {0.0f, 0.5f, 0.999f, 0.2f};
+    static struct sl_dropout_shape s;
+    s = (struct sl_dropout_shape){check_lengths[index], rates[index % 4]};
+    snprintf(name, size, "n%lld_%g", (long long)s.n, (double)s.rate);
+    return &s;
+}
+
+static void dropout(struct check_case *c, size_t index)
+{
+    const int64_t n = check_lengths[index];
+    struct sl_dropout *t = (void *)c->args.bytes;
+    if (index % 2) {
+        t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
+        t->x = t->y;
+    } else {
+        t->x = check_input(c, "x", (size_t)n, CHECK_UNIFORM);
+        t->y = check_output(c, "y", (size_t)n, check_exact);
+    }
+    t->seed = 0x0123456789abcdef;
+    t->stream = 0xfedcba9876543210;
+}
+
+static const struct check_op ops[] = {
+    {SL_OP_add_fwd, CHECK_LENGTHS, flat_shape, add_fwd, NULL},
+    {SL_OP_accumulate, CHECK_LENGTHS, flat_shape, accumulate, NULL},
+    {SL_OP_channel_copy, CHANNELS, channel_shape, channel_copy, NULL},
+    {SL_OP_dropout, CHECK_LENGTHS, dropout_shape, dropout, NULL},
+};
+const struct check_area check_elementwise = {ops, sizeof ops / sizeof *ops};

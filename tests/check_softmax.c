@@ -1,0 +1,81 @@
+/* Softmax and negative log-likelihood. */
+#include <math.h>
+#include <stdio.h>
+
+#include "kernels/softmax/softmax.h"
+#include "tests/check.h"
+
+/* n, c, xs */
+static const struct sl_softmax shapes[] = {{1, 1, 16},  {3, 2, 16},      {2, 7, 16},     {5, 8, 16},  {4, 9, 16},
+                                           {7, 15, 16}, {2, 16, 16},     {3, 17, 32},    {1, 31, 48}, {32, 200, 208},
+                                           {2, 10, 10}, {3, 1000, 1008}, {2, 9973, 9984}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static const void *shape(size_t index, char *name, size_t size)
+{
+    const struct sl_softmax *s = &shapes[index];
+    snprintf(name, size, "n%dc%ds%d", s->n, s->c, s->xs);
+    return s;
+}
+
+/* Logits of size 1, 30 and 400 in turn: the last underflow. One row is infinite, one not a number. */
+static float logit(struct check_case *c, int32_t i, int32_t l)
+{
+    static const float size[] = {1.0f, 30.0f, 400.0f};
+    const float x = size[i % 3] * check_draw(c, CHECK_UNIFORM);
+    return i == 3 && l == 0 ? INFINITY : i == 4 && l == 1 ? NAN : x;
+}
+
+static int32_t *labels_of(struct check_case *c, const struct sl_softmax *s)
+{
+    int32_t *labels = check_input_bytes(c, "labels", sizeof *labels * (size_t)s->n);
+    for (int32_t i = 0; i < s->n; i++)
+        labels[i] = (int32_t)(check_random(c) % (uint32_t)s->c);
+    check_freeze(c, labels);
+    return labels;
+}
+
+/* Exponential, sum and quotient are each good to a few ulp; below 1e-30 a probability may be flushed to zero. The
+ * loss is compared as a float. */
+static void fwd(struct check_case *c, size_t index)
+{
+    const struct sl_softmax *s = &shapes[index];
+    struct sl_softmax_nll_fwd *t = (void *)c->args.bytes;
+    float *x = check_input_bytes(c, "x", sizeof(float) * (size_t)s->n * (size_t)s->xs);
+    for (int32_t i = 0; i < s->n; i++)
+        for (int32_t l = 0; l < s->xs; l++)
+            x[i * s->xs + l] = l < s->c ? logit(c, i, l) : 0.0f;
+    check_freeze(c, x);
+    t->x = x;
+    t->p = check_output_pixels(c, "p", s->n, s->c, s->xs, (struct check_tolerance){1e-30, 5e-7, 0});
+    if (index % 4 != 3) {
+        t->labels = labels_of(c, s);
+        t->loss = check_work_double(c, "losses", (size_t)s->n);
+        check_output(c, "loss", (size_t)s->n, (struct check_tolerance){1e-6, 1e-6, 0});
+    }
+}
+
+static void copy_loss(struct check_case *c, size_t index)
+{
+    const struct sl_softmax_nll_fwd *t = (const void *)c->args.bytes;
+    float *loss = t->loss ? check_find(c, "loss") : NULL;
+    for (int32_t i = 0; loss && i < shapes[index].n; i++)
+        loss[i] = (float)t->loss[i];
+}
+
+/* One difference and one product: equal bits. */
+static void bwd(struct check_case *c, size_t index)
+{
+    const struct sl_softmax *s = &shapes[index];
+    struct sl_softmax_nll_bwd *t = (void *)c->args.bytes;
+    t->p = check_input_pixels(c, "p", s->n, s->c, s->xs, CHECK_POSITIVE);
+    t->labels = labels_of(c, s);
+    t->factor = 1.0f / (float)s->n;
+    t->dx = check_output_pixels(c, "dx", s->n, s->c, s->xs, check_exact);
+}
+
+static const struct check_op ops[] = {
+    {SL_OP_softmax_nll_fwd, SHAPES, shape, fwd, copy_loss},
+    {SL_OP_softmax_nll_bwd, SHAPES, shape, bwd, NULL},
+};
+const struct check_area check_softmax = {ops, sizeof ops / sizeof *ops};

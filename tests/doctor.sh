@@ -1,0 +1,47 @@
+#!/bin/sh
+# starling-doctor from the outside: its report, its exit codes, and that it leaves nothing behind.
+#   sh tests/doctor.sh PROGRAM
+set -eu
+doctor=$1
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+failed=0
+
+# ends STATUS ARGUMENT...
+ends() {
+    expected=$1
+    shift
+    status=0
+    "$doctor" "$@" >"$place/out" 2>"$place/err" || status=$?
+    [ "$status" -eq "$expected" ] || { echo "starling-doctor $*: exit $status, not $expected"; cat "$place/err"; failed=1; }
+}
+
+# says PATTERN
+says() {
+    grep -Eq -- "$1" "$place/out" "$place/err" || { echo "no line like: $1"; cat "$place/out" "$place/err"; failed=1; }
+}
+
+ends 0
+for part in '^built$' '^machine$' '^  processor +[^ ]' '^  memory +[0-9.]+ GiB' '^  conv2d_fwd +conv0' '^  image_to_float +[a-z]' \
+    '^  sl_conv2d_fwd_.* passed$'; do
+    says "$part"
+done
+mkdir "$place/folder"
+ends 0 --output "$place/folder"
+says 'write.sync.rename +1 MiB in'
+[ -z "$(ls -A "$place/folder")" ] || { echo "left behind:"; ls -A "$place/folder"; failed=1; }
+ends 73 --output "$place/missing"
+says "$place/missing"
+ends 64 --output
+ends 64 --output "$place" --output "$place"
+says 'given twice'
+ends 64 argument
+ends 64 --unknown
+ends 0 --help
+ends 0 --version
+SL_ISA=ref
+export SL_ISA
+ends 0
+says '^  SL_ISA=ref$'
+says '^  conv2d_fwd +conv0 to conv6 +ref'
+exit $failed

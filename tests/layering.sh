@@ -1,0 +1,119 @@
+#!/bin/sh
+# The arrows of the house, read from the #include lines:
+#   apps -> models -> runtime -> kernels, apps -> comm -> kernels; nothing -> tests, bench, apps.
+# A foreign library's header may stand only where the table below says, and in no public header.
+#   sh tests/layering.sh ROOT         checks the tree; prints each violation, exits 1 if there is any
+#   sh tests/layering.sh --self-test  plants every kind of violation and demands that it is found
+set -eu
+
+# Prints the violations of the tree at $1.
+violations() {
+    (cd "$1" && find kernels runtime comm models apps bench tests -type f \
+        \( -name '*.c' -o -name '*.h' -o -name '*.cc' -o -name '*.cu' \) -exec grep -HE '^[ 	]*#[ 	]*include' {} + 2>/dev/null) |
+        LC_ALL=C sort | awk '
+    BEGIN {
+        # Who may include whom, folder by folder.
+        split("kernels>kernels runtime>runtime runtime>kernels comm>comm comm>kernels models>models models>runtime " \
+              "apps>apps apps>models apps>runtime apps>comm apps>kernels " \
+              "bench>bench bench>models bench>runtime bench>comm bench>kernels " \
+              "tests>tests tests>models tests>runtime tests>comm tests>kernels", arrows, " ")
+        for (i in arrows) arrow[arrows[i]] = 1
+
+        # Foreign headers, and the files that may have them.
+        home["turbojpeg.h"] = "^(runtime/data/jpeg\\.c|bench/bench_loader\\.cc)$"
+        home["archive.h"] = home["archive_entry.h"] = "^runtime/data/[a-z_]+\\.c$"
+        home["zstd.h"] = "^runtime/data/[a-z_]+\\.c$"
+        home["jansson.h"] = "^runtime/([a-z]+/)?[a-z_]+\\.c$"
+        home["xxhash.h"] = "^runtime/hash\\.c$"
+        home["omp.h"] = "^(runtime/parallel\\.c$|bench/)"
+        home["hwloc.h"] = "^comm/place\\.c$"
+        home["mpi.h"] = "^comm/wire_mpi\\.c$"
+        home["nccl.h"] = "^comm/node_nccl\\.c$"
+        home["argp.h"] = "^apps/cli\\.c$"
+        home["cmocka.h"] = "^tests/"
+        home["benchmark/benchmark.h"] = home["oneapi/dnnl/dnnl.h"] = home["oneapi/dnnl/dnnl.hpp"] = "^bench/"
+        home["cuda_runtime.h"] = home["cuda_fp16.h"] = home["cuda_bf16.h"] = home["cudnn.h"] = "_(cuda|cudnn)\\.cu$"
+        home["cuda_runtime_api.h"] = "(\\.cu|^runtime/device_cuda\\.c|^comm/node_nccl\\.c)$"
+
+        # Plain C, intrinsics and threads: all that kernels get. Above them POSIX and Linux as well; C++ in bench.
+        plain = " assert.h cpuid.h errno.h fenv.h float.h immintrin.h inttypes.h limits.h math.h pthread.h stdalign.h " \
+                "stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h "
+        posix = " ctype.h dirent.h fcntl.h fnmatch.h ftw.h getopt.h glob.h libgen.h locale.h poll.h sched.h semaphore.h " \
+                "setjmp.h signal.h strings.h sys/file.h sys/ioctl.h sys/mman.h sys/mount.h sys/random.h sys/resource.h sys/stat.h " \
+                "sys/statfs.h sys/statvfs.h sys/sysinfo.h sys/time.h sys/types.h sys/uio.h sys/un.h sys/utsname.h " \
+                "sys/wait.h sysexits.h time.h unistd.h "
+    }
+    function bad(why) { print file ": " header ": " why }
+    {
+        file = substr($0, 1, index($0, ":") - 1)
+        line = substr($0, index($0, ":") + 1)
+        from = file; sub("/.*", "", from)
+        public = file ~ /\.h$/ && file !~ /^(tests|bench|apps)\//
+        if (match(line, /"[^"]*"/)) {
+            header = substr(line, RSTART + 1, RLENGTH - 2)
+            to = header; sub("/.*", "", to)
+            if (to == header || header ~ /\.\./) bad("write the path from the root")
+            else if (from == "models" && header == "kernels/base.h") next
+            else if (!((from ">" to) in arrow)) bad("no arrow from " from " to " to)
+            else if (header ~ /_internal\.h$/ && from != "tests" && from != to) bad("internal to " to)
+            next
+        }
+        if (!match(line, /<[^>]*>/)) { header = line; bad("neither \"...\" nor <...>"); next }
+        header = substr(line, RSTART + 1, RLENGTH - 2)
+        if (header in home) {
+            if (public) bad("a foreign header in a public header")
+            else if (file !~ home[header]) bad("belongs in " home[header])
+        } else if (index(plain, " " header " ")) next
+        else if (from == "kernels") bad("kernels include libc and intrinsics only")
+        else if (index(posix, " " header " ")) next
+        else if (!(from == "bench" && header ~ /^[a-z_]+$/)) bad("unknown header; give it a home in tests/layering.sh")
+    }'
+}
+
+# Plants one line in one file of an otherwise empty tree; it must be found.
+must_find() {
+    rm -rf "${tree:?}"/*
+    mkdir -p "$tree/$(dirname "$1")"
+    printf '%s\n' "$2" >"$tree/$1"
+    [ -n "$(violations "$tree")" ] || { echo "not found: $2 in $1"; failed=1; }
+}
+
+must_pass() {
+    rm -rf "${tree:?}"/*
+    mkdir -p "$tree/$(dirname "$1")"
+    printf '%s\n' "$2" >"$tree/$1"
+    [ -z "$(violations "$tree")" ] || { echo "refused: $2 in $1"; failed=1; }
+}
+
+self_test() {
+    tree=$(mktemp -d)
+    trap 'rm -rf "$tree"' EXIT
+    failed=0
+    must_find kernels/a.c '#include "runtime/graph.h"'
+    must_find kernels/pool/pool_ref.c '#include <unistd.h>'
+    must_find runtime/a.c '#include "comm/comm.h"'
+    must_find runtime/a.c '#include "apps/cli.h"'
+    must_find comm/a.c '# include "runtime/graph.h"'
+    must_find models/a.c '#include "kernels/conv/conv.h"'
+    must_find apps/a.c '#include "tests/check.h"'
+    must_find apps/a.c '#include <turbojpeg.h>'
+    must_find runtime/a.c '#include "graph.h"'
+    must_find runtime/a.c '#include <cmocka.h>'
+    must_find runtime/a.h '#include <jansson.h>'
+    must_find runtime/data/loader.c '  #include <turbojpeg.h>'
+    must_find tests/test_a.c '#include <benchmark/benchmark.h>'
+    must_find runtime/a.c '#include <curl/curl.h>'
+    must_pass kernels/a.c '#include <immintrin.h>'
+    must_pass models/a.c '#include "kernels/base.h"'
+    must_pass apps/a.c '#include "runtime/graph.h" /* why */'
+    must_pass runtime/data/jpeg.c '#include <turbojpeg.h>'
+    must_pass bench/bench_a.cc '#include <vector>'
+    return $failed
+}
+
+if [ "${1:?usage: layering.sh ROOT | --self-test}" = --self-test ]; then
+    self_test
+else
+    found=$(violations "$1")
+    [ -z "$found" ] || { printf '%s\n' "$found"; exit 1; }
+fi

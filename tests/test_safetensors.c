@@ -1,0 +1,413 @@
+/* The safetensors format: the bytes that others write, round trips, and files that lie. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "runtime/hash.h"
+#include "runtime/safetensors.h"
+
+static char folder[64], path[128];
+
+static int enter(void **state)
+{
+    (void)state;
+    strcpy(folder, access("/dev/shm", W_OK) ? "/tmp/sl-safetensors-XXXXXX" : "/dev/shm/sl-safetensors-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/a.safetensors", folder);
+    return 0;
+}
+
+static int leave(void **state)
+{
+    (void)state;
+    unlink(path);
+    return rmdir(folder);
+}
+
+static void put(const void *bytes, size_t n)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    assert_int_equal(fclose(file), 0);
+}
+
+static size_t get(unsigned char *bytes, size_t cap)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    const size_t n = fread(bytes, 1, cap, file);
+    fclose(file);
+    return n;
+}
+
+/* Opens what is in the file and closes it at once. */
+static int verdict(void)
+{
+    struct sl_safetensors *file = NULL;
+    sl_clear_error();
+    const int rc = sl_safetensors_open(path, &file);
+    assert_true((rc == SL_OK) == (file != NULL));
+    assert_true(rc == SL_OK || strstr(sl_last_error(), path));
+    sl_safetensors_close(file);
+    return rc;
+}
+
+/* A file of that header, given as text, and `data` zero bytes. */
+static int verdict_of(const char *header, size_t data)
+{
+    const size_t n = strlen(header);
+    unsigned char *bytes = calloc(8 + n + data, 1);
+    bytes[0] = (unsigned char)n;
+    bytes[1] = (unsigned char)(n >> 8);
+    bytes[2] = (unsigned char)(n >> 16);
+    memcpy(bytes + 8, header, n);
+    put(bytes, 8 + n + data);
+    free(bytes);
+    return verdict();
+}
+
+/* The reference library's own vectors: one tensor, nothing, and metadata only. */
+static void writes_the_known_bytes(void **state)
+{
+    (void)state;
+    static const char one[] =
+        "@\0\0\0\0\0\0\0{\"test\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}    "
+        "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    const int32_t zeros[4] = {0};
+    const struct sl_named_tensor tensor = {"test", SL_I32, 2, {2, 2}, zeros};
+    unsigned char bytes[256];
+    uint64_t size, hash;
+    assert_int_equal(sl_safetensors_write(path, &tensor, 1, NULL, 0, &size, &hash), SL_OK);
+    assert_int_equal(get(bytes, sizeof bytes), sizeof one);
+    assert_memory_equal(bytes, one, sizeof one);
+    assert_int_equal(size, sizeof one);
+    assert_int_equal(hash, sl_hash64(one, sizeof one));
+
+    unlink(path);
+    assert_int_equal(sl_safetensors_write(path, NULL, 0, NULL, 0, NULL, NULL), SL_OK);
+    assert_int_equal(get(bytes, sizeof bytes), 16);
+    assert_memory_equal(bytes, "\x08\0\0\0\0\0\0\0{}      ", 16);
+    assert_int_equal(verdict(), SL_OK);
+
+    unlink(path);
+    const struct sl_text_pair pair = {"framework", "pt"};
+    assert_int_equal(sl_safetensors_write(path, NULL, 0, &pair, 1, NULL, NULL), SL_OK);
+    assert_int_equal(get(bytes, sizeof bytes), 48);
+    assert_memory_equal(bytes, "\x28\0\0\0\0\0\0\0{\"__metadata__\":{\"framework\":\"pt\"}}     ", 48);
+    assert_int_equal(verdict(), SL_OK);
+}
+
+static const float weights[6] = {1, -2, 3.5f, 0, -0.0f, 1e-40f};
+static const uint8_t labels[3] = {7, 0, 255};
+static const uint64_t counters[1] = {0x123456789abcdef0u};
+static const struct sl_named_tensor some[] = {
+    {"labels", SL_U8, 1, {3}, labels},
+    {"weights", SL_F32, 2, {2, 3}, weights},
+    {"none", SL_F32, 2, {0, 5}, NULL},
+    {"counter", SL_U64, 0, {0}, counters},
+};
+enum { SOME = sizeof some / sizeof some[0] };
+static const struct sl_text_pair pairs[] = {
+    {"network", "{\"layers\": [\"a\\b\"]}\n\xc3\xa9"}, {"empty", ""}, {SL_SAFETENSORS_SEAL, ""}};
+enum { PAIRS = sizeof pairs / sizeof pairs[0] };
+
+static void assert_same(const struct sl_named_tensor *a, const struct sl_named_tensor *b)
+{
+    uint64_t bytes;
+    assert_non_null(b);
+    assert_string_equal(a->name, b->name);
+    assert_int_equal(a->dtype, b->dtype);
+    assert_int_equal(a->rank, b->rank);
+    for (int32_t i = 0; i < a->rank; i++)
+        assert_int_equal(a->shape[i], b->shape[i]);
+    assert_int_equal(sl_tensor_bytes(a, &bytes), SL_OK);
+    assert_int_equal((uintptr_t)b->data % sl_dtype_bytes(a->dtype), 0);
+    if (bytes > 0)
+        assert_memory_equal(a->data, b->data, bytes);
+}
+
+static void reads_what_it_wrote(void **state)
+{
+    (void)state;
+    struct sl_safetensors *file;
+    uint64_t size, hash;
+    assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, PAIRS, &size, &hash), SL_OK);
+    assert_int_equal(sl_safetensors_open(path, &file), SL_OK);
+    assert_int_equal(sl_safetensors_count(file), SOME);
+    for (size_t i = 0; i < SOME; i++)
+        assert_same(&some[i], sl_safetensors_find(file, some[i].name));
+    assert_string_equal(sl_safetensors_at(file, 0)->name, "counter");
+    assert_string_equal(sl_safetensors_at(file, SOME - 1)->name, "labels");
+    assert_null(sl_safetensors_at(file, SOME));
+    assert_null(sl_safetensors_find(file, "weight"));
+    assert_string_equal(sl_safetensors_metadata(file, "network"), pairs[0].value);
+    assert_string_equal(sl_safetensors_metadata(file, "empty"), "");
+    assert_null(sl_safetensors_metadata(file, "absent"));
+    assert_int_equal(sl_safetensors_bytes(file), size);
+    assert_int_equal(sl_safetensors_hash(file), hash);
+    sl_safetensors_close(file);
+    sl_safetensors_close(NULL);
+}
+
+static void refuses_to_write_nonsense(void **state)
+{
+    (void)state;
+    const struct sl_named_tensor twice[] = {some[1], some[1]};
+    const struct sl_named_tensor latin1 = {"\xe9", SL_F32, 1, {1}, weights};
+    const struct sl_named_tensor negative = {"a", SL_F32, 1, {-1}, weights};
+    const struct sl_named_tensor huge = {"a", SL_F64, 3, {INT64_C(1) << 30, INT64_C(1) << 30, 8}, weights};
+    const struct sl_named_tensor deep = {"a", SL_F32, 9, {1}, weights};
+    const struct sl_named_tensor strange = {"a", (enum sl_dtype)77, 1, {1}, weights};
+    const struct sl_named_tensor reserved = {"__metadata__", SL_F32, 1, {1}, weights};
+    const struct sl_text_pair same[] = {{"a", "b"}, {"a", "c"}}, bad = {"a", "\xff"};
+    assert_int_equal(sl_safetensors_write(path, twice, 2, NULL, 0, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, &latin1, 1, NULL, 0, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, &negative, 1, NULL, 0, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, &huge, 1, NULL, 0, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, &deep, 1, NULL, 0, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, &strange, 1, NULL, 0, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, &reserved, 1, NULL, 0, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, some, SOME, same, 2, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, some, SOME, &bad, 1, NULL, NULL), SL_BAD_DATA);
+    assert_int_equal(access(path, F_OK), -1);
+    put("x", 1);
+    assert_int_equal(sl_safetensors_write(path, some, SOME, NULL, 0, NULL, NULL), SL_CANNOT_CREATE);
+    unsigned char kept[2];
+    assert_int_equal(get(kept, 2), 1);
+}
+
+static void refuses_every_truncation_and_extension(void **state)
+{
+    (void)state;
+    unsigned char bytes[1024];
+    assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, PAIRS, NULL, NULL), SL_OK);
+    const size_t n = get(bytes, sizeof bytes - 1);
+    for (size_t length = 0; length < n; length++) {
+        put(bytes, length);
+        assert_int_equal(verdict(), SL_BAD_DATA);
+    }
+    bytes[n] = 0;
+    put(bytes, n + 1);
+    assert_int_equal(verdict(), SL_BAD_DATA);
+}
+
+/* With a seal every flip of a bit is refused, but for those in the seal's own key, which only remove the seal. */
+static void notices_every_flipped_bit(void **state)
+{
+    (void)state;
+    unsigned char bytes[1024];
+    assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, PAIRS, NULL, NULL), SL_OK);
+    const size_t n = get(bytes, sizeof bytes);
+    const char *key = memmem(bytes, n, SL_SAFETENSORS_SEAL, strlen(SL_SAFETENSORS_SEAL));
+    const size_t from = (size_t)((const unsigned char *)key - bytes), to = from + strlen(SL_SAFETENSORS_SEAL);
+    for (size_t i = 0; i < n; i++)
+        for (int bit = 0; bit < 8; bit++) {
+            bytes[i] ^= (unsigned char)(1 << bit);
+            put(bytes, n);
+            const int rc = verdict();
+            if (rc != SL_BAD_DATA && !(i >= from && i < to && rc == SL_OK))
+                fail_msg("byte %zu bit %d: status %d", i, bit, rc);
+            bytes[i] ^= (unsigned char)(1 << bit);
+        }
+}
+
+/* Without a seal a flipped header is refused or still describes exactly this file. */
+static void survives_flips_without_a_seal(void **state)
+{
+    (void)state;
+    unsigned char bytes[1024];
+    assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, 1, NULL, NULL), SL_OK);
+    const size_t n = get(bytes, sizeof bytes);
+    for (size_t i = 0; i < n - 39; i++)
+        for (int bit = 0; bit < 8; bit++) {
+            struct sl_safetensors *file;
+            bytes[i] ^= (unsigned char)(1 << bit);
+            put(bytes, n);
+            if (sl_safetensors_open(path, &file) == SL_OK) {
+                uint64_t sum = 0;
+                for (size_t t = 0; t < sl_safetensors_count(file); t++) {
+                    uint64_t size;
+                    assert_int_equal(sl_tensor_bytes(sl_safetensors_at(file, t), &size), SL_OK);
+                    sum += size + (size ? *(const unsigned char *)sl_safetensors_at(file, t)->data * 0u : 0);
+                }
+                assert_int_equal(sum, 6 * 4 + 3 + 8);
+                sl_safetensors_close(file);
+            }
+            bytes[i] ^= (unsigned char)(1 << bit);
+        }
+}
+
+#define TEST(info) "{\"test\":{" info "}}"
+#define AT(dtype, shape, offsets) "\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets
+
+static void judges_headers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header;
+        size_t data;
+        int status;
+    } cases[] = {
+        {"{}\r \t\n", 0, SL_OK},
+        {TEST(AT("I32", "[2,2]", "[0,16]")), 16, SL_OK},
+        {TEST(AT("I32", "[]", "[0,4]")), 4, SL_OK},
+        {TEST(AT("I32", "[2,0]", "[0,0]")), 0, SL_OK},
+        {"{\"a\":{" AT("U8", "[1]", "[0,1]") "},\"b\":{" AT("F64", "[1]", "[1,9]") "}}", 9, SL_OK},
+        {" {}", 0, SL_BAD_DATA},
+        {"", 0, SL_BAD_DATA},
+        {"{", 0, SL_BAD_DATA},
+        {"\xff", 0, SL_BAD_DATA},
+        {"{\"\xff\":1}", 0, SL_BAD_DATA},
+        {"{} x", 0, SL_BAD_DATA},
+        {"{}{}", 0, SL_BAD_DATA},
+        {"[]", 0, SL_BAD_DATA},
+        {"{\"test\":1}", 0, SL_BAD_DATA},
+        {"{\"test\":{\"a\":[[[[]]]]}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":[]}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"a\":1}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"a\":\"b\",\"a\":\"b\"}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"a\":\"\\u0000\"}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"" SL_SAFETENSORS_SEAL "\":\"0000000000000000\"}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"" SL_SAFETENSORS_SEAL "\":\"none\"}}", 0, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[0,16]")), 15, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[0,16]")), 17, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[0,4]")), 4, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[4,20]")), 20, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[16,0]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[0,16,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[0]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "{}")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,-2]", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[-2,-2]", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2.0,2]", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[0,1.6e1]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[\"2\",2]", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "4", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[1,1,1,1,1,1,1,1,4]", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("I33", "[2,2]", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("BOOL", "[2]", "[0,2]")), 2, SL_BAD_DATA},
+        {TEST("\"dtype\":5,\"shape\":[2,2],\"data_offsets\":[0,16]"), 16, SL_BAD_DATA},
+        {TEST("\"dtype\":\"I32\",\"shape\":[2,2]"), 16, SL_BAD_DATA},
+        {TEST("\"shape\":[2,2],\"data_offsets\":[0,16]"), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[0,16]") ",\"more\":1"), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[0,16]") ",\"dtype\":\"I32\""), 16, SL_BAD_DATA},
+        {"{\"a\":{" AT("U8", "[2]", "[0,2]") "},\"a\":{" AT("U8", "[2]", "[2,4]") "}}", 4, SL_BAD_DATA},
+        {"{\"a\":{" AT("U8", "[2]", "[0,2]") "},\"b\":{" AT("U8", "[2]", "[0,2]") "}}", 2, SL_BAD_DATA},
+        {"{\"a\":{" AT("U8", "[2]", "[0,2]") "},\"b\":{" AT("U8", "[2]", "[1,3]") "}}", 3, SL_BAD_DATA},
+        {"{\"a\":{" AT("U8", "[2]", "[0,2]") "},\"b\":{" AT("U8", "[2]", "[3,5]") "}}", 5, SL_BAD_DATA},
+        {"{\"a\\nb\":{" AT("U8", "[2]", "[0,2]") "}}", 2, SL_BAD_DATA},
+        /* Products and offsets that overflow. */
+        {TEST(AT("I32", "[2,18446744073709551614]", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,9223372036854775807]", "[0,16]")), 16, SL_BAD_DATA},
+        {TEST(AT("F64", "[4294967296,4294967296]", "[0,0]")), 0, SL_BAD_DATA},
+        {TEST(AT("F64", "[2305843009213693952]", "[0,0]")), 0, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[9223372036854775800,9223372036854775816]")), 16, SL_BAD_DATA},
+        {TEST(AT("I32", "[2,2]", "[18446744073709551600,0]")), 16, SL_BAD_DATA},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (verdict_of(cases[i].header, cases[i].data) != cases[i].status)
+            fail_msg("header %s with %zu bytes: %s", cases[i].header, cases[i].data, sl_last_error());
+}
+
+static void judges_lengths(void **state)
+{
+    (void)state;
+    put("", 0);
+    assert_int_equal(verdict(), SL_BAD_DATA);
+    put("<\0\0\0\0\0\0\0", 8);
+    assert_int_equal(verdict(), SL_BAD_DATA);
+    put("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
+    assert_int_equal(verdict(), SL_BAD_DATA);
+    put("\x01\xe1\xf5\x05\0\0\0\0{}", 10); /* 100,000,001 */
+    assert_int_equal(verdict(), SL_BAD_DATA);
+    assert_non_null(strstr(sl_last_error(), "limit"));
+}
+
+/* A header that would take gigabytes to parse, and one as deep as it is long. */
+static void bounds_what_it_parses(void **state)
+{
+    (void)state;
+    const size_t n = 4 << 20;
+    char *text = malloc(n + 1);
+    text[n] = '\0';
+    memset(text, '[', n);
+    memcpy(text, "{\"a\":", 5);
+    assert_int_equal(verdict_of(text, 0), SL_BAD_DATA);
+    for (size_t i = 6; i < n; i++)
+        text[i] = i % 2 ? ',' : '1';
+    assert_int_equal(verdict_of(text, 0), SL_BAD_DATA);
+    assert_non_null(strstr(sl_last_error(), "values"));
+    free(text);
+}
+
+static void names_what_is_not_there(void **state)
+{
+    (void)state;
+    struct sl_safetensors *file;
+    assert_int_equal(sl_safetensors_open(path, &file), SL_MISSING);
+    assert_null(file);
+    assert_int_equal(sl_safetensors_open(folder, &file), SL_BAD_DATA);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(sl_safetensors_open(path, &file), SL_BAD_DATA);
+    unlink(path);
+    assert_int_equal(symlink("/dev/null", path), 0);
+    assert_int_equal(sl_safetensors_open(path, &file), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_open_nofollow(path, &file), SL_BAD_DATA);
+    assert_int_equal(sl_safetensors_write(path, NULL, 0, NULL, 0, NULL, NULL), SL_CANNOT_CREATE);
+}
+
+static void hashes_as_xxh3(void **state)
+{
+    (void)state;
+    /* The published values of XXH3-64 with seed 0: the empty input, and "a". */
+    assert_true(sl_hash64("", 0) == UINT64_C(0x2d06800538d394c2));
+    assert_true(sl_hash64("a", 1) == UINT64_C(0xe6c632b61e964e1f));
+    char bytes[1000], text[SL_HASH_DIGITS + 1];
+    struct sl_hash *hash;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i * 31);
+    assert_int_equal(sl_hash_open(&hash), SL_OK);
+    sl_hash_update(hash, bytes, 1);
+    sl_hash_update(hash, NULL, 0);
+    sl_hash_update(hash, bytes + 1, 600);
+    sl_hash_update(hash, bytes + 601, 399);
+    assert_true(sl_hash_digest(hash) == sl_hash64(bytes, sizeof bytes));
+    sl_hash_close(hash);
+    uint64_t back;
+    sl_hash_text(UINT64_C(0x00ab), text);
+    assert_string_equal(text, "00000000000000ab");
+    assert_true(sl_hash_parse(text, &back) && back == 0xab);
+    assert_false(sl_hash_parse("00000000000000AB", &back));
+    assert_false(sl_hash_parse("ab", &back));
+    assert_false(sl_hash_parse("00000000000000ab0", &back));
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, enter, leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(writes_the_known_bytes),
+        CASE(reads_what_it_wrote),
+        CASE(refuses_to_write_nonsense),
+        CASE(refuses_every_truncation_and_extension),
+        CASE(notices_every_flipped_bit),
+        CASE(survives_flips_without_a_seal),
+        CASE(judges_headers),
+        CASE(judges_lengths),
+        CASE(bounds_what_it_parses),
+        CASE(names_what_is_not_there),
+        cmocka_unit_test(hashes_as_xxh3),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
