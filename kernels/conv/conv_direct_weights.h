@@ -19,7 +19,7 @@ enum {
     GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
     GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
     GRADIENT_UNITS = 64,                        /* units wanted, while ... */
-    GRADIENT_INTENSITY = 40,                    /* ... each has so many operations per byte it reads */
+    GRADIENT_INTENSITY = 16,                    /* ... each has so many operations per byte it reads */
 };
 
 /* Pixels [0, pixels) of one block of dy against a run of x. */
@@ -329,6 +329,7 @@ static void gradient_run_slice(const void *shape, const void *args, const struct
 const struct sl_kernel DIRECT(sl_conv2d_bwd_weights_direct) = {
     .fits = gradient_fits,
     .units = gradient_units,
+    .joins = true,
     .scratch = gradient_scratch,
     .run = gradient_run_slice,
 };
