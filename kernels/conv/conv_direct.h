@@ -97,24 +97,24 @@ DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct
                                const ptrdiff_t *offset, float *y)
 {
     vf sum[DIRECT_TILE][DIRECT_VECTORS];
-    const float *x[DIRECT_TILE];
+    ptrdiff_t at[DIRECT_TILE];
     DIRECT_UNROLL
     for (int i = 0; i < pixels; i++) {
-        x[i] = piece->x + offset[i];
+        at[i] = offset[i];
         __builtin_prefetch(y + i * piece->ys, 1);
     }
     direct_begin(pixels, vectors, piece, y, sum);
     const float *w = piece->weights;
     for (int32_t r = 0; r < piece->rows; r++) {
-        const ptrdiff_t begin = r * piece->row, end = begin + piece->run;
-        for (ptrdiff_t j = begin; j < end; j++, w += vectors * VL) {
+        const float *x = piece->x + r * piece->row;
+        for (const float *end = x + piece->run; x != end; x++, w += vectors * VL) {
             vf weight[DIRECT_VECTORS];
             DIRECT_UNROLL
             for (int v = 0; v < vectors; v++)
                 weight[v] = v_load(w + v * VL);
             DIRECT_UNROLL
             for (int i = 0; i < pixels; i++) {
-                const vf a = v_set1(x[i][j]);
+                const vf a = v_set1(x[at[i]]);
                 DIRECT_UNROLL
                 for (int v = 0; v < vectors; v++)
                     sum[i][v] = v_fma(a, weight[v], sum[i][v]);

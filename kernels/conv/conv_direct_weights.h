@@ -19,7 +19,7 @@ enum {
     GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
     GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
     GRADIENT_UNITS = 64,                        /* units wanted, while ... */
-    GRADIENT_INTENSITY = 40,                    /* ... each has so many operations per byte it reads */
+    GRADIENT_INTENSITY = 16,                    /* ... each has so many operations per byte it reads */
 };
 
 /* Pixels [0, pixels) of one block of dy against a run of x. */
@@ -29,6 +29,7 @@ struct gradient_piece {
     const float *dy;         /* block of pixel t: dy + t*stride */
     ptrdiff_t stride;
     int32_t pixels;
+    bool first;              /* nothing has been summed yet */
 };
 
 DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *piece, int32_t from, float *sums)
@@ -36,8 +37,8 @@ DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *
     vf sum[GRADIENT_TILE][2];
     DIRECT_UNROLL
     for (int i = 0; i < floats; i++) {
-        sum[i][0] = v_load(sums + i * GRADIENT_BLOCK);
-        sum[i][1] = v_load(sums + i * GRADIENT_BLOCK + VL);
+        sum[i][0] = piece->first ? v_zero() : v_load(sums + i * GRADIENT_BLOCK);
+        sum[i][1] = piece->first ? v_zero() : v_load(sums + i * GRADIENT_BLOCK + VL);
     }
     const float *x = piece->x + from, *dy = piece->dy;
     const ptrdiff_t *offset = piece->offset;
@@ -165,8 +166,10 @@ static struct gradient gradient_plan(const struct sl_conv2d *s)
         g.k_groups = (s->k + k - 1) / k;
         g.c_groups = (s->c + c - 1) / c;
     }
-    const size_t row = gradient_sums(s, g.k, s->c);
-    g.most_rows = row < GRADIENT_MOST_SUMS ? (int32_t)(GRADIENT_MOST_SUMS / row) : 1;
+    /* Sums visited a few times only should not leave the second-level cache meanwhile. */
+    const bool few = (int64_t)s->n * s->oh * s->ow <= 8 * GRADIENT_CHUNK;
+    const size_t row = gradient_sums(s, g.k, s->c), most = few ? GRADIENT_SUMS : GRADIENT_MOST_SUMS;
+    g.most_rows = row < most ? (int32_t)(most / row) : 1;
     g.most_rows = g.most_rows < g.k_groups ? g.most_rows : g.k_groups;
     return g;
 }
@@ -224,6 +227,7 @@ static void gradient_chunk(const struct gradient_job *job, const struct sl_band_
     const struct sl_conv2d *s = job->s;
     const float *dy = job->dy + (view->first + t) * s->ys;
     struct gradient_piece piece = {.offset = view->offset + t, .dy = dy + job->k, .stride = s->ys, .pixels = pixels};
+    piece.first = view->first + t == 0;
     ptrdiff_t next = GRADIENT_BLOCK;
     if (s->ys > GRADIENT_NEAR || job->k_end > s->ys) {
         gradient_gather(s, dy, job->k, job->k_end, pixels, job->gathered);
@@ -257,17 +261,26 @@ static void gradient_add(const struct gradient_job *job, const struct sl_band_vi
     }
 }
 
-/* The sums of a group, transposed to where they belong in dw. */
+/* to[i][j] = from[j][i], a few lines of each. */
+static void gradient_transpose(const float *from, int32_t rows, int32_t columns, float *to, ptrdiff_t stride)
+{
+    for (int32_t i = 0; i < rows; i++, to += stride)
+        for (int32_t j = 0; j < columns; j++)
+            to[j] = from[j * GRADIENT_BLOCK + i];
+}
+
+/* The sums of an area, transposed to where they belong in dw. */
 static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t first_k, int32_t k, int32_t first_c,
                            int32_t c, float *dw)
 {
-    const int32_t window = s->kh * s->kw;
-    for (int32_t i = 0; i < k; i++) {
-        const float *from = sums + (ptrdiff_t)(i / GRADIENT_BLOCK) * window * c * GRADIENT_BLOCK + i % GRADIENT_BLOCK;
-        float *to = dw + (ptrdiff_t)(first_k + i) * window * s->c + first_c;
-        for (int32_t at = 0; at < window; at++, to += s->c)
-            for (int32_t j = 0; j < c; j++)
-                to[j] = from[((ptrdiff_t)at * c + j) * GRADIENT_BLOCK];
+    const int32_t window = s->kh * s->kw, run = window * c;
+    for (int32_t b = 0; b < k; b += GRADIENT_BLOCK, sums += (ptrdiff_t)run * GRADIENT_BLOCK) {
+        const int32_t here = k - b < GRADIENT_BLOCK ? k - b : GRADIENT_BLOCK;
+        float *to = dw + (ptrdiff_t)(first_k + b) * window * s->c + first_c;
+        for (int32_t at = 0; at < window; at++)
+            for (int32_t j = 0; j < c; j += SL_LANES)
+                gradient_transpose(sums + ((ptrdiff_t)at * c + j) * GRADIENT_BLOCK, here, c - j < SL_LANES ? c - j : SL_LANES,
+                                   to + (ptrdiff_t)at * s->c + j, (ptrdiff_t)window * s->c);
     }
 }
 
@@ -287,7 +300,6 @@ static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_
     const struct gradient_job job = {s, a->dy, area->k, area->k + k, s->kw * c, gathered, sums};
     const int64_t units = sl_band_units(&band);
     const int64_t tiles = (int64_t)k / GRADIENT_BLOCK * s->kh * gradient_tiles(job.run);
-    memset(sums, 0, gradient_sums(s, k, c));
     for (int64_t i = 0; i < units; i++) {
         const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);
         struct gradient_ahead ahead = {{0}, {0}};
@@ -329,6 +341,7 @@ static void gradient_run_slice(const void *shape, const void *args, const struct
 const struct sl_kernel DIRECT(sl_conv2d_bwd_weights_direct) = {
     .fits = gradient_fits,
     .units = gradient_units,
+    .joins = true,
     .scratch = gradient_scratch,
     .run = gradient_run_slice,
 };
