@@ -18,8 +18,15 @@
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
+/* Tiles keep their sums in registers only if their sizes are constants and every loop over them is unrolled. Emulated
+ * vectors are in memory anyway, and unrolled they take minutes to compile with sanitizers. */
+#ifdef SL_SIMD_EMULATED
+#define DIRECT_INLINE static __attribute__((noinline))
+#define DIRECT_UNROLL
+#else
 #define DIRECT_INLINE static inline __attribute__((always_inline))
 #define DIRECT_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 enum {
     DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2,  /* of the widest block */
