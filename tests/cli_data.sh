@@ -80,9 +80,9 @@ check 'grep -q "skipped set/train/n90000001/images/n90000001_3.JPEG: not a JPEG"
 
 # ---- what cannot be written ----
 # A limit on the size of files stands for a full disk: writing fails in the middle.
-expect 74 "cannot write" sh -c 'ulimit -f 8; exec "$0" --input set --output full --on-bad-image skip' "$prepare"
+expect 73 "cannot write" sh -c 'ulimit -f 8; exec "$0" --input set --output full --on-bad-image skip' "$prepare"
 check '[ -z "$(ls full)" ]'
-expect 74 "cannot write" sh -c 'ulimit -f 1; exec "$0" --output fullset' "$sample"
+expect 73 "cannot write" sh -c 'ulimit -f 1; exec "$0" --output fullset' "$sample"
 expect 73 "cannot create" "$prepare" --input set --output no/such/folder --on-bad-image skip
 : >file
 expect 73 "cannot create" "$prepare" --input set --output file --on-bad-image skip

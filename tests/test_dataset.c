@@ -22,12 +22,12 @@ static void hash_has_its_published_value(void **state)
 {
     (void)state;
     assert_int_equal(sl_hash64("", 0), 0x2d06800538d394c2ULL);
-    struct sl_hash *hasher;
-    assert_ok(sl_hash_open(&hasher));
-    sl_hash_update(hasher, "abc", 3);
-    sl_hash_update(hasher, "defg", 4);
-    assert_int_equal(sl_hash_digest(hasher), sl_hash64("abcdefg", 7));
-    sl_hash_close(hasher);
+    struct sl_hash *hash;
+    assert_ok(sl_hash_open(&hash));
+    sl_hash_update(hash, "abc", 3);
+    sl_hash_update(hash, "defg", 4);
+    assert_int_equal(sl_hash_digest(hash), sl_hash64("abcdefg", 7));
+    sl_hash_close(hash);
 }
 
 static void what_was_written_comes_back(void **state)

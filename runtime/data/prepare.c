@@ -82,7 +82,7 @@ static int folder_open(const char *path, struct output_folder *folder)
         SL_TRY(clear_folder(path, false));
     const int fd = open(folder->marker, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0)
-        SL_FAIL(SL_CANNOT_CREATE, "%s: cannot create: %s", folder->marker, strerror(errno));
+        SL_TRY(sl_io_fail("create it", folder->marker, errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         close(fd);
         SL_FAIL(SL_CANNOT_CREATE, "%s: another preparation is writing this folder", path);
