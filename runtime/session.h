@@ -49,6 +49,7 @@ struct sl_session {
     struct sl_train_hooks hooks;
     float *update;                 /* for hooks.update */
     struct sl_position position;
+    const struct sl_batch *batch;  /* the loader's, from `position` on, not yet trained on; or NULL */
 };
 
 /* What one step was. */
@@ -66,7 +67,8 @@ typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct 
 int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self, struct sl_session *session);
 void sl_session_close(struct sl_session *session);
 
-/* Trains on the next batch. SL_NUMERICS leaves weights and position as they were. */
+/* Trains on the next batch. One without a readable image (skip_bad_images) is a step of no samples that changes nothing but
+ * the position. SL_NUMERICS leaves weights, statistics and position as they were. */
 int sl_session_step(struct sl_session *session, struct sl_session_step *step);
 
 /* Validates with the present weights; `metrics` is reset first. */

@@ -132,6 +132,7 @@ int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *ch
         SL_TRY(read_array(updater, sl_updater_slot_name(i), SL_F32, session->weights->trained, sizeof(float),
                           session->updater->state[i]));
     session->position = (struct sl_position){position[0], position[1], position[2], position[3], loss_sum};
+    session->batch = NULL;
     SL_TRY(sl_loader_seek(session->train, position[0], position[1]));
 out:
     if (rc != SL_OK)
