@@ -78,10 +78,11 @@ silent() { [ ! -s "$place/out" ]; }
 lines() { [ "$(wc -l <"$2")" -eq "$1" ]; }
 not() { ! "$@"; }
 
-# The tiny data set: $place/data of 4 classes, 48 + 20 images, 3 + 1 shards; its images in $place/images.
+# The tiny data set: $data, of 4 classes, 48 + 20 images, 3 + 1 shards; its images in $place/images.
+data=$place/data
 make_data() {
     quietly 0 starling-sample --output "$place/images" --classes 4 --per-class 12 --val-per-class 5 --size 16 &&
-        quietly 0 starling-prepare --input "$place/images" --output "$place/data" --image-size 16 --images-per-file 20 && return
+        quietly 0 starling-prepare --input "$place/images" --output "$data" --image-size 16 --images-per-file 20 && return
     fail "the tiny data set"
     exit 1
 }
@@ -102,15 +103,15 @@ trains() {
     *" --batch-size "*) ;;
     *) set -- --batch-size 5 "$@" ;;
     esac
-    quietly "$wanted" train_tinyimagenet --data "$place/data" --run "$trained" "$@"
+    quietly "$wanted" train_tinyimagenet --data "$data" --run "$trained" "$@"
 }
 
 # The newest checkpoint of a run.
 newest() { echo "$1/$(cat "$1/last-good")"; }
 
-# Two runs ended with the same bits: weights, updater state, position.
+# Two runs ended with the same bits of weights and updater state.
 same_run() {
-    for file in model.safetensors updater.safetensors rank-0000.safetensors; do
+    for file in model.safetensors updater.safetensors; do
         cmp "$(newest "$1")/$file" "$(newest "$2")/$file" || return 1
     done
 }

@@ -7,7 +7,15 @@ make_data
 starts() {
     started=$1
     shift
-    "$bin/train_tinyimagenet" --data "$place/data" --run "$started" --model "$here/tiny.json" --batch-size 5 --threads 1 "$@" \
+    case " $* " in
+    *" --threads "*) ;;
+    *) set -- --threads 1 "$@" ;;
+    esac
+    case " $* " in
+    *" --batch-size "*) ;;
+    *) set -- --batch-size 5 "$@" ;;
+    esac
+    "$bin/train_tinyimagenet" --data "$data" --run "$started" --model "$here/tiny.json" "$@" \
         >"$place/out" 2>"$place/err" &
     pid=$!
 }
@@ -91,6 +99,22 @@ collects
 check 'SIGUSR1: exit 75' test "$status" -eq 75
 check 'SIGUSR1: the message says how to go on' says 'the checkpoint is saved, go on with --resume'
 check 'SIGUSR1: nothing on stdout' silent
+
+# ---- interrupted while validating: 2 steps, then 6,000 images ----
+ends 0 'images with a long validation' starling-sample --output "$place/long-images" --classes 4 --per-class 2 --val-per-class 1500 --size 16
+ends 0 'prepared' starling-prepare --input "$place/long-images" --output "$place/long" --image-size 16
+data=$place/long
+check 'an unbroken run with a long validation' trains 0 "$place/long-unbroken" --epochs 2 --batch-size 4 --eval-every 1
+starts "$place/long-broken" --epochs 2 --batch-size 4
+waits_for "$place/long-broken" 2
+kill -TERM "$pid"
+collects
+check 'SIGTERM while validating: exit 75' test "$status" -eq 75
+check 'the epoch has no row yet' lines 1 "$place/long-broken/metrics.csv"
+check 'resumed, it validates first' trains 0 "$place/long-broken" --epochs 2 --batch-size 4 --resume
+check 'the bits of the unbroken run' same_run "$place/long-broken" "$place/long-unbroken"
+check 'its metrics' same_metrics "$place/long-broken" "$place/long-unbroken"
+data=$place/data
 
 # ---- stopped by --max-steps ----
 for k in 1 10 13; do
