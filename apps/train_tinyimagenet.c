@@ -148,11 +148,15 @@ static int save(struct training *t)
     return rc;
 }
 
-/* A checkpoint that cannot be written now may succeed later: training goes on, the old ones stay. */
-static void save_or_warn(struct training *t)
+/* A checkpoint that cannot be written now may succeed later: training goes on, the old ones stay. Numbers that are not
+ * finite never become so again. */
+static int save_or_warn(struct training *t)
 {
-    if (save(t) != SL_OK)
-        sl_log_message(t->log, "warning: no checkpoint: %s", sl_last_error());
+    const int rc = save(t);
+    if (rc == SL_OK || rc == SL_NUMERICS)
+        return rc;
+    sl_log_message(t->log, "warning: no checkpoint: %s", sl_last_error());
+    return SL_OK;
 }
 
 static bool validates(const struct training *t)
@@ -180,9 +184,9 @@ static int end_epoch(struct training *t)
     }
     sl_log_epoch(t->log, &record);
     sl_session_next_epoch(&t->session);
-    save_or_warn(t);
     t->epoch_start = sl_clock();
     t->epoch_images = 0;
+    rc = save_or_warn(t);
 out:
     return rc;
 }
@@ -207,7 +211,7 @@ static int step(struct training *t)
     if (done.samples > 0)
         log_step(t, &done);
     if (every && t->session.position.iteration % every == 0 && !sl_session_epoch_trained(&t->session))
-        save_or_warn(t);
+        rc = save_or_warn(t);
 out:
     return rc;
 }

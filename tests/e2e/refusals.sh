@@ -32,7 +32,7 @@ ends 66 'starling-predict: no such list' starling-predict --model "$run" --list 
 # ---- images ----
 ends 66 'a missing image' starling-predict --model "$run" "$image" "$place/absent.JPEG"
 check 'is named' says "$place/absent.JPEG: .*No such file"
-head -c 300 "$image" >"$place/cut.JPEG"
+head -c $(($(bytes "$image") * 2 / 3)) "$image" >"$place/cut.JPEG"
 printf '\211PNG\r\n\032\n\0\0\0\rIHDR' >"$place/png.JPEG"
 : >"$place/zero.JPEG"
 mkdir "$place/folder.JPEG"
@@ -47,8 +47,8 @@ ends 0 'unreadable images, left out' starling-predict --model "$run" --on-bad-im
 check 'the good ones are predicted' lines 3 "$place/out"
 for bad in cut png absent zero; do check "the message names $bad" says "skipped $place/$bad.JPEG: "; done
 check 'they are counted' says '^4 unreadable images left out'
-ends 65 'a failing prediction with --output' starling-predict --model "$run" --output "$place/none" "$image" "$place/cut.JPEG"
-check 'leaves no part of a file' test -z "$(find "$place" -maxdepth 1 -name 'none*')"
+ends 65 'a failing prediction with --output' starling-predict --model "$run" --output "$place/part" "$image" "$place/cut.JPEG"
+check 'leaves no part of a file' test -z "$(find "$place" -maxdepth 1 -name 'part*')"
 
 # ---- places ----
 for where in "$place/file" "$place/file/run" /proc/run /dev/null /dev/null/run; do
@@ -74,23 +74,23 @@ check 'the run itself is saved' test "$(cat "$place/full/last-good")" = ckpt-10
 
 # A full disk. Checkpoints that cannot be written are warned of; the last one decides.
 mkdir "$place/disk"
-if mount -t tmpfs -o size=100k tmpfs "$place/disk" 2>/dev/null; then
+if mount -t tmpfs -o size=68k tmpfs "$place/disk" 2>/dev/null; then
     trap 'umount "$place/disk"; rm -rf "$place"' EXIT
-    check 'a run on a small disk' trains 0 "$place/disk/run" --epochs 1 --seed 7 --keep 1
-    cp -R "$place/disk/run/ckpt-10" "$place/kept"
-    dd if=/dev/zero of="$place/disk/filler" bs=1k count=200 2>/dev/null
-    check 'the disk full: training fails at its end' trains '73|74' "$place/disk/run" --epochs 2 --seed 7 --keep 1 --resume
-    check 'the message names the reason' says 'No space left'
-    check 'with a warning when it happened' says 'warning: no checkpoint'
-    check 'the old checkpoint is untouched' diff -r "$place/disk/run/ckpt-10" "$place/kept"
-    rm "$place/disk/filler"
-    check 'with room again it resumes' trains 0 "$place/disk/run" --epochs 2 --seed 7 --keep 1 --resume
+    check 'a disk with room for one checkpoint: training fails at its end' trains '73|74' "$place/disk/run" --epochs 2 --seed 7
+    check 'the message names file and reason' says 'train_tinyimagenet: .*ckpt-20.*No space left'
+    check 'there was a warning when it happened' says 'warning: no checkpoint: .*No space left'
+    check 'the first checkpoint is there' test "$(cat "$place/disk/run/last-good")" = ckpt-10
+    check 'and nothing of the second' test -z "$(find "$place/disk" -name 'ckpt-20*')"
+    mount -o remount,size=1m "$place/disk"
+    check 'with room again it resumes' trains 0 "$place/disk/run" --epochs 2 --seed 7 --resume
+    check 'from the first' says 'resumed from .*ckpt-10: epoch 1, batch 0'
     check 'the bits of the unbroken run' same_run "$place/disk/run" "$run"
 else
     skip 'a full disk: mounting a tmpfs is not permitted here'
 fi
 # The same by a limit on the size of files, which needs no mount: 8 blocks of 512 bytes are too few for a model.
-(ulimit -f 8 && trains '73|74' "$place/small" --epochs 1) && pass 'files may not grow: exit 73 or 74' || fail 'files may not grow'
+limited() (ulimit -f 8 && trains '73|74' "$place/small" --epochs 1)
+check 'files may not grow: exit 73 or 74' limited
 check 'the message names the file' says 'model.safetensors'
 check 'nothing is left that looks like a checkpoint' test -z "$(find "$place/small" -name 'ckpt-*')"
 
@@ -107,7 +107,6 @@ for change in '--batch-size 6' '--weight-decay 0.5' '--optimizer sgd' '--flip' '
 done
 check 'resuming with another seed' trains 78 "$run" --epochs 3 --seed 8 --resume
 check 'says what differs' says 'the checkpoint has seed 7 and this run 8'
-check 'resuming with another momentum' trains 78 "$run" --epochs 3 --seed 7 --resume --momentum 0.5
 check 'the run is as it was' test "$(cat "$run/last-good")" = ckpt-20
 
 quietly 0 starling-sample --output "$place/images3" --classes 3 --per-class 4 --val-per-class 2 --size 16
@@ -135,13 +134,17 @@ refuses 78 "$place/deep.json: " 'a network file of 100,000 brackets' train_tinyi
 
 # ---- limits, backends, numbers ----
 refuses 69 'memory' 'a memory limit that is too small' train_tinyimagenet --data "$data" --run "$place/limit" --memory-limit 1M
-cp "$place/err" "$place/limit.err"
-check 'lists who wanted what' test "$(wc -l <"$place/limit.err")" -gt 1
+check 'lists who wanted what' says 'needs 18.5 MB and the limit leaves 0.0 MB; largest: conv5 2.1 MB, '
 refuses 69 'no CUDA backend' 'a backend that is not there' train_tinyimagenet --data "$data" --run "$place/none" --backend cuda
-check 'a run before its numbers overflow' trains 0 "$place/overflow" --max-steps 3 --optimizer sgd --lr 0.01
-check 'numbers that overflow' trains 79 "$place/overflow" --resume --optimizer sgd --lr 1000000 --checkpoint-every 1
-check 'say at which step, and what to do' says 'not finite at iteration [0-9]+; lower the learning rate'
-ends 0 'the last checkpoint evaluates' starling-evaluate --data "$data" --model "$place/overflow"
-check 'to a finite loss' prints '^Mean loss +[0-9]'
-check 'and training goes on from there' trains 0 "$place/overflow" --resume --optimizer sgd --lr 0.0001 --epochs 1
+sgd='--optimizer sgd --momentum 0.5'
+# shellcheck disable=SC2086 # lists of words
+{
+    check 'a run before its numbers overflow' trains 0 "$place/overflow" --max-steps 3 $sgd --lr 0.01
+    check 'resuming with another momentum' trains 78 "$place/overflow" --resume --optimizer sgd --lr 0.01
+    check 'numbers that overflow' trains 79 "$place/overflow" --resume $sgd --lr 1000000
+    check 'say at which step, and what to do' says 'not finite at iteration [0-9]+; lower the learning rate'
+    ends 0 'the last checkpoint evaluates' starling-evaluate --data "$data" --model "$place/overflow"
+    check 'to a finite loss' prints '^Mean loss +[0-9]'
+    check 'and training goes on from there' trains 0 "$place/overflow" --resume $sgd --lr 0.0001 --epochs 1
+}
 finish
