@@ -41,7 +41,7 @@ fi
 
 # The last "images/s RATE", "RATE images/s" or the same in samples/s that a program printed.
 rate() {
-    sed -E 's/.*(images|samples)\/s[:=]? *([0-9]+\.?[0-9]*).*/RATE \2/; s/.*[^0-9.]([0-9]+\.?[0-9]*) *(images|samples)\/s.*/RATE \1/' "$1" |
+    sed -E 's/.*(images|samples)\/s[:=]? *([0-9]+\.?[0-9]*).*/RATE \2/; s/^(.*[^0-9.])?([0-9]+\.?[0-9]*) *(images|samples)\/s.*/RATE \2/' "$1" |
         awk '$1 == "RATE" { last = $2 } END { if (last == "") exit 1; print last }' ||
         { cat "$1" >&2; die "no rate in the output above"; }
 }
