@@ -11,13 +11,13 @@
 #include "kernels/norm/norm.h"
 #include "tests/check_conv.h"
 
-#define CASE(n_, h_, w_, c_, k_, kh_, kw_, sh_, sw_, pt_, pl_, oh_, ow_, xs_, ys_)                                    \
-    {                                                                                                                 \
-#n_ "x" #h_ "x" #w_ "x" #c_ "(" #xs_ ") to " #oh_ "x" #ow_ "x" #k_ "(" #ys_ "), kernel " #kh_ "x" #kw_        \
-            ", stride " #sh_ "x" #sw_ ", padding " #pt_ "," #pl_,                                                     \
-        {                                                                                                             \
-            n_, h_, w_, c_, k_, kh_, kw_, sh_, sw_, pt_, pl_, oh_, ow_, xs_, ys_                                      \
-        }                                                                                                             \
+#define CASE(n_, h_, w_, c_, k_, kh_, kw_, sh_, sw_, pt_, pl_, oh_, ow_, xs_, ys_)                                     \
+    {                                                                                                                  \
+#n_ "x" #h_ "x" #w_ "x" #c_ "(" #xs_ ") to " #oh_ "x" #ow_ "x" #k_ "(" #ys_ "), kernel " #kh_ "x" #kw_         \
+            ", stride " #sh_ "x" #sw_ ", padding " #pt_ "," #pl_,                                                      \
+        {                                                                                                              \
+            n_, h_, w_, c_, k_, kh_, kw_, sh_, sw_, pt_, pl_, oh_, ow_, xs_, ys_                                       \
+        }                                                                                                              \
     }
 
 /* One case a line. */
@@ -114,8 +114,8 @@ static void fill(float *x, size_t pixels, int32_t channels, int32_t size, uint64
 struct problem {
     enum sl_op op;
     const struct sl_conv2d *s;
-    size_t x, y, w;   /* floats of input, output, weights */
-    size_t from, to;  /* floats of what the operation reads (activations) and writes */
+    size_t x, y, w;  /* floats of input, output, weights */
+    size_t from, to; /* floats of what the operation reads (activations) and writes */
     double tolerance;
 };
 
@@ -178,8 +178,8 @@ static void launch(const struct sl_kernel *kernel, const struct problem *p, int6
         pack_slices(kernel, p, slices, r);
         weights = r->packed.at;
     }
-    const struct sl_conv2d_fwd forward = {r->x.at, weights, plain ? NULL : r->bias.at, plain ? 1.0f : 0.25f, r->to.at,
-                                          plain ? NULL : r->moments.at};
+    const struct sl_conv2d_fwd forward = {
+        r->x.at, weights, plain ? NULL : r->bias.at, plain ? 1.0f : 0.25f, r->to.at, plain ? NULL : r->moments.at};
     const struct sl_conv2d_bwd_data backward = {r->y.at, weights, r->to.at};
     const struct sl_conv2d_bwd_weights gradient = {r->x.at, r->y.at, r->to.at};
     const struct sl_bias_bwd bias = {r->y.at, r->to.at};
@@ -265,8 +265,8 @@ static const char *wrong_moments(const struct problem *p, const struct sl_kernel
 }
 
 /* What is wrong with a row, or NULL. `detail`: 200 bytes to say it in. */
-static const char *fault(const struct sl_kernel *kernel, const struct problem *p, bool plain, const float *want, float *got,
-                         float *again, char *detail)
+static const char *fault(const struct sl_kernel *kernel, const struct problem *p, bool plain, const float *want,
+                         float *got, float *again, char *detail)
 {
     const bool forward = p->op == SL_OP_conv2d_fwd && !plain;
     float *records = NULL;
@@ -291,7 +291,8 @@ static const char *fault(const struct sl_kernel *kernel, const struct problem *p
 
 static int check_rows(const struct problem *p, const char *name, uint32_t isa, bool plain)
 {
-    float *want = malloc(p->to * sizeof *want), *got = malloc(p->to * sizeof *got), *again = malloc(p->to * sizeof *again);
+    float *want = malloc(p->to * sizeof *want), *got = malloc(p->to * sizeof *got),
+          *again = malloc(p->to * sizeof *again);
     const struct sl_kernel *reference = NULL;
     for (size_t i = 0; i < sl_kernel_row_count; i++)
         if (sl_kernel_rows[i].op == p->op)
