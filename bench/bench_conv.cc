@@ -55,8 +55,8 @@ std::vector<Layer> read_layers(const Options &options)
         sl_conv2d &s = l.shape;
         std::istringstream in(line);
         if (line.empty() || line[0] == '#' ||
-            !(in >> l.name >> s.h >> s.w >> s.c >> s.k >> s.kh >> s.kw >> s.stride_h >> s.pad_top >> s.pad_left >> s.oh >>
-              s.ow >> l.passes) ||
+            !(in >> l.name >> s.h >> s.w >> s.c >> s.k >> s.kh >> s.kw >> s.stride_h >> s.pad_top >> s.pad_left >>
+              s.oh >> s.ow >> l.passes) ||
             (!options.layer.empty() && l.name != options.layer))
             continue;
         s.n = options.batch;
@@ -71,7 +71,7 @@ std::vector<Layer> read_layers(const Options &options)
 // One of our rows with its operands, packed and ready.
 class OurConv
 {
-public:
+  public:
     OurConv(const sl_device &device, const sl_kernel_row &row, const sl_conv2d &s)
         : device_(device), row_(row), shape_(s), x_(floats(size_t(s.n) * s.h * s.w * s.xs)),
           y_(floats(size_t(s.n) * s.oh * s.ow * s.ys)), weights_(floats(sl_conv2d_weights(&s)))
@@ -94,7 +94,7 @@ public:
         sl_launch(&device_, row_.kernel, &shape_, args);
     }
 
-private:
+  private:
     struct Free {
         void operator()(float *p) const
         {
@@ -152,15 +152,14 @@ void register_all(const std::vector<Layer> &layers, const sl_device &device, con
                                                  repeat(state, conv, layer.shape, peak);
                                              })
                     ->UseRealTime();
-            benchmark::RegisterBenchmark((op + "/onednn/" + layer.name).c_str(),
-                                         [&layer, i, peak](benchmark::State &state) {
-                                             const auto conv = OnednnConv::open(kOps[i], layer.shape);
-                                             if (conv)
-                                                 repeat(state, *conv, layer.shape, peak);
-                                             else
-                                                 state.SkipWithError("no oneDNN");
-                                         })
-                ->UseRealTime();
+            benchmark::RegisterBenchmark((op + "/onednn/" + layer.name).c_str(), [&layer, i,
+                                                                                  peak](benchmark::State &state) {
+                const auto conv = OnednnConv::open(kOps[i], layer.shape);
+                if (conv)
+                    repeat(state, *conv, layer.shape, peak);
+                else
+                    state.SkipWithError("no oneDNN");
+            })->UseRealTime();
         }
 }
 

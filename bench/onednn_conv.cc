@@ -9,7 +9,7 @@ namespace
 {
 class Conv : public OnednnConv
 {
-public:
+  public:
     ~Conv() override
     {
         for (auto &argument : arguments_)
@@ -27,7 +27,8 @@ public:
 
     bool create(sl_op op, const sl_conv2d &s)
     {
-        if (dnnl_engine_create(&engine_, dnnl_cpu, 0) || dnnl_stream_create(&stream_, engine_, dnnl_stream_default_flags))
+        if (dnnl_engine_create(&engine_, dnnl_cpu, 0) ||
+            dnnl_stream_create(&stream_, engine_, dnnl_stream_default_flags))
             return false;
         dnnl_primitive_desc_t forward = nullptr, chosen = nullptr;
         if (describe(SL_OP_conv2d_fwd, s, nullptr, &forward))
@@ -41,7 +42,7 @@ public:
         return good;
     }
 
-private:
+  private:
     dnnl_status_t describe(sl_op op, const sl_conv2d &s, const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
     {
         const dnnl_dims_t x = {s.n, s.c, s.h, s.w}, w = {s.k, s.c, s.kh, s.kw}, y = {s.n, s.k, s.oh, s.ow};
@@ -58,8 +59,8 @@ private:
             status = dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, &mx, &mw,
                                                         nullptr, &my, stride, before, after);
         else if (op == SL_OP_conv2d_bwd_data)
-            status = dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &mx, &mw, &my, stride, before,
-                                                              after);
+            status = dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &mx, &mw, &my, stride,
+                                                              before, after);
         else
             status = dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &mx, &mw, nullptr, &my,
                                                                  stride, before, after);

@@ -9,7 +9,7 @@
 
 class OnednnConv
 {
-public:
+  public:
     // Null if this build has no oneDNN, or oneDNN refuses.
     static std::unique_ptr<OnednnConv> open(sl_op op, const sl_conv2d &shape);
     virtual ~OnednnConv() = default;

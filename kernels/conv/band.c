@@ -12,16 +12,39 @@ static size_t whole_lines(size_t bytes)
 
 struct sl_band sl_band_forward(const struct sl_conv2d *s)
 {
-    return (struct sl_band){.n = s->n, .h = s->h, .w = s->w, .xs = s->xs, .c = s->c, .up_h = 1, .up_w = 1,
-                            .kh = s->kh, .kw = s->kw, .stride_h = s->stride_h, .stride_w = s->stride_w,
-                            .pad_top = s->pad_top, .pad_left = s->pad_left, .oh = s->oh, .ow = s->ow};
+    return (struct sl_band){.n = s->n,
+                            .h = s->h,
+                            .w = s->w,
+                            .xs = s->xs,
+                            .c = s->c,
+                            .up_h = 1,
+                            .up_w = 1,
+                            .kh = s->kh,
+                            .kw = s->kw,
+                            .stride_h = s->stride_h,
+                            .stride_w = s->stride_w,
+                            .pad_top = s->pad_top,
+                            .pad_left = s->pad_left,
+                            .oh = s->oh,
+                            .ow = s->ow};
 }
 
 struct sl_band sl_band_backward(const struct sl_conv2d *s)
 {
-    return (struct sl_band){.n = s->n, .h = s->oh, .w = s->ow, .xs = s->ys, .c = s->k, .up_h = s->stride_h,
-                            .up_w = s->stride_w, .kh = s->kh, .kw = s->kw, .stride_h = 1, .stride_w = 1,
-                            .pad_top = s->kh - 1 - s->pad_top, .pad_left = s->kw - 1 - s->pad_left, .oh = s->h,
+    return (struct sl_band){.n = s->n,
+                            .h = s->oh,
+                            .w = s->ow,
+                            .xs = s->ys,
+                            .c = s->k,
+                            .up_h = s->stride_h,
+                            .up_w = s->stride_w,
+                            .kh = s->kh,
+                            .kw = s->kw,
+                            .stride_h = 1,
+                            .stride_w = 1,
+                            .pad_top = s->kh - 1 - s->pad_top,
+                            .pad_left = s->kw - 1 - s->pad_left,
+                            .oh = s->h,
                             .ow = s->w};
 }
 
@@ -158,7 +181,8 @@ struct sl_band_source sl_band_source(const struct sl_band *b, const float *x, in
     int64_t first = begin / b->up_h, last = (begin + input_rows(b, at.rows)) / b->up_h + 1;
     first = first < 0 ? 0 : first < b->h ? first : b->h;
     last = last < first ? first : last < b->h ? last : b->h;
-    return (struct sl_band_source){x + (at.n * b->h + first) * row, ((at.images - 1) * (int64_t)b->h + last - first) * b->w};
+    return (struct sl_band_source){x + (at.n * b->h + first) * row,
+                                   ((at.images - 1) * (int64_t)b->h + last - first) * b->w};
 }
 
 struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_t unit, void *scratch)
@@ -175,7 +199,8 @@ struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_
         return view;
     }
     view.row = (ptrdiff_t)(input_columns(b) * b->c);
-    view.pixels = fill_offsets(b, at.rows, at.images, (ptrdiff_t)input_rows(b, at.rows) * view.row, view.row, b->c, offset);
+    view.pixels =
+        fill_offsets(b, at.rows, at.images, (ptrdiff_t)input_rows(b, at.rows) * view.row, view.row, b->c, offset);
     for (int32_t i = 0; i < at.images; i++)
         copy = copy_rows(b, x + (size_t)(at.n + i) * image, at.p, at.rows, copy);
     return view;

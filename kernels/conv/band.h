@@ -11,33 +11,33 @@
 #include "kernels/conv/conv.h"
 
 struct sl_band {
-    int32_t n, h, w, xs;       /* source: images, rows, columns, floats of one pixel */
-    int32_t c;                 /* channels taken, from the first one of the pointer given */
-    int32_t up_h, up_w;        /* source pixels lie this far apart, zeros between them: the stride undone */
+    int32_t n, h, w, xs; /* source: images, rows, columns, floats of one pixel */
+    int32_t c;           /* channels taken, from the first one of the pointer given */
+    int32_t up_h, up_w;  /* source pixels lie this far apart, zeros between them: the stride undone */
     int32_t kh, kw, stride_h, stride_w;
     int32_t pad_top, pad_left; /* may be negative */
     int32_t oh, ow;            /* output */
     /* The plan. */
-    int32_t rows, bands;       /* output rows of a unit, units of an image */
-    int32_t images;            /* images of a unit; 1 unless bands is 1 */
-    bool in_place;             /* the source needs no copy */
+    int32_t rows, bands; /* output rows of a unit, units of an image */
+    int32_t images;      /* images of a unit; 1 unless bands is 1 */
+    bool in_place;       /* the source needs no copy */
 };
 
 /* One unit, ready to be computed. */
 struct sl_band_view {
-    const float *x;            /* run of output pixel t, kernel row r: x + offset[t] + r*row, kw*c floats */
+    const float *x; /* run of output pixel t, kernel row r: x + offset[t] + r*row, kw*c floats */
     const ptrdiff_t *offset;
     ptrdiff_t row;
-    int64_t first;             /* the unit's first output pixel, counted over all images */
+    int64_t first; /* the unit's first output pixel, counted over all images */
     int32_t pixels;
 };
 
 /* What a unit should be, where the shape allows. */
 struct sl_band_goal {
-    size_t bytes;              /* at most so large a copy */
-    int32_t most, least;       /* output pixels: at most, and not fewer for the sake of more units */
-    int32_t units;             /* at least so many */
-    bool copy;                 /* copy what could be read in place: the channels taken lie far apart in it */
+    size_t bytes;        /* at most so large a copy */
+    int32_t most, least; /* output pixels: at most, and not fewer for the sake of more units */
+    int32_t units;       /* at least so many */
+    bool copy;           /* copy what could be read in place: the channels taken lie far apart in it */
 };
 
 /* The band of the forward pass, and the one of backward-data: dy, spread by the stride, under the turned kernel.

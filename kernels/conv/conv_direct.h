@@ -1,5 +1,5 @@
-/* Direct convolution, forward and backward-data, as a template over the names of simd/vec_*.h. The file that includes it
- * defines DIRECT(name), the name with its ISA, and DIRECT_PANEL_BYTES.
+/* Direct convolution, forward and backward-data, as a template over the names of simd/vec_*.h. The file that includes
+ * it defines DIRECT(name), the name with its ISA, and DIRECT_PANEL_BYTES.
  *
  * Both passes are one computation over bands (band.h): output pixel t, channel k is the sum over kernel rows of
  * a run of kw*c floats times as many weights. Backward-data is the forward pass of dy under the turned kernel.
@@ -29,18 +29,19 @@
 #endif
 
 enum {
-    DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2,  /* of the widest block */
-    DIRECT_TILE = V_REGISTERS == 32 ? 12 : 6,    /* pixels of the longest tile */
-    DIRECT_MOMENTS = 4,                          /* vectors of channels whose moments are summed at once */
+    DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2, /* of the widest block */
+    DIRECT_TILE = V_REGISTERS == 32 ? 12 : 6,   /* pixels of the longest tile */
+    DIRECT_SUMS = V_REGISTERS == 32 ? 24 : 12,  /* accumulators of a full tile */
+    DIRECT_MOMENTS = 4,                         /* vectors of channels whose moments are summed at once */
     DIRECT_MOST_SCRATCH = 1 << 28,
 };
 
-/* A piece of the sum for one block of output channels: kernel rows [.., rows), `run` floats of each. */
+/* A piece of the sum for one block of output channels: `run` floats of some kernel rows. */
 struct direct_piece {
-    const float *x;       /* of output pixel 0's run, in the first kernel row of the piece */
-    ptrdiff_t row;        /* floats from one kernel row to the next */
+    const float *x; /* of output pixel 0's run, in the first kernel row of the piece */
+    ptrdiff_t row;  /* floats from one kernel row to the next */
     int32_t rows, run;
-    const float *weights; /* [rows][run][block] of this piece; row_weights floats from row to row */
+    const float *weights; /* [rows][run][block] */
     const float *bias;    /* of this block, zero-padded; NULL: the tile continues the sum in y */
     float slope;          /* of the activation; 1: none yet */
     int32_t lanes;        /* floats of a pixel of y that belong to this block */
@@ -132,11 +133,11 @@ DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct
 }
 
 /* A function of its own for each tile, so that each has its registers to itself. */
-#define DIRECT_TILE_OF(pixels, vectors)                                                                              \
-    static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,         \
-                                                                           const ptrdiff_t *offset, float *y)        \
-    {                                                                                                                \
-        direct_tile(pixels, vectors, piece, offset, y);                                                              \
+#define DIRECT_TILE_OF(pixels, vectors)                                                                                \
+    static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,           \
+                                                                           const ptrdiff_t *offset, float *y)          \
+    {                                                                                                                  \
+        direct_tile(pixels, vectors, piece, offset, y);                                                                \
     }
 typedef void direct_tile_fn(const struct direct_piece *piece, const ptrdiff_t *offset, float *y);
 
@@ -159,6 +160,18 @@ DIRECT_TILE_OF(3, 4)
 DIRECT_TILE_OF(4, 4)
 DIRECT_TILE_OF(5, 4)
 DIRECT_TILE_OF(6, 4)
+#endif
+
+static direct_tile_fn *const direct_narrow[] = {
+    direct_tile_1x2, direct_tile_2x2, direct_tile_3x2, direct_tile_4x2,  direct_tile_5x2,  direct_tile_6x2,
+#if V_REGISTERS == 32
+    direct_tile_7x2, direct_tile_8x2, direct_tile_9x2, direct_tile_10x2, direct_tile_11x2, direct_tile_12x2,
+#endif
+};
+#if V_REGISTERS == 32
+static direct_tile_fn *const direct_wide[] = {
+    direct_tile_1x4, direct_tile_2x4, direct_tile_3x4, direct_tile_4x4, direct_tile_5x4, direct_tile_6x4,
+};
 #endif
 
 /* Output channels of a block: AVX-512 takes 64 where that wastes no more than 32 does. */
@@ -206,20 +219,12 @@ static inline void direct_prefetch(struct direct_ahead *ahead)
 static void direct_pixels(const struct sl_band_view *view, const struct direct_piece *piece, int32_t block,
                           struct direct_ahead *ahead, float *y)
 {
-    static direct_tile_fn *const narrow[] = {
-        direct_tile_1x2,  direct_tile_2x2,  direct_tile_3x2,  direct_tile_4x2, direct_tile_5x2,  direct_tile_6x2,
+    direct_tile_fn *const *tiles = direct_narrow;
 #if V_REGISTERS == 32
-        direct_tile_7x2,  direct_tile_8x2,  direct_tile_9x2,  direct_tile_10x2, direct_tile_11x2, direct_tile_12x2,
-    };
-    static direct_tile_fn *const wide[] = {direct_tile_1x4, direct_tile_2x4, direct_tile_3x4,
-                                           direct_tile_4x4, direct_tile_5x4, direct_tile_6x4};
-    direct_tile_fn *const *tiles = block == 4 * VL ? wide : narrow;
-    const int32_t longest = block == 4 * VL ? 6 : 12;
-#else
-    };
-    direct_tile_fn *const *tiles = narrow;
-    const int32_t longest = block == 2 * VL ? 6 : 0;
+    if (block == 4 * VL)
+        tiles = direct_wide;
 #endif
+    const int32_t longest = DIRECT_SUMS / (block / VL);
     const int32_t count = (view->pixels + longest - 1) / longest;
     const int32_t size = view->pixels / count, longer = view->pixels % count;
     for (int32_t i = 0, t = 0; i < count; i++) {
@@ -274,7 +279,8 @@ static void direct_block_run(const struct direct *d, const struct sl_band_view *
             piece.x = view->x + r * view->row + from;
             piece.rows = d->band.kh - r < rows ? d->band.kh - r : rows;
             piece.run = kernel_row - from < part ? kernel_row - from : part;
-            piece.weights = d->weights + ((size_t)first * (size_t)d->band.kh + (size_t)r * (size_t)d->block) * (size_t)kernel_row +
+            piece.weights = d->weights +
+                            ((size_t)first * (size_t)d->band.kh + (size_t)r * (size_t)d->block) * (size_t)kernel_row +
                             (size_t)from * (size_t)d->block;
             piece.bias = r || from ? NULL : bias;
             piece.slope = r + piece.rows == d->band.kh && from + piece.run == kernel_row ? d->slope : 1.0f;
@@ -335,7 +341,8 @@ static void direct_moments(int32_t pixels, int32_t ys, const float *y, float *re
 /* The source of unit `next`, or nothing. */
 static struct direct_ahead direct_next(const struct direct *d, int64_t next, int64_t end)
 {
-    const int64_t tiles = (sl_band_pixels(&d->band) + DIRECT_TILE - 1) / DIRECT_TILE * ((d->k + d->block - 1) / d->block);
+    const int64_t tiles =
+        (sl_band_pixels(&d->band) + DIRECT_TILE - 1) / DIRECT_TILE * ((d->k + d->block - 1) / d->block);
     if (next >= end)
         return direct_ahead_of(NULL, 0, 0, 0, tiles);
     const struct sl_band_source source = sl_band_source(&d->band, d->x, next);
@@ -463,7 +470,8 @@ static void direct_backward_pack(const void *shape, const float *weights, float 
         float *to = packed + (size_t)first * window * (size_t)s->k;
         for (size_t i = 0; i < window; i++)
             for (int32_t k = 0; k < s->k; k++, to += block) {
-                memcpy(to, weights + ((size_t)k * window + window - 1 - i) * (size_t)s->c + first, (size_t)here * sizeof *to);
+                memcpy(to, weights + ((size_t)k * window + window - 1 - i) * (size_t)s->c + first,
+                       (size_t)here * sizeof *to);
                 memset(to + here, 0, (size_t)(block - here) * sizeof *to);
             }
     }

@@ -1,11 +1,11 @@
 /* Direct backward-weights and the bias's gradient, as a template like conv_direct.h.
  *
  * A unit owns some output channels x some input channels of dw, for the whole kernel, and sums over all images
- * itself, pixel by pixel, so that no slicing changes a bit. Neighbouring units of a slice are computed together. It copies the input bands of its channels (band.h), gathers dy under them as
- * [block of output channels][pixel][block], and adds, chunk of pixels by chunk, to [block][kernel row][kw*c][block]
- * in scratch. A register tile is some floats of a kernel row's run x one block: per pixel it loads the block of dy,
- * broadcasts each float of x and multiplies. AVX2: 6 x 16, 12 accumulators; AVX-512: 14 x 32, 28.
- * In the end the sums are transposed into dw. */
+ * itself, pixel by pixel, so that no slicing changes a bit. Neighbouring units of a slice are computed together. It
+ * copies the input bands of its channels (band.h), gathers dy under them as [block of output channels][pixel][block],
+ * and adds, chunk of pixels by chunk, to [block][kernel row][kw*c][block] in scratch. A register tile is some floats of
+ * a kernel row's run x one block: per pixel it loads the block of dy, broadcasts each float of x and multiplies. AVX2:
+ * 6 x 16, 12 accumulators; AVX-512: 14 x 32, 28. In the end the sums are transposed into dw. */
 #ifndef SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 #define SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 
@@ -14,7 +14,7 @@
 enum {
     GRADIENT_TILE = V_REGISTERS == 32 ? 14 : 6, /* floats of the longest tile */
     GRADIENT_BLOCK = 2 * VL,                    /* output channels */
-    GRADIENT_CHUNK = 96,                       /* pixels between visits of the sums */
+    GRADIENT_CHUNK = 96,                        /* pixels between visits of the sums */
     GRADIENT_NEAR = 64,                         /* floats of a pixel of dy that is read where it lies */
     GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
     GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
@@ -24,12 +24,12 @@ enum {
 
 /* Pixels [0, pixels) of one block of dy against a run of x. */
 struct gradient_piece {
-    const float *x;          /* run of pixel t: x + offset[t] */
+    const float *x; /* run of pixel t: x + offset[t] */
     const ptrdiff_t *offset;
-    const float *dy;         /* block of pixel t: dy + t*stride */
+    const float *dy; /* block of pixel t: dy + t*stride */
     ptrdiff_t stride;
     int32_t pixels;
-    bool first;              /* nothing has been summed yet */
+    bool first; /* nothing has been summed yet */
 };
 
 DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *piece, int32_t from, float *sums)
@@ -59,11 +59,11 @@ DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *
     }
 }
 
-#define GRADIENT_TILE_OF(floats)                                                                                     \
-    static __attribute__((noinline)) void gradient_tile_##floats(const struct gradient_piece *piece, int32_t from,   \
-                                                                 float *sums)                                        \
-    {                                                                                                                \
-        gradient_tile(floats, piece, from, sums);                                                                    \
+#define GRADIENT_TILE_OF(floats)                                                                                       \
+    static __attribute__((noinline)) void gradient_tile_##floats(const struct gradient_piece *piece, int32_t from,     \
+                                                                 float *sums)                                          \
+    {                                                                                                                  \
+        gradient_tile(floats, piece, from, sums);                                                                      \
     }
 typedef void gradient_tile_fn(const struct gradient_piece *piece, int32_t from, float *sums);
 
@@ -98,10 +98,21 @@ static int32_t gradient_tiles(int32_t run)
 static void gradient_run(const struct gradient_piece *piece, int32_t run, struct gradient_ahead *ahead, float *sums)
 {
     static gradient_tile_fn *const tiles[] = {
-        gradient_tile_1, gradient_tile_2, gradient_tile_3, gradient_tile_4, gradient_tile_5, gradient_tile_6,
+        gradient_tile_1,
+        gradient_tile_2,
+        gradient_tile_3,
+        gradient_tile_4,
+        gradient_tile_5,
+        gradient_tile_6,
 #if V_REGISTERS == 32
-        gradient_tile_7, gradient_tile_8, gradient_tile_9, gradient_tile_10, gradient_tile_11, gradient_tile_12,
-        gradient_tile_13, gradient_tile_14,
+        gradient_tile_7,
+        gradient_tile_8,
+        gradient_tile_9,
+        gradient_tile_10,
+        gradient_tile_11,
+        gradient_tile_12,
+        gradient_tile_13,
+        gradient_tile_14,
 #endif
     };
     const int32_t count = gradient_tiles(run), size = run / count, longer = run % count;
@@ -117,9 +128,9 @@ static void gradient_run(const struct gradient_piece *piece, int32_t run, struct
 /* The plan: dw in groups of k x c channels. */
 struct gradient {
     const struct sl_conv2d *s;
-    int32_t k, c;               /* channels of a group; k is a multiple of GRADIENT_BLOCK */
+    int32_t k, c; /* channels of a group; k is a multiple of GRADIENT_BLOCK */
     int32_t k_groups, c_groups;
-    int32_t most_rows;          /* rows of groups that one area may join */
+    int32_t most_rows; /* rows of groups that one area may join */
 };
 
 static size_t gradient_sums(const struct sl_conv2d *s, int32_t k, int32_t c)
@@ -158,8 +169,8 @@ static struct gradient gradient_plan(const struct sl_conv2d *s)
         else
             c = g.c;
         const bool smaller = k < g.k || c < g.c;
-        if (!smaller || (!large && (g.k_groups * g.c_groups >= GRADIENT_UNITS ||
-                                    gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
+        if (!smaller ||
+            (!large && (g.k_groups * g.c_groups >= GRADIENT_UNITS || gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
             break;
         g.k = k;
         g.c = c;
@@ -208,7 +219,8 @@ struct gradient_job {
 };
 
 /* dy of some pixels, channels [k, k_end), zeros past the last one: [block of channels][pixels][block]. */
-static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t k, int32_t k_end, int32_t pixels, float *to)
+static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t k, int32_t k_end, int32_t pixels,
+                            float *to)
 {
     for (int32_t b = k; b < k_end; b += GRADIENT_BLOCK) {
         const int32_t low = s->k - b < VL ? s->k - b : VL, high = s->k - b - VL < VL ? s->k - b - VL : VL;
@@ -255,8 +267,9 @@ static void gradient_add(const struct gradient_job *job, const struct sl_band_vi
     for (int32_t t = 0; t < view->pixels; t += chunk) {
         const int32_t pixels = view->pixels - t < chunk ? view->pixels - t : chunk;
         const int64_t next = view->first + t + pixels, left = all - next < chunk ? all - next : chunk;
-        ahead->dy = direct_ahead_of(job->dy + next * s->ys + job->k, left, (job->k_end - job->k) * (ptrdiff_t)sizeof(float),
-                                    s->ys * (ptrdiff_t)sizeof(float), tiles);
+        ahead->dy =
+            direct_ahead_of(job->dy + next * s->ys + job->k, left, (job->k_end - job->k) * (ptrdiff_t)sizeof(float),
+                            s->ys * (ptrdiff_t)sizeof(float), tiles);
         gradient_chunk(job, view, t, pixels, ahead);
     }
 }
@@ -279,8 +292,9 @@ static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t
         float *to = dw + (ptrdiff_t)(first_k + b) * window * s->c + first_c;
         for (int32_t at = 0; at < window; at++)
             for (int32_t j = 0; j < c; j += SL_LANES)
-                gradient_transpose(sums + ((ptrdiff_t)at * c + j) * GRADIENT_BLOCK, here, c - j < SL_LANES ? c - j : SL_LANES,
-                                   to + (ptrdiff_t)at * s->c + j, (ptrdiff_t)window * s->c);
+                gradient_transpose(sums + ((ptrdiff_t)at * c + j) * GRADIENT_BLOCK, here,
+                                   c - j < SL_LANES ? c - j : SL_LANES, to + (ptrdiff_t)at * s->c + j,
+                                   (ptrdiff_t)window * s->c);
     }
 }
 

@@ -21,8 +21,8 @@ static const float *pixel(const float *x, int32_t h, int32_t w, int32_t size, in
     return i < 0 || i >= h || j < 0 || j >= w ? NULL : x + (size_t)((n * h + i) * w + j) * (size_t)size;
 }
 
-static double forward_sum(const struct sl_conv2d *s, const float *x, const float *weights, int64_t n, int32_t p, int32_t q,
-                          int32_t k)
+static double forward_sum(const struct sl_conv2d *s, const float *x, const float *weights, int64_t n, int32_t p,
+                          int32_t q, int32_t k)
 {
     double sum = 0.0;
     for (int32_t r = 0; r < s->kh; r++)
@@ -111,16 +111,16 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
     }
 }
 
-static double backward_weights_sum(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a, int64_t k, int32_t r,
-                                   int32_t t, int32_t c)
+static double backward_weights_sum(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a, int64_t k,
+                                   int32_t r, int32_t t, int32_t c)
 {
     double sum = 0.0;
     const float *dy = a->dy + k;
     for (int64_t n = 0; n < s->n; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++, dy += s->ys) {
-                const float *x =
-                    pixel(a->x, s->h, s->w, s->xs, n, p * s->stride_h + r - s->pad_top, q * s->stride_w + t - s->pad_left);
+                const float *x = pixel(a->x, s->h, s->w, s->xs, n, p * s->stride_h + r - s->pad_top,
+                                       q * s->stride_w + t - s->pad_left);
                 if (x)
                     sum += (double)*dy * (double)x[c];
             }
