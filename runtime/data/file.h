@@ -1,4 +1,5 @@
-/* Whole files in, whole files out: a reader with a cap, and an output that appears under its name only when it is complete. */
+/* Whole files in, whole files out: a reader with a cap, and an output that appears under its name only when it is
+ * complete. */
 #ifndef SL_RUNTIME_DATA_FILE_H
 #define SL_RUNTIME_DATA_FILE_H
 
@@ -8,8 +9,8 @@
 extern "C" {
 #endif
 
-/* Reads a regular file of at most `cap` bytes; the caller frees *bytes. One byte past the end is a zero, so text is a string.
- * SL_MISSING: no such file. SL_BAD_DATA: not a regular file, or over the cap. SL_IO. */
+/* Reads a regular file of at most `cap` bytes; the caller frees *bytes. One byte past the end is a zero, so text is a
+ * string. SL_MISSING: no such file. SL_BAD_DATA: not a regular file, or over the cap. SL_IO. */
 int sl_file_read(const char *path, size_t cap, uint8_t **bytes, size_t *length);
 
 /* "FOLDER/NAME" in fresh memory, or NULL with the error detail set (SL_SYSTEM). */
