@@ -47,7 +47,6 @@ static int open_model(const struct settings *s, struct prediction *p)
     p->writer = (struct sl_prediction_writer){stdout, &p->model, s->top < classes ? (int32_t)s->top : classes, s->json};
     if (s->output && !(p->writer.to = open_memstream(&p->text, &p->length)))
         SL_FAIL(SL_SYSTEM, "out of memory for the predictions");
-    SL_TRY(sl_prediction_begin(&p->writer));
 out:
     return rc;
 }
@@ -75,6 +74,7 @@ static int predict_dataset(const struct settings *s, struct prediction *p)
     memcpy(dataset->mean, p->model.mean, sizeof p->model.mean);
     memcpy(dataset->deviation, p->model.deviation, sizeof p->model.deviation);
     SL_TRY(sl_loader_open(dataset, &options, &loader));
+    SL_TRY(sl_prediction_begin(&p->writer));
     SL_TRY(sl_evaluate(p->plan, loader, NULL, write_batch, p, NULL));
 out:
     sl_loader_close(loader);
@@ -89,7 +89,8 @@ static int predict_files(const struct settings *s, struct prediction *p)
         .path_count = (size_t)s->images.count, .list = s->list, .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
         .visit = write_batch, .self = p,
     };
-    return predict_files_run(&files);
+    const int rc = sl_prediction_begin(&p->writer);
+    return rc == SL_OK ? predict_files_run(&files) : rc;
 }
 
 static int finish(const struct settings *s, struct prediction *p)

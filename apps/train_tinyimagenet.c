@@ -77,22 +77,34 @@ static int start_or_resume(struct training *t)
 {
     int rc = SL_OK;
     struct sl_checkpoint checkpoint = {0};
-    const struct train_options *o = t->options;
-    if (!sl_store_has_checkpoint(o->run)) {
-        if (o->resume)
-            sl_log_message(t->log, "nothing to resume in %s; starting afresh", o->run);
+    const char *run = t->options->run;
+    const struct sl_position *p = &t->session.position;
+    if (!sl_store_has_checkpoint(run)) {
+        if (!t->options->resume)
+            goto out;
+        sl_log_resumed(t->log, 0, 0); /* what a run without a checkpoint has logged does not count */
+        sl_log_message(t->log, "nothing to resume in %s; starting afresh", run);
         goto out;
     }
-    if (!o->resume)
-        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a run; add --resume to go on with it, or choose another --run", o->run);
-    SL_TRY(sl_store_load(o->run, say, t->log, &checkpoint));
+    SL_TRY(sl_store_load(run, say, t->log, &checkpoint));
     SL_TRY(sl_session_resume(&t->session, &checkpoint));
-    const struct sl_position *p = &t->session.position;
     t->saved = p->iteration;
     sl_log_resumed(t->log, p->epoch, p->iteration);
     sl_log_message(t->log, "resumed from %s: epoch %" PRIu64 ", batch %" PRIu64, checkpoint.folder, p->epoch, p->index);
 out:
     sl_checkpoint_close(&checkpoint);
+    return rc;
+}
+
+/* Locked from here on; a run that is there is touched only if it is to go on. */
+static int open_store(struct training *t)
+{
+    int rc = SL_OK;
+    const struct train_options *o = t->options;
+    SL_TRY(sl_store_open(o->run, (int)o->keep, &t->store));
+    if (!o->resume && sl_store_has_checkpoint(o->run))
+        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a run; add --resume to go on with it, or choose another --run", o->run);
+out:
     return rc;
 }
 
@@ -104,7 +116,7 @@ static int open_training(const struct train_options *o, struct training *t)
         .progress = o->quiet ? SL_PROGRESS_NONE : SL_PROGRESS_AUTO,
     };
     t->options = o;
-    SL_TRY(sl_store_open(o->run, (int)o->keep, &t->store));
+    SL_TRY(open_store(t));
     SL_TRY(sl_session_open(&o->session, build_network, (void *)(uintptr_t)o, &t->session));
     SL_TRY(sl_log_open(&log, &t->log));
     SL_TRY(start_or_resume(t));
@@ -136,33 +148,47 @@ static int save(struct training *t)
     return rc;
 }
 
-/* A checkpoint that cannot be written now may succeed later: training goes on, the old ones stay. */
-static void save_or_warn(struct training *t)
+/* A checkpoint that cannot be written now may succeed later: training goes on, the old ones stay. Numbers that are not
+ * finite never become so again. */
+static int save_or_warn(struct training *t)
 {
-    if (save(t) != SL_OK)
-        sl_log_message(t->log, "warning: no checkpoint: %s", sl_last_error());
+    const int rc = save(t);
+    if (rc == SL_OK || rc == SL_NUMERICS)
+        return rc;
+    sl_log_message(t->log, "warning: no checkpoint: %s", sl_last_error());
+    return SL_OK;
 }
 
-static int end_epoch(struct training *t, const struct sl_session_step *step, double loss)
+static bool validates(const struct training *t)
 {
+    const uint64_t every = (uint64_t)t->options->eval_every;
+    return t->session.val && every > 0 && (t->session.position.epoch + 1) % every == 0;
+}
+
+/* Validates, logs and saves. SL_PREEMPTED: a signal came meanwhile, and the epoch has not ended yet. */
+static int end_epoch(struct training *t)
+{
+    int rc = SL_OK;
+    const struct sl_position *p = &t->session.position;
     const double seconds = sl_clock() - t->epoch_start;
     struct sl_epoch_record record = {
-        .epoch = step->epoch, .iteration = step->iteration + 1, .train_loss = loss, .val_loss = NAN, .top1 = NAN, .top5 = NAN,
-        .images_per_second = (double)t->epoch_images / seconds, .seconds = seconds, .learning_rate = step->rate,
+        .epoch = p->epoch, .iteration = p->iteration, .train_loss = p->samples ? p->loss_sum / (double)p->samples : NAN,
+        .val_loss = NAN, .top1 = NAN, .top5 = NAN, .images_per_second = (double)t->epoch_images / seconds, .seconds = seconds,
+        .learning_rate = sl_schedule_rate(&t->session.options.schedule, p->epoch),
     };
-    const int64_t every = t->options->eval_every;
-    if (t->session.val && every > 0 && (step->epoch + 1) % (uint64_t)every == 0) {
-        const int rc = sl_session_validate(&t->session, &t->metrics, &stop_signal);
-        if (rc != SL_OK)
-            return rc;
+    if (validates(t)) {
+        SL_TRY(sl_session_validate(&t->session, &t->metrics, &stop_signal));
         record.val_loss = sl_metrics_mean_loss(&t->metrics);
         record.top1 = sl_metrics_accuracy(&t->metrics);
         record.top5 = sl_metrics_top_n(&t->metrics);
     }
     sl_log_epoch(t->log, &record);
+    sl_session_next_epoch(&t->session);
     t->epoch_start = sl_clock();
     t->epoch_images = 0;
-    return SL_OK;
+    rc = save_or_warn(t);
+out:
+    return rc;
 }
 
 static void log_step(struct training *t, const struct sl_session_step *step)
@@ -176,6 +202,30 @@ static void log_step(struct training *t, const struct sl_session_step *step)
     sl_log_step(t->log, &record);
 }
 
+static int step(struct training *t)
+{
+    int rc = SL_OK;
+    struct sl_session_step done;
+    const uint64_t every = (uint64_t)t->options->checkpoint_every;
+    SL_TRY(sl_session_step(&t->session, &done));
+    if (done.samples > 0)
+        log_step(t, &done);
+    if (every && t->session.position.iteration % every == 0 && !sl_session_epoch_trained(&t->session))
+        rc = save_or_warn(t);
+out:
+    return rc;
+}
+
+static int stop(struct training *t)
+{
+    int rc = SL_OK;
+    SL_TRY(save(t));
+    SL_FAIL(SL_PREEMPTED, "stopped by signal %d after %" PRIu64 " steps; the checkpoint is saved, go on with --resume",
+            (int)stop_signal, t->session.position.iteration);
+out:
+    return rc;
+}
+
 static bool finished(const struct training *t)
 {
     const struct sl_position *p = &t->session.position;
@@ -186,31 +236,17 @@ static bool finished(const struct training *t)
 static int train(struct training *t)
 {
     int rc = SL_OK;
-    const struct sl_position *p = &t->session.position;
-    const uint64_t every = (uint64_t)t->options->checkpoint_every;
-    while (!finished(t)) {
-        struct sl_session_step step;
-        const double loss_sum = p->loss_sum;
-        const uint64_t samples = p->samples;
-        if (stop_signal) {
-            SL_TRY(save(t));
-            SL_FAIL(SL_PREEMPTED, "stopped by signal %d after %" PRIu64 " steps; the checkpoint is saved, go on with --resume",
-                    (int)stop_signal, p->iteration);
-        }
-        SL_TRY(sl_session_step(&t->session, &step));
-        log_step(t, &step);
-        if (step.epoch_ends) {
-            const double seen = (double)(samples + (uint64_t)step.samples);
-            const int ended = end_epoch(t, &step, (loss_sum + step.loss * step.samples) / (seen > 0 ? seen : 1));
-            if (ended != SL_PREEMPTED) /* interrupted: the top of the loop saves and stops */
-                SL_TRY(ended);
-        }
-        if (step.epoch_ends || (every && p->iteration % every == 0))
-            save_or_warn(t);
+    for (;;) {
+        const bool trained = sl_session_epoch_trained(&t->session);
+        if (!trained && finished(t))
+            break;
+        if (stop_signal)
+            return stop(t);
+        rc = trained ? end_epoch(t) : step(t);
+        if (rc != SL_OK && rc != SL_PREEMPTED)
+            return rc;
     }
-    SL_TRY(save(t));
-out:
-    return rc;
+    return save(t);
 }
 
 static int run(const struct train_options *o)

@@ -112,15 +112,15 @@ static int open_csv(struct sl_log *log)
     return rc;
 }
 
-/* Keeps the header and the rows up to that iteration; returns the new length. */
-static size_t cut_rows(char *text, uint64_t iteration)
+/* Keeps the header and the rows of the epochs before that one; returns the new length. */
+static size_t cut_rows(char *text, uint64_t epoch)
 {
     char *to = text;
     for (char *row = text, *end; *row; row = end) {
         uint64_t number;
         end = strchr(row, '\n');
         end = end ? end + 1 : row + strlen(row);
-        if (row != text && sscanf(row, "%*u,%" SCNu64, &number) == 1 && number > iteration)
+        if (row != text && sscanf(row, "%" SCNu64, &number) == 1 && number >= epoch)
             continue;
         memmove(to, row, (size_t)(end - row));
         to += end - row;
@@ -128,13 +128,13 @@ static size_t cut_rows(char *text, uint64_t iteration)
     return (size_t)(to - text);
 }
 
-static int rewind_csv(struct sl_log *log, uint64_t iteration)
+static int rewind_csv(struct sl_log *log, uint64_t epoch)
 {
     int rc = SL_OK;
     char *text = NULL;
     size_t n = 0;
     SL_TRY(sl_io_read_small(log->csv_path, CSV_MAX_BYTES, &text, &n));
-    const size_t kept = cut_rows(text, iteration);
+    const size_t kept = cut_rows(text, epoch);
     if (kept < n) {
         SL_TRY(sl_write_atomically(log->csv_path, text, kept));
         close(log->csv);
@@ -212,7 +212,7 @@ void sl_log_resumed(struct sl_log *log, uint64_t epoch, uint64_t iteration)
     sl_record_count(&log->record, "iteration", iteration);
     append_record(log);
     if (log->csv >= 0)
-        note_failure(log, rewind_csv(log, iteration));
+        note_failure(log, rewind_csv(log, epoch));
 }
 
 void sl_log_step(struct sl_log *log, const struct sl_step_record *step)

@@ -156,21 +156,26 @@ static void advance(struct sl_session *s, const struct sl_session_step *step)
     p->samples += (uint64_t)step->samples;
     p->loss_sum += step->loss * step->samples;
     p->index++;
-    if (step->epoch_ends)
-        *p = (struct sl_position){.epoch = p->epoch + 1, .iteration = p->iteration};
 }
 
-/* The loader leaves out batches without a readable image: what it hands over may lie ahead of the position. */
-static int next_batch(struct sl_session *s)
+/* The loader passes over batches without a readable image, and the position follows it. Only the end of an epoch is not
+ * passed over: then *batch is NULL, and the loader waits at the next epoch. */
+static int next_batch(struct sl_session *s, const struct sl_batch **batch)
 {
     int rc = SL_OK;
-    const struct sl_position *p = &s->position;
-    if (!s->batch)
-        SL_TRY(sl_loader_next(s->train, &s->batch));
-    if (s->batch->epoch < p->epoch || (s->batch->epoch == p->epoch && s->batch->index < p->index))
+    struct sl_position *p = &s->position;
+    SL_TRY(sl_loader_next(s->train, batch));
+    if ((*batch)->epoch == p->epoch && (*batch)->index >= p->index) {
+        p->index = (*batch)->index;
+    } else if ((*batch)->epoch == p->epoch + 1) {
+        SL_TRY(sl_loader_seek(s->train, p->epoch + 1, 0));
+        p->index = sl_loader_batches(s->train) - 1;
+        *batch = NULL;
+    } else {
         SL_FAIL(SL_INTERNAL,
                 "the loader is at batch %" PRIu64 " of epoch %" PRIu64 ", training at %" PRIu64 " of %" PRIu64,
-                s->batch->index, s->batch->epoch, p->index, p->epoch);
+                (*batch)->index, (*batch)->epoch, p->index, p->epoch);
+    }
 out:
     return rc;
 }
@@ -179,26 +184,23 @@ int sl_session_step(struct sl_session *session, struct sl_session_step *step)
 {
     int rc = SL_OK;
     const double start = sl_clock();
+    const struct sl_batch *batch;
     struct sl_train_result result = {0};
     const struct sl_position *p = &session->position;
     SL_TRY(reserve_update(session));
-    SL_TRY(next_batch(session));
-    const struct sl_batch *batch = session->batch;
-    const bool here = batch->epoch == p->epoch && batch->index == p->index;
+    SL_TRY(next_batch(session, &batch));
     *step = (struct sl_session_step){
         .epoch = p->epoch,
         .index = p->index,
         .iteration = p->iteration,
-        .samples = here ? batch->count : 0,
-        .waited = here ? batch->waited : 0.0,
         .rate = sl_schedule_rate(&session->options.schedule, p->epoch),
-        .epoch_ends = p->index + 1 == sl_loader_batches(session->train),
     };
-    if (here) {
+    if (batch) {
         const struct sl_train_step train = {batch->images, batch->labels,         batch->count,
                                             step->rate,    session->options.seed, p->iteration};
+        step->samples = batch->count;
+        step->waited = batch->waited;
         SL_TRY(sl_train(session->training, session->updater, &train, &session->hooks, session->update, &result));
-        session->batch = NULL;
     }
     step->loss = result.loss;
     step->score = result.score;
@@ -206,6 +208,17 @@ int sl_session_step(struct sl_session *session, struct sl_session_step *step)
     advance(session, step);
 out:
     return rc;
+}
+
+bool sl_session_epoch_trained(const struct sl_session *session)
+{
+    return session->position.index >= sl_loader_batches(session->train);
+}
+
+void sl_session_next_epoch(struct sl_session *session)
+{
+    struct sl_position *p = &session->position;
+    *p = (struct sl_position){.epoch = p->epoch + 1, .iteration = p->iteration};
 }
 
 int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop)

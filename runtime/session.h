@@ -29,7 +29,9 @@ struct sl_session_options {
     uint64_t memory_limit; /* bytes for weights, arenas and the image cache; 0: four fifths of what is available */
 };
 
-/* Where training stands: the next batch. Everything that resuming needs besides the arrays. */
+/* Where training stands: the next batch. Everything that resuming needs besides the arrays. After an epoch's last batch
+ * `index` is the number of batches, until sl_session_next_epoch: a run that is interrupted while it validates resumes
+ * with the validation. */
 struct sl_position {
     uint64_t epoch, index; /* next batch */
     uint64_t iteration;    /* steps done */
@@ -49,16 +51,14 @@ struct sl_session {
     struct sl_train_hooks hooks;
     float *update; /* for hooks.update */
     struct sl_position position;
-    const struct sl_batch *batch; /* the loader's, from `position` on, not yet trained on; or NULL */
 };
 
 /* What one step was. */
 struct sl_session_step {
     uint64_t epoch, index, iteration; /* of this step */
-    int32_t samples;
+    int32_t samples; /* 0: no image of the rest of the epoch could be read, and they are to be skipped */
     double rate, loss, score;
     double waited, seconds; /* for data; for the whole step, waiting included */
-    bool epoch_ends;        /* it was the epoch's last */
 };
 
 typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph);
@@ -72,6 +72,10 @@ void sl_session_close(struct sl_session *session);
 /* Trains on the next batch. One without a readable image (skip_bad_images) is a step of no samples that changes nothing
  * but the position. SL_NUMERICS leaves weights, statistics and position as they were. */
 int sl_session_step(struct sl_session *session, struct sl_session_step *step);
+
+/* Has every batch of the epoch been trained on? Then validate if wanted, and sl_session_next_epoch. */
+bool sl_session_epoch_trained(const struct sl_session *session);
+void sl_session_next_epoch(struct sl_session *session);
 
 /* Validates with the present weights; `metrics` is reset first. */
 int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop);

@@ -13,7 +13,7 @@ enum { TEXT_BYTES = 32, POSITION_FIELDS = 4 };
 
 /* What a resumed run must share with the one that saved: same bits need same seed, batches and data. */
 struct identity {
-    char seed[TEXT_BYTES], batch_size[TEXT_BYTES], samples[TEXT_BYTES], l2[TEXT_BYTES];
+    char seed[TEXT_BYTES], batch_size[TEXT_BYTES], samples[TEXT_BYTES], l2[TEXT_BYTES], updater[TEXT_BYTES];
     char augmentation[TEXT_BYTES];
 };
 
@@ -26,15 +26,14 @@ static void identify(const struct sl_session *s, struct identity *id, struct sl_
     snprintf(id->batch_size, TEXT_BYTES, "%" PRId32, o->batch_size);
     snprintf(id->samples, TEXT_BYTES, "%" PRIu64, sl_loader_samples(s->train));
     snprintf(id->l2, TEXT_BYTES, "%.17g", o->updater.l2);
+    snprintf(id->updater, TEXT_BYTES, "%s", sl_updater_name(o->updater.kind));
+    if (o->updater.kind == SL_UPDATER_SGD)
+        snprintf(id->updater, TEXT_BYTES, "sgd, momentum %.9g", o->updater.momentum);
     snprintf(id->augmentation, TEXT_BYTES, "flip %d, crop %" PRId32 ", range %d", o->flip, o->crop_padding,
              (int)o->range);
     const struct sl_text_pair list[IDENTITY_KEYS] = {
-        {"seed", id->seed},
-        {"batch-size", id->batch_size},
-        {"training-samples", id->samples},
-        {"optimizer", sl_updater_name(o->updater.kind)},
-        {"weight-decay", id->l2},
-        {"augmentation", id->augmentation},
+        {"seed", id->seed},         {"batch-size", id->batch_size}, {"training-samples", id->samples},
+        {"optimizer", id->updater}, {"weight-decay", id->l2},       {"augmentation", id->augmentation},
     };
     memcpy(pairs, list, sizeof list);
 }
@@ -139,8 +138,10 @@ int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *ch
         SL_TRY(read_array(updater, sl_updater_slot_name(i), SL_F32, session->weights->trained, sizeof(float),
                           session->updater->state[i]));
     session->position = (struct sl_position){position[0], position[1], position[2], position[3], loss_sum};
-    session->batch = NULL;
-    SL_TRY(sl_loader_seek(session->train, position[0], position[1]));
+    if (position[1] == sl_loader_batches(session->train)) /* the epoch is trained, and perhaps not validated */
+        SL_TRY(sl_loader_seek(session->train, position[0] + 1, 0));
+    else
+        SL_TRY(sl_loader_seek(session->train, position[0], position[1]));
 out:
     if (rc != SL_OK)
         sl_fail_prefix(rc, "%s", checkpoint->folder);

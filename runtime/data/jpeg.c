@@ -41,7 +41,7 @@ static bool is_text(const uint8_t *bytes, size_t length)
 {
     const size_t n = length < 64 ? length : 64;
     for (size_t i = 0; i < n; i++)
-        if (bytes[i] == 0x7f || (bytes[i] < 0x20 && !strchr("\t\n\r\f", bytes[i])) || !bytes[i])
+        if (bytes[i] == 0x7f || bytes[i] >= 0xf8 || (bytes[i] < 0x20 && !strchr("\t\n\r\f", bytes[i])) || !bytes[i])
             return false;
     return true;
 }
@@ -76,11 +76,22 @@ void sl_jpeg_close(struct sl_jpeg *jpeg)
 {
     if (!jpeg)
         return;
-    tjDestroy(jpeg->decoder);
+    if (jpeg->decoder)
+        tjDestroy(jpeg->decoder);
     if (jpeg->encoder)
         tjDestroy(jpeg->encoder);
     free(jpeg->pixels);
     free(jpeg);
+}
+
+/* Fails with TurboJPEG's reason. After an error a handle of TurboJPEG 2.1 may take the next, sound image for damaged,
+ * so it is replaced; should there be no memory for a new one, the next image says so. */
+static int refuse(struct sl_jpeg *jpeg, const char *what)
+{
+    sl_fail(SL_BAD_DATA, "%s: %s", what, tjGetErrorStr2(jpeg->decoder));
+    tjDestroy(jpeg->decoder);
+    jpeg->decoder = tjInitDecompress();
+    return SL_BAD_DATA;
 }
 
 static int read_header(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, struct header *h)
@@ -90,8 +101,10 @@ static int read_header(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length
         return sl_fail(SL_BAD_DATA, "not a JPEG image but %s", what);
     if (length > SL_JPEG_MAX_BYTES)
         return sl_fail(SL_BAD_DATA, "%zu bytes, more than the %d allowed", length, SL_JPEG_MAX_BYTES);
+    if (!jpeg->decoder)
+        return sl_fail(SL_SYSTEM, "no memory for a JPEG decoder");
     if (tjDecompressHeader3(jpeg->decoder, bytes, length, &h->width, &h->height, &h->subsampling, &h->colour) != 0)
-        return sl_fail(SL_BAD_DATA, "damaged JPEG header: %s", tjGetErrorStr2(jpeg->decoder));
+        return refuse(jpeg, "damaged JPEG header");
     if (h->width < 1 || h->height < 1)
         return sl_fail(SL_BAD_DATA, "damaged JPEG header: %d x %d pixels", h->width, h->height);
     if (h->width > SL_JPEG_MAX_SIDE || h->height > SL_JPEG_MAX_SIDE ||
@@ -124,7 +137,7 @@ static int decompress(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length,
                       uint8_t *to)
 {
     if (tjDecompress2(jpeg->decoder, bytes, length, to, h->width, 0, h->height, format, DECODE_FLAGS) != 0)
-        return sl_fail(SL_BAD_DATA, "truncated or damaged JPEG: %s", tjGetErrorStr2(jpeg->decoder));
+        return refuse(jpeg, "truncated or damaged JPEG");
     return SL_OK;
 }
 

@@ -1,0 +1,26 @@
+#!/bin/sh
+# --help and --version of every program, and every option that the documents promise.
+. "$(dirname "$0")/lib.sh"
+
+# promises PROGRAM OPTION...
+promises() {
+    program=$1
+    shift
+    ends 0 "$program --version" "$program" --version
+    check "$program --version names the version on stdout" prints '^Starling [0-9]+\.[0-9]+\.[0-9]+$'
+    ends 0 "$program --help" "$program" --help
+    check "$program --help is on stdout alone" not test -s "$place/err"
+    for option in "$@" help version; do
+        check "$program --help explains --$option" prints "(^| )--$option([= []|\$)"
+    done
+    ends 0 "$program --usage" "$program" --usage
+}
+
+promises starling-sample output classes per-class val-per-class size seed
+promises starling-prepare input output images-per-file image-size compress on-bad-image val-fraction seed threads
+promises train_tinyimagenet data run epochs batch-size lr lr-schedule weight-decay optimizer momentum seed resume threads workers \
+    model backend eval-every checkpoint-every keep max-steps pixels flip crop-padding on-bad-image memory-limit log-every quiet dry-run
+promises starling-evaluate data model split top confusion batch-size threads memory-limit on-bad-image
+promises starling-predict model top output list data split json batch-size threads on-bad-image
+promises starling-doctor output
+finish

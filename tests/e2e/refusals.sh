@@ -1,0 +1,150 @@
+#!/bin/sh
+# What cannot work: missing data, places that cannot be written, checkpoints and models that do not fit, limits, numbers that overflow.
+. "$(dirname "$0")/lib.sh"
+make_data
+run=$place/run
+check 'a run' trains 0 "$run" --epochs 2 --seed 7
+image=$(find "$place/images/val" -name '*.JPEG' | sort | head -n 1)
+echo text >"$place/file"
+
+# ---- missing ----
+for program in train_tinyimagenet starling-evaluate starling-predict; do
+    case $program in
+    train_tinyimagenet) set -- --run "$place/none" --model "$here/tiny.json" ;;
+    *) set -- --model "$run" ;;
+    esac
+    refuses 66 "$place/absent holds no prepared data set .*starling-prepare" "$program: no such data set" $program --data "$place/absent" "$@"
+    refuses 66 "$place/file holds no prepared data set" "$program: the data set is a file" $program --data "$place/file" "$@"
+    refuses 66 "$place/images holds no prepared data set" "$program: the data set is not prepared" $program --data "$place/images" "$@"
+done
+for program in starling-evaluate starling-predict; do
+    refuses 66 "$place/absent: .*No such file" "$program: no such model" $program --data "$data" --model "$place/absent"
+    refuses 66 "$place: there is no checkpoint" "$program: a model folder that is none" $program --data "$data" --model "$place"
+    refuses 65 "$place/file" "$program: a model file that is none" $program --data "$data" --model "$place/file"
+    ends 66 "$program: no such split" $program --data "$data" --model "$run" --split test
+    check 'the message names it' says 'no images for test'
+done
+refuses 66 'absent.json: No such file' 'no such network file' train_tinyimagenet --data "$data" --run "$place/none" --model absent.json
+refuses 64 'no model "lenet".*one of' 'no such network' train_tinyimagenet --data "$data" --run "$place/none" --model lenet
+refuses 66 "$place/absent" 'starling-prepare: no such input' starling-prepare --input "$place/absent" --output "$place/none"
+ends 66 'starling-predict: no such list' starling-predict --model "$run" --list "$place/absent"
+
+# ---- images ----
+ends 66 'a missing image' starling-predict --model "$run" "$image" "$place/absent.JPEG"
+check 'is named' says "$place/absent.JPEG: .*No such file"
+head -c $(($(bytes "$image") * 2 / 3)) "$image" >"$place/cut.JPEG"
+printf '\211PNG\r\n\032\n\0\0\0\rIHDR' >"$place/png.JPEG"
+: >"$place/zero.JPEG"
+mkdir "$place/folder.JPEG"
+for bad in cut png zero; do
+    ends 65 "an unreadable image: $bad" starling-predict --model "$run" "$image" "$place/$bad.JPEG"
+    check 'is named' says "$place/$bad.JPEG: "
+done
+ends '65|66|74' 'a folder in place of an image' starling-predict --model "$run" "$place/folder.JPEG"
+check 'is named' says "$place/folder.JPEG"
+ends 0 'unreadable images, left out' starling-predict --model "$run" --on-bad-image skip --top 1 --batch-size 2 \
+    "$place/cut.JPEG" "$image" "$place/png.JPEG" "$place/absent.JPEG" "$place/zero.JPEG" "$image"
+check 'the good ones are predicted' lines 3 "$place/out"
+for bad in cut png absent zero; do check "the message names $bad" says "skipped $place/$bad.JPEG: "; done
+check 'they are counted' says '^4 unreadable images left out'
+ends 65 'a failing prediction with --output' starling-predict --model "$run" --output "$place/part" "$image" "$place/cut.JPEG"
+check 'leaves no part of a file' test -z "$(find "$place" -maxdepth 1 -name 'part*')"
+
+# ---- places ----
+for where in "$place/file" "$place/file/run" /proc/run /dev/null /dev/null/run; do
+    check "the run folder $where is refused" trains 73 "$where"
+    check 'by name' says "$(echo "$where" | cut -d / -f 1-3)"
+    check 'with nothing on stdout' silent
+done
+check 'the file is as it was' grep -qx text "$place/file"
+for where in /dev/full /proc/predictions "$place/folder.JPEG" "$place/absent/predictions"; do
+    refuses 73 "$where" "--output $where is refused" starling-predict --model "$run" --output "$where" "$image"
+    ends 73 "--confusion $where is refused" starling-evaluate --data "$data" --model "$run" --confusion "$where"
+    check 'by name' says "$where"
+done
+for command in "starling-predict --model $run $image" "starling-evaluate --data $data --model $run" \
+    "train_tinyimagenet --data $data --model $here/tiny.json --run $place/full --epochs 1 --batch-size 5" 'starling-doctor'; do
+    status=0
+    # shellcheck disable=SC2086 # a list of words
+    "$bin/"$command >/dev/full 2>"$place/err" || status=$?
+    check "${command%% *}: stdout is full (exit 74)" test $status -eq 74
+    check 'and says so' says 'cannot write|could not be written'
+done
+check 'the run itself is saved' test "$(cat "$place/full/last-good")" = ckpt-10
+
+# A full disk. Checkpoints that cannot be written are warned of; the last one decides.
+mkdir "$place/disk"
+if mount -t tmpfs -o size=68k tmpfs "$place/disk" 2>/dev/null; then
+    trap 'umount "$place/disk"; rm -rf "$place"' EXIT
+    check 'a disk with room for one checkpoint: training fails at its end' trains '73|74' "$place/disk/run" --epochs 2 --seed 7
+    check 'the message names file and reason' says 'train_tinyimagenet: .*ckpt-20.*No space left'
+    check 'there was a warning when it happened' says 'warning: no checkpoint: .*No space left'
+    check 'the first checkpoint is there' test "$(cat "$place/disk/run/last-good")" = ckpt-10
+    check 'and nothing of the second' test -z "$(find "$place/disk" -name 'ckpt-20*')"
+    mount -o remount,size=1m "$place/disk"
+    check 'with room again it resumes' trains 0 "$place/disk/run" --epochs 2 --seed 7 --resume
+    check 'from the first' says 'resumed from .*ckpt-10: epoch 1, batch 0'
+    check 'the bits of the unbroken run' same_run "$place/disk/run" "$run"
+else
+    skip 'a full disk: mounting a tmpfs is not permitted here'
+fi
+# The same by a limit on the size of files, which needs no mount: 8 blocks of 512 bytes are too few for a model.
+limited() (ulimit -f 8 && trains '73|74' "$place/small" --epochs 1)
+check 'files may not grow: exit 73 or 74' limited
+check 'the message names the file' says 'model.safetensors'
+check 'nothing is left that looks like a checkpoint' test -z "$(find "$place/small" -name 'ckpt-*')"
+
+# ---- checkpoints and models that do not fit ----
+sed 's/"filters": 12/"filters": 13/' "$here/tiny.json" >"$place/wider.json"
+sed 's/"rate": 0.2/"rate": 0.3/' "$here/tiny.json" >"$place/drier.json"
+check 'resuming with another network' trains 78 "$run" --epochs 3 --seed 7 --resume --model "$place/wider.json"
+check 'says which is which' says 'network "tiny" \([0-9]+ parameters\) is not this run'
+check 'resuming with another dropout' trains 78 "$run" --epochs 3 --seed 7 --resume --model "$place/drier.json"
+for change in '--batch-size 6' '--weight-decay 0.5' '--optimizer sgd' '--flip' '--crop-padding 1' '--pixels standardised'; do
+    # shellcheck disable=SC2086 # a list of words
+    check "resuming with $change" trains 78 "$run" --epochs 3 --seed 7 --resume $change
+    check 'says what differs' says 'the checkpoint has .* and this run .*; resume with the same'
+done
+check 'resuming with another seed' trains 78 "$run" --epochs 3 --seed 8 --resume
+check 'says what differs' says 'the checkpoint has seed 7 and this run 8'
+check 'the run is as it was' test "$(cat "$run/last-good")" = ckpt-20
+
+quietly 0 starling-sample --output "$place/images3" --classes 3 --per-class 4 --val-per-class 2 --size 16
+quietly 0 starling-prepare --input "$place/images3" --output "$place/data3" --image-size 16
+quietly 0 starling-prepare --input "$place/images" --output "$place/data20" --image-size 20
+refuses 78 'the model has 4 classes and the data set 3' 'evaluating on other classes' starling-evaluate --data "$place/data3" --model "$run"
+refuses 78 'images of 16 pixels and the data set has 20' 'evaluating on another size' starling-evaluate --data "$place/data20" --model "$run"
+refuses 78 '4 classes, the data set 3' 'training a network of other classes' train_tinyimagenet --data "$place/data3" \
+    --run "$place/none" --model "$here/tiny.json"
+refuses 78 '16 x 16 x 3, the data set.s images are 20' 'training a network of another size' train_tinyimagenet --data "$place/data20" \
+    --run "$place/none" --model "$here/tiny.json"
+number=0
+for broken in '{' '[]' '{"name": "x"}' '{"name": "x", "name": "y"}' \
+    '{"name": "x", "input": {"height": 16, "width": 16, "channels": 3}, "layers": [{"name": "a", "type": "conv3d"}]}' \
+    '{"name": "x", "input": {"height": 16, "width": 16, "channels": 3}, "layers": [{"name": "a", "type": "conv2d", "filter": 4}]}' \
+    '{"name": "x", "input": {"height": 16, "width": 16, "channels": 3}, "layers": [{"name": "a", "type": "conv2d", "filters": 1e400}]}' \
+    '{"name": "x", "input": {"height": 16, "width": 16, "channels": 3}, "layers": []}'; do
+    number=$((number + 1))
+    echo "$broken" >"$place/broken$number.json"
+    refuses 78 "$place/broken$number.json: " "a network file that is wrong: $broken" train_tinyimagenet --data "$data" --run "$place/none" \
+        --model "$place/broken$number.json"
+done
+head -c 100000 /dev/zero | tr '\0' '[' >"$place/deep.json"
+refuses 78 "$place/deep.json: " 'a network file of 100,000 brackets' train_tinyimagenet --data "$data" --run "$place/none" --model "$place/deep.json"
+
+# ---- limits, backends, numbers ----
+refuses 69 'memory' 'a memory limit that is too small' train_tinyimagenet --data "$data" --run "$place/limit" --memory-limit 1M
+check 'lists who wanted what' says 'needs 18.5 MB and the limit leaves 0.0 MB; largest: conv5 2.1 MB, '
+refuses 69 'no CUDA backend' 'a backend that is not there' train_tinyimagenet --data "$data" --run "$place/none" --backend cuda
+sgd='--optimizer sgd --momentum 0.5'
+# shellcheck disable=SC2086 # lists of words
+{
+    check 'a run before its numbers overflow' trains 0 "$place/overflow" --max-steps 3 $sgd --lr 0.01
+    check 'resuming with another momentum' trains 78 "$place/overflow" --resume --optimizer sgd --lr 0.01
+    check 'numbers that overflow' trains 79 "$place/overflow" --resume $sgd --lr 1000000
+    check 'say at which step, and what to do' says 'not finite at iteration [0-9]+; lower the learning rate'
+    ends 0 'the last checkpoint evaluates' starling-evaluate --data "$data" --model "$place/overflow"
+    check 'to a finite loss' prints '^Mean loss +[0-9]'
+    check 'and training goes on from there' trains 0 "$place/overflow" --resume $sgd --lr 0.0001 --epochs 1
+}
+finish
