@@ -29,8 +29,8 @@ static int from_file(const char *path, const struct sl_model_options *options, s
     SL_TRY(sl_graph_from_file(path, &g));
     const struct sl_tensor *in = &g->layers[0].shape;
     if (in->h != options->image_size || in->w != options->image_size || in->c != 3)
-        SL_FAIL(SL_BAD_CONFIG, "%s: its input is %d x %d x %d, the data set's images are %d x %d x 3", path, in->h, in->w, in->c,
-                options->image_size, options->image_size);
+        SL_FAIL(SL_BAD_CONFIG, "%s: its input is %d x %d x %d, the data set's images are %d x %d x 3", path, in->h,
+                in->w, in->c, options->image_size, options->image_size);
     if (sl_graph_classes(g) != options->classes)
         SL_FAIL(SL_BAD_CONFIG, "%s: it has %d classes, the data set %d", path, sl_graph_classes(g), options->classes);
     *graph = g;

@@ -19,8 +19,8 @@ typedef int sl_model_build_fn(struct sl_graph *graph, const struct sl_model_opti
 #include "models/models.def"
 #undef SL_MODEL
 
-/* Builds the network of that name; a name that ends in ".json" is a file. SL_USAGE lists the names there are. SL_BAD_CONFIG: the file's
- * network does not fit image_size or classes. */
+/* Builds the network of that name; a name that ends in ".json" is a file. SL_USAGE lists the names there are.
+ * SL_BAD_CONFIG: the file's network does not fit image_size or classes. */
 int sl_model_build(const char *name, const struct sl_model_options *options, struct sl_graph **graph);
 
 /* "darknet: ..." lines for --help. */

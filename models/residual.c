@@ -1,10 +1,11 @@
-/* A small residual network (He et al. 2016, basic blocks): a 3 x 3 stem of 32 channels, then stages of 32, 64 and 128 channels, two blocks each; the
- * first block of a later stage halves the image and projects its shortcut. */
+/* A small residual network (He et al. 2016, basic blocks): a 3 x 3 stem of 32 channels, then stages of 32, 64 and 128
+ * channels, two blocks each; the first block of a later stage halves the image and projects its shortcut. */
 #include "models/models.h"
 
 #include <stdio.h>
 
-static int32_t conv_norm(struct sl_graph *graph, int32_t x, const char *name, int32_t kernel, int32_t stride, int32_t filters)
+static int32_t conv_norm(struct sl_graph *graph, int32_t x, const char *name, int32_t kernel, int32_t stride,
+                         int32_t filters)
 {
     char conv[SL_MAX_NAME + 1], norm[SL_MAX_NAME + 1];
     snprintf(conv, sizeof conv, "%s.conv", name);

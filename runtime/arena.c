@@ -28,7 +28,8 @@ static bool meet(const struct sl_block *a, const struct sl_block *b)
 }
 
 /* The lowest gap among the placed blocks alive at the same time that holds this one. */
-static size_t lowest_gap(const struct sl_block *block, struct sl_block **placed, size_t count, struct sl_block **scratch)
+static size_t lowest_gap(const struct sl_block *block, struct sl_block **placed, size_t count,
+                         struct sl_block **scratch)
 {
     size_t alive = 0;
     for (size_t i = 0; i < count; i++)

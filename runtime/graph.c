@@ -25,8 +25,8 @@ const struct sl_layer_type *sl_layer_type_find(const char *name)
     return NULL;
 }
 
-int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_padding *padding, bool vertical, int32_t *out,
-                   int32_t *before)
+int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_padding *padding, bool vertical,
+                   int32_t *out, int32_t *before)
 {
     if (padding->mode == SL_PADDING_SAME) {
         *out = (in + stride - 1) / stride;
@@ -39,7 +39,8 @@ int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_p
     const int32_t after = !explicit_padding ? 0 : vertical ? padding->bottom : padding->right;
     const int32_t room = in + *before + after - kernel;
     if (room < 0)
-        return sl_fail(SL_BAD_CONFIG, "a kernel of %d does not fit into %d %s", kernel, in, vertical ? "rows" : "columns");
+        return sl_fail(SL_BAD_CONFIG, "a kernel of %d does not fit into %d %s", kernel, in,
+                       vertical ? "rows" : "columns");
     *out = room / stride + 1;
     return SL_OK;
 }
@@ -141,7 +142,8 @@ static int connect(struct sl_graph *graph, struct sl_layer *layer, const int32_t
 {
     const struct sl_layer_type *type = layer->type;
     if (count < type->inputs_min || count > type->inputs_max)
-        return sl_fail(SL_BAD_CONFIG, "%s takes %d to %d inputs, not %d", type->name, type->inputs_min, type->inputs_max, count);
+        return sl_fail(SL_BAD_CONFIG, "%s takes %d to %d inputs, not %d", type->name, type->inputs_min,
+                       type->inputs_max, count);
     for (int32_t i = 0; i < count; i++) {
         if (inputs[i] < 0 || inputs[i] >= graph->layer_count)
             return sl_fail(SL_BAD_CONFIG, "input %d is not an earlier layer", i);
@@ -213,7 +215,8 @@ int32_t sl_graph_add(struct sl_graph *graph, const char *name, int32_t input, co
     return sl_graph_add_many(graph, name, &input, 1, type, options);
 }
 
-int32_t sl_graph_add2(struct sl_graph *graph, const char *name, int32_t a, int32_t b, const char *type, const void *options)
+int32_t sl_graph_add2(struct sl_graph *graph, const char *name, int32_t a, int32_t b, const char *type,
+                      const void *options)
 {
     const int32_t inputs[2] = {a, b};
     return sl_graph_add_many(graph, name, inputs, 2, type, options);
@@ -237,10 +240,11 @@ int sl_graph_check(struct sl_graph *graph)
         return sl_fail(SL_BAD_CONFIG, "network \"%s\": its last layer must be softmax_nll", graph->name);
     for (int32_t i = 0; i < last; i++) {
         if (!is_used(graph, i))
-            return sl_fail(SL_BAD_CONFIG, "network \"%s\": nothing reads layer \"%s\"", graph->name, graph->layers[i].name);
-        if (graph->layers[i].type == &sl_layer_softmax_nll)
-            return sl_fail(SL_BAD_CONFIG, "network \"%s\": only the last layer may be softmax_nll, not \"%s\"", graph->name,
+            return sl_fail(SL_BAD_CONFIG, "network \"%s\": nothing reads layer \"%s\"", graph->name,
                            graph->layers[i].name);
+        if (graph->layers[i].type == &sl_layer_softmax_nll)
+            return sl_fail(SL_BAD_CONFIG, "network \"%s\": only the last layer may be softmax_nll, not \"%s\"",
+                           graph->name, graph->layers[i].name);
     }
     return SL_OK;
 }

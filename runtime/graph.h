@@ -19,10 +19,10 @@ extern "C" {
 
 enum {
     SL_MAX_INPUTS = 8,
-    SL_MAX_PARAMETERS = 4,  /* of one layer */
+    SL_MAX_PARAMETERS = 4, /* of one layer */
     SL_MAX_LAYERS = 1024,
     SL_MAX_NAME = 63,
-    SL_MAX_SIDE = 16384,    /* rows, columns or channels of a value */
+    SL_MAX_SIDE = 16384, /* rows, columns or channels of a value */
 };
 
 /* What a parameter is to the optimizer and to the files. */
@@ -74,7 +74,8 @@ int32_t sl_graph_input(struct sl_graph *graph, int32_t height, int32_t width, in
 /* Adds a layer fed by `input` (two inputs: sl_graph_add2); `type` and `options` come from a macro of
  * layers.h. Returns the number of its value, or -1. SL_BAD_CONFIG names layer and reason. */
 int32_t sl_graph_add(struct sl_graph *graph, const char *name, int32_t input, const char *type, const void *options);
-int32_t sl_graph_add2(struct sl_graph *graph, const char *name, int32_t a, int32_t b, const char *type, const void *options);
+int32_t sl_graph_add2(struct sl_graph *graph, const char *name, int32_t a, int32_t b, const char *type,
+                      const void *options);
 int32_t sl_graph_add_many(struct sl_graph *graph, const char *name, const int32_t *inputs, int32_t input_count,
                           const char *type, const void *options);
 

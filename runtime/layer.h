@@ -1,5 +1,5 @@
-/* What a layer type is: the row behind layers.def. A layer is told of shapes once, plans its kernels and buffers once, and then only
- * runs. */
+/* What a layer type is: the row behind layers.def. A layer is told of shapes once, plans its kernels and buffers once,
+ * and then only runs. */
 #ifndef SL_RUNTIME_LAYER_H
 #define SL_RUNTIME_LAYER_H
 
@@ -48,11 +48,11 @@ struct sl_step {
     int32_t input_count;
     struct sl_value *x[SL_MAX_INPUTS];
     struct sl_value *y;
-    float *dx[SL_MAX_INPUTS];   /* where backward writes (overwrites) each gradient; NULL: not asked for */
+    float *dx[SL_MAX_INPUTS]; /* where backward writes (overwrites) each gradient; NULL: not asked for */
     float *parameters[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS]; /* of the layer, then of the absorbed ones */
     float *gradients[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS];
-    int32_t index;              /* within the plan: its random stream */
-    void *state;                /* type->state_size bytes of the layer's own */
+    int32_t index; /* within the plan: its random stream */
+    void *state;   /* type->state_size bytes of the layer's own */
 };
 
 /* How long a buffer of a step lives. */
@@ -122,8 +122,8 @@ static inline int32_t sl_or(int32_t value, int32_t preset)
 }
 
 /* Output size and leading padding along one axis. SL_BAD_CONFIG if no window fits. */
-int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_padding *padding, bool vertical, int32_t *out,
-                   int32_t *before);
+int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_padding *padding, bool vertical,
+                   int32_t *out, int32_t *before);
 
 /* Is this layer a leaky ReLU or a ReLU? Then *slope is its slope. */
 bool sl_activation_slope(const struct sl_layer *layer, float *slope);

@@ -7,8 +7,8 @@
 #include "kernels/base.h"
 
 enum sl_padding_mode {
-    SL_PADDING_SAME,     /* out = ceil(in / stride); the odd pixel at the bottom and right (DL4J's ConvolutionMode.Same) */
-    SL_PADDING_VALID,    /* none */
+    SL_PADDING_SAME,  /* out = ceil(in / stride); the odd pixel at the bottom and right (DL4J's ConvolutionMode.Same) */
+    SL_PADDING_VALID, /* none */
     SL_PADDING_EXPLICIT, /* top, left, bottom, right */
 };
 
@@ -55,7 +55,11 @@ struct sl_no_options { /* relu, add, concat, softmax_nll */
 };
 
 /* The last argument of sl_graph_add: type and options. */
-#define SL_LAYER(type, options_type, ...) #type, &(const struct options_type) { __VA_ARGS__ }
+#define SL_LAYER(type, options_type, ...)                                                                              \
+#type, &(const struct options_type)                                                                                \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 #define SL_CONV2D(...) SL_LAYER(conv2d, sl_conv2d_options, __VA_ARGS__)
 #define SL_BATCH_NORM(...) SL_LAYER(batch_norm, sl_batch_norm_options, __VA_ARGS__)
 #define SL_LEAKY_RELU(...) SL_LAYER(leaky_relu, sl_leaky_relu_options, __VA_ARGS__)

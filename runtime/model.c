@@ -41,12 +41,14 @@ static size_t parameter_count(const struct sl_graph *graph)
 
 enum { NAME_BYTES = 2 * (SL_MAX_NAME + 1) };
 
-static void describe(const struct sl_weights *weights, int32_t layer, int32_t k, char *name, struct sl_named_tensor *tensor)
+static void describe(const struct sl_weights *weights, int32_t layer, int32_t k, char *name,
+                     struct sl_named_tensor *tensor)
 {
     const struct sl_layer *l = &weights->graph->layers[layer];
     const struct sl_parameter *p = &l->parameters[k];
     snprintf(name, NAME_BYTES, "%s.%s", l->name, p->name);
-    *tensor = (struct sl_named_tensor){.name = name, .dtype = SL_F32, .rank = p->rank, .data = sl_weights_at(weights, layer, k)};
+    *tensor = (struct sl_named_tensor){
+        .name = name, .dtype = SL_F32, .rank = p->rank, .data = sl_weights_at(weights, layer, k)};
     memcpy(tensor->shape, p->shape, (size_t)p->rank * sizeof *p->shape);
 }
 
@@ -69,7 +71,8 @@ int sl_weights_tensors(const struct sl_weights *weights, struct sl_named_tensor 
 
 static bool same_shape(const struct sl_named_tensor *a, const struct sl_named_tensor *b)
 {
-    return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);
 }
 
 int sl_weights_load(struct sl_weights *weights, const struct sl_safetensors *file)
@@ -83,7 +86,8 @@ int sl_weights_load(struct sl_weights *weights, const struct sl_safetensors *fil
         if (!found)
             SL_FAIL(SL_BAD_CONFIG, "the file has no tensor \"%s\": it is of another network", wanted[i].name);
         if (!same_shape(found, &wanted[i]))
-            SL_FAIL(SL_BAD_CONFIG, "tensor \"%s\" has another shape or type: the file is of another network", wanted[i].name);
+            SL_FAIL(SL_BAD_CONFIG, "tensor \"%s\" has another shape or type: the file is of another network",
+                    wanted[i].name);
     }
     if (sl_safetensors_count(file) != count)
         SL_FAIL(SL_BAD_CONFIG, "the file has %zu tensors and the network %zu: it is of another network",
@@ -100,8 +104,8 @@ out:
     return rc;
 }
 
-int sl_model_load(const struct sl_safetensors *file, const struct sl_device *device, bool training, struct sl_model *model,
-                  struct sl_weights **weights)
+int sl_model_load(const struct sl_safetensors *file, const struct sl_device *device, bool training,
+                  struct sl_model *model, struct sl_weights **weights)
 {
     int rc = SL_OK;
     struct sl_weights *w = NULL;

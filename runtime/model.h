@@ -1,5 +1,5 @@
-/* A model as files know it: the network, its classes, and how pixels become its input. It travels as JSON in the metadata of
- * model.safetensors, so that this one file is enough to evaluate and predict. */
+/* A model as files know it: the network, its classes, and how pixels become its input. It travels as JSON in the
+ * metadata of model.safetensors, so that this one file is enough to evaluate and predict. */
 #ifndef SL_RUNTIME_MODEL_H
 #define SL_RUNTIME_MODEL_H
 
@@ -25,7 +25,8 @@ void sl_model_close(struct sl_model *model);
 /* Copies classes and pixel statistics of a data set into the model. SL_SYSTEM. */
 int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *dataset);
 
-/* The network alone, as JSON. Unknown or duplicate keys, wrong types and values out of range are SL_BAD_CONFIG with the place; at most 1 MiB. */
+/* The network alone, as JSON. Unknown or duplicate keys, wrong types and values out of range are SL_BAD_CONFIG with the
+ * place; at most 1 MiB. */
 int sl_graph_from_json(const char *text, size_t length, struct sl_graph **graph);
 int sl_graph_from_file(const char *path, struct sl_graph **graph);
 int sl_graph_to_json(const struct sl_graph *graph, char **text); /* the caller frees it */
@@ -44,8 +45,8 @@ int sl_weights_tensors(const struct sl_weights *weights, struct sl_named_tensor 
 int sl_weights_load(struct sl_weights *weights, const struct sl_safetensors *file);
 
 /* Opens the model of a file: description, then weights on `device`. */
-int sl_model_load(const struct sl_safetensors *file, const struct sl_device *device, bool training, struct sl_model *model,
-                  struct sl_weights **weights);
+int sl_model_load(const struct sl_safetensors *file, const struct sl_device *device, bool training,
+                  struct sl_model *model, struct sl_weights **weights);
 
 #ifdef __cplusplus
 }

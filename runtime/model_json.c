@@ -1,5 +1,5 @@
-/* Networks and model descriptions as JSON, through jansson. Everything that is read is checked against the layers' option
- * tables; nothing unknown passes. */
+/* Networks and model descriptions as JSON, through jansson. Everything that is read is checked against the layers'
+ * option tables; nothing unknown passes. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -288,8 +288,8 @@ static json_t *write_layer(const struct sl_graph *graph, const struct sl_layer *
 static json_t *write_graph(const struct sl_graph *graph)
 {
     const struct sl_tensor *in = &graph->layers[0].shape;
-    json_t *root = json_pack("{s:s, s:{s:i, s:i, s:i}, s:[]}", "name", graph->name, "input", "height", in->h, "width", in->w,
-                             "channels", in->c, "layers");
+    json_t *root = json_pack("{s:s, s:{s:i, s:i, s:i}, s:[]}", "name", graph->name, "input", "height", in->h, "width",
+                             in->w, "channels", in->c, "layers");
     for (int32_t i = 1; i < graph->layer_count; i++)
         json_array_append_new(json_object_get(root, "layers"), write_layer(graph, &graph->layers[i]));
     return root;
@@ -311,10 +311,11 @@ int sl_model_to_json(const struct sl_model *model, char **text)
 {
     json_t *classes = json_array();
     for (size_t i = 0; i < model->class_count; i++)
-        json_array_append_new(classes, json_pack("{s:s, s:s}", "id", model->classes[i].id, "words", model->classes[i].words));
+        json_array_append_new(classes,
+                              json_pack("{s:s, s:s}", "id", model->classes[i].id, "words", model->classes[i].words));
     const double *m = model->mean, *d = model->deviation;
-    return to_text(json_pack("{s:i, s:o, s:o, s:{s:s, s:[f,f,f], s:[f,f,f]}}", "format", 1, "network", write_graph(model->graph),
-                             "classes", classes, "pixels", "range",
+    return to_text(json_pack("{s:i, s:o, s:o, s:{s:s, s:[f,f,f], s:[f,f,f]}}", "format", 1, "network",
+                             write_graph(model->graph), "classes", classes, "pixels", "range",
                              model->range == SL_PIXELS_STANDARDISED ? "standardised" : "unit", "mean", m[0], m[1], m[2],
                              "deviation", d[0], d[1], d[2]),
                    text);
@@ -367,7 +368,8 @@ static int read_classes(const json_t *list, struct sl_model *model)
     int rc = SL_OK;
     const size_t n = json_array_size(list);
     if (!json_is_array(list) || n != (size_t)sl_graph_classes(model->graph))
-        return sl_fail(SL_BAD_CONFIG, "\"classes\" lists %zu classes and the network has %d", n, sl_graph_classes(model->graph));
+        return sl_fail(SL_BAD_CONFIG, "\"classes\" lists %zu classes and the network has %d", n,
+                       sl_graph_classes(model->graph));
     if (!(model->classes = calloc(n, sizeof *model->classes)))
         return sl_fail(SL_SYSTEM, "out of memory for %zu classes", n);
     model->class_count = n;

@@ -8,7 +8,8 @@ static int complete_int(const struct sl_option *option, int32_t *value)
     if (*value == 0)
         *value = (int32_t)option->preset;
     if (*value < option->minimum || *value > option->maximum)
-        return sl_fail(SL_BAD_CONFIG, "%s is %d; it must be %g to %g", option->name, *value, option->minimum, option->maximum);
+        return sl_fail(SL_BAD_CONFIG, "%s is %d; it must be %g to %g", option->name, *value, option->minimum,
+                       option->maximum);
     return SL_OK;
 }
 
@@ -17,7 +18,8 @@ static int complete_real(const struct sl_option *option, double *value)
     if (*value == 0.0)
         *value = option->preset;
     if (!isfinite(*value) || *value < option->minimum || *value > option->maximum)
-        return sl_fail(SL_BAD_CONFIG, "%s is %g; it must be %g to %g", option->name, *value, option->minimum, option->maximum);
+        return sl_fail(SL_BAD_CONFIG, "%s is %g; it must be %g to %g", option->name, *value, option->minimum,
+                       option->maximum);
     return SL_OK;
 }
 
@@ -26,7 +28,8 @@ static int check_padding(const struct sl_option *option, const struct sl_padding
     const int32_t sides[4] = {padding->top, padding->left, padding->bottom, padding->right};
     for (int i = 0; i < 4; i++)
         if (sides[i] < 0 || sides[i] > option->maximum)
-            return sl_fail(SL_BAD_CONFIG, "%s is %d on one side; it must be 0 to %g", option->name, sides[i], option->maximum);
+            return sl_fail(SL_BAD_CONFIG, "%s is %d on one side; it must be 0 to %g", option->name, sides[i],
+                           option->maximum);
     return SL_OK;
 }
 

@@ -87,7 +87,8 @@ static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
     for (int64_t s = 0; s < slices; s++) {
         const int64_t begin = s * slice, end = begin + slice < units ? begin + slice : units;
-        const struct sl_work work = {begin, end, cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num(), NULL};
+        const struct sl_work work = {begin, end, cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num(),
+                                     NULL};
         task(task_self, &work);
     }
     return SL_OK;
@@ -114,8 +115,17 @@ int sl_device_cpu_open(int threads, struct sl_device *device)
         return sl_fail(SL_SYSTEM, "out of memory while opening the CPU device");
     cpu->threads = threads > 0 ? threads : sl_parallel_default_threads();
     *device = (struct sl_device){
-        .name = "cpu", .isa = sl_isa(), .threads = cpu->threads, .self = cpu, .alloc = cpu_alloc, .free = cpu_free, .copy = cpu_copy,
-        .fill = cpu_fill, .fork = cpu_fork, .sync = cpu_sync, .close = cpu_close,
+        .name = "cpu",
+        .isa = sl_isa(),
+        .threads = cpu->threads,
+        .self = cpu,
+        .alloc = cpu_alloc,
+        .free = cpu_free,
+        .copy = cpu_copy,
+        .fill = cpu_fill,
+        .fork = cpu_fork,
+        .sync = cpu_sync,
+        .close = cpu_close,
     };
     return SL_OK;
 }
@@ -160,8 +170,8 @@ int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, co
     return device->fork(device->self, launch.slices, scratch, run_joined, &launch);
 }
 
-int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const float *weights,
-                   float *packed)
+int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape,
+                   const float *weights, float *packed)
 {
     if (!kernel->packed)
         return SL_OK;

@@ -91,8 +91,13 @@ int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input)
     /* The device only reads it: the cast lets the input be a value like the others. */
     plan->values[0].data = (float *)(uintptr_t)input->images;
     plan->pass = (struct sl_pass){
-        .device = plan->device, .count = input->count, .labels = input->labels, .losses = plan->losses,
-        .training = plan->options.training, .seed = input->seed, .iteration = input->iteration,
+        .device = plan->device,
+        .count = input->count,
+        .labels = input->labels,
+        .losses = plan->losses,
+        .training = plan->options.training,
+        .seed = input->seed,
+        .iteration = input->iteration,
     };
     for (int32_t s = 0; s < plan->step_count; s++)
         SL_TRY(plan->steps[s].layer->type->forward(&plan->steps[s], &plan->pass));

@@ -28,7 +28,8 @@ void sl_plan_close(struct sl_plan *plan);
 /* Inference: call after the weights have changed and before the next forward. */
 int sl_plan_prepare(struct sl_plan *plan);
 
-/* One pass over `count` <= batch images (NHWC, dense). labels may be NULL outside training. `seed`, `iteration`: for dropout. */
+/* One pass over `count` <= batch images (NHWC, dense). labels may be NULL outside training. `seed`, `iteration`: for
+ * dropout. */
 struct sl_plan_input {
     const float *images;
     const int32_t *labels;

@@ -13,8 +13,8 @@ struct sl_plan {
     struct sl_plan_options options;
     int32_t step_count;
     struct sl_step *steps;
-    struct sl_value *values;  /* [layers]; those inside a fused step stay empty */
-    int32_t *producer;        /* [layers]: the step that makes this value; -1: the input, or fused away */
+    struct sl_value *values; /* [layers]; those inside a fused step stay empty */
+    int32_t *producer;       /* [layers]: the step that makes this value; -1: the input, or fused away */
     /* Where a gradient has several contributions, the later ones land in dx and are added here. */
     struct sl_value *(*adds_to)[SL_MAX_INPUTS];
     const struct sl_kernel *accumulate;

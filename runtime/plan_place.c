@@ -37,7 +37,8 @@ static int grow(struct sl_planner *planner)
     return SL_OK;
 }
 
-static int add_block(struct sl_planner *planner, float **at, size_t floats, int32_t first, int32_t last, const char *owner)
+static int add_block(struct sl_planner *planner, float **at, size_t floats, int32_t first, int32_t last,
+                     const char *owner)
 {
     const size_t most = (size_t)1 << 44; /* so that no sum of blocks overflows */
     if (floats == 0)
@@ -176,10 +177,11 @@ static int open_arena(struct sl_planner *planner)
     if (limit && plan->arena_bytes > limit) {
         char consumers[512];
         sl_arena_consumers(planner->blocks, planner->count, consumers, sizeof consumers);
-        SL_FAIL(SL_UNAVAILABLE,
-                "the plan for batches of %d needs %.1f MB and the limit leaves %.1f MB; largest: %s; raise --memory-limit "
-                "or lower --batch-size",
-                plan->options.batch, (double)plan->arena_bytes / 1e6, (double)limit / 1e6, consumers);
+        SL_FAIL(
+            SL_UNAVAILABLE,
+            "the plan for batches of %d needs %.1f MB and the limit leaves %.1f MB; largest: %s; raise --memory-limit "
+            "or lower --batch-size",
+            plan->options.batch, (double)plan->arena_bytes / 1e6, (double)limit / 1e6, consumers);
     }
     SL_TRY(plan->device->alloc(plan->device->self, plan->arena_bytes, &plan->arena));
     SL_TRY(plan->device->fill(plan->device->self, plan->arena, 0, plan->arena_bytes));

@@ -39,7 +39,11 @@ int sl_prediction_begin(const struct sl_prediction_writer *writer)
 static void write_escaped(FILE *to, const char *text)
 {
     for (; *text; text++) {
-        const char *escape = *text == '\t' ? "\\t" : *text == '\n' ? "\\n" : *text == '\r' ? "\\r" : *text == '\\' ? "\\\\" : NULL;
+        const char *escape = *text == '\t'   ? "\\t"
+                             : *text == '\n' ? "\\n"
+                             : *text == '\r' ? "\\r"
+                             : *text == '\\' ? "\\\\"
+                                             : NULL;
         if (escape)
             fputs(escape, to);
         else
@@ -65,8 +69,8 @@ static int write_object(const struct sl_prediction_writer *writer, const char *k
     json_t *object = json_pack("{s:o, s:o}", "key", name, "top", list);
     for (int32_t n = 0; n < writer->top; n++) {
         const struct sl_class *c = &writer->model->classes[top[n]];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:f}", "class", c->id, "words", c->words, "probability",
-                                              (double)p[top[n]]));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:f}", "class", c->id, "words", c->words, "probability", (double)p[top[n]]));
     }
     const int failed = !object || json_dumpf(object, writer->to, JSON_COMPACT | JSON_REAL_PRECISION(7)) != 0;
     json_decref(object);

@@ -17,8 +17,8 @@ struct sl_prediction_writer {
     FILE *to;
     const struct sl_model *model;
     int32_t top; /* classes a line */
-    bool json;   /* one object a line: {"key": ..., "top": [{"class", "words", "probability"}, ...]}; else tab separated:
-                    key, then class and probability `top` times */
+    bool json; /* one object a line: {"key": ..., "top": [{"class", "words", "probability"}, ...]}; else tab separated:
+                  key, then class and probability `top` times */
 };
 
 /* The header of the table; nothing for JSON. */

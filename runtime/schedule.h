@@ -1,4 +1,5 @@
-/* Learning rates by epoch: a step function, the value of the largest epoch not past the present one (DL4J's MapSchedule). */
+/* Learning rates by epoch: a step function, the value of the largest epoch not past the present one (DL4J's
+ * MapSchedule). */
 #ifndef SL_RUNTIME_SCHEDULE_H
 #define SL_RUNTIME_SCHEDULE_H
 

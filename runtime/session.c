@@ -65,9 +65,15 @@ static int open_loaders(struct sl_session *s)
     int rc = SL_OK;
     struct sl_session_memory memory = {0};
     struct sl_loader_options options = {
-        .split = "train", .batch_size = s->options.batch_size, .seed = s->options.seed, .shuffle = true,
-        .flip = s->options.flip, .crop_padding = s->options.crop_padding, .range = s->options.range,
-        .threads = s->options.loader_threads, .skip_bad_images = s->options.skip_bad_images,
+        .split = "train",
+        .batch_size = s->options.batch_size,
+        .seed = s->options.seed,
+        .shuffle = true,
+        .flip = s->options.flip,
+        .crop_padding = s->options.crop_padding,
+        .range = s->options.range,
+        .threads = s->options.loader_threads,
+        .skip_bad_images = s->options.skip_bad_images,
     };
     memory = sl_session_memory(s);
     options.cache_bytes = left(s, memory.weights + memory.training + memory.inference);
@@ -98,7 +104,8 @@ out:
     return rc;
 }
 
-int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self, struct sl_session *session)
+int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
+                    struct sl_session *session)
 {
     int rc = SL_OK;
     *session = (struct sl_session){.options = *options};
@@ -165,7 +172,8 @@ static int next_batch(struct sl_session *s, const struct sl_batch **batch)
         p->index = sl_loader_batches(s->train) - 1;
         *batch = NULL;
     } else {
-        SL_FAIL(SL_INTERNAL, "the loader is at batch %" PRIu64 " of epoch %" PRIu64 ", training at %" PRIu64 " of %" PRIu64,
+        SL_FAIL(SL_INTERNAL,
+                "the loader is at batch %" PRIu64 " of epoch %" PRIu64 ", training at %" PRIu64 " of %" PRIu64,
                 (*batch)->index, (*batch)->epoch, p->index, p->epoch);
     }
 out:
@@ -182,12 +190,14 @@ int sl_session_step(struct sl_session *session, struct sl_session_step *step)
     SL_TRY(reserve_update(session));
     SL_TRY(next_batch(session, &batch));
     *step = (struct sl_session_step){
-        .epoch = p->epoch, .index = p->index, .iteration = p->iteration,
+        .epoch = p->epoch,
+        .index = p->index,
+        .iteration = p->iteration,
         .rate = sl_schedule_rate(&session->options.schedule, p->epoch),
     };
     if (batch) {
-        const struct sl_train_step train = {batch->images, batch->labels, batch->count, step->rate,
-                                            session->options.seed, p->iteration};
+        const struct sl_train_step train = {batch->images, batch->labels,         batch->count,
+                                            step->rate,    session->options.seed, p->iteration};
         step->samples = batch->count;
         step->waited = batch->waited;
         SL_TRY(sl_train(session->training, session->updater, &train, &session->hooks, session->update, &result));

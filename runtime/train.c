@@ -22,8 +22,8 @@ static void subtract(struct sl_weights *weights, const float *update)
         weights->values[i] -= update[i];
 }
 
-static int update_weights(struct sl_updater *updater, const struct sl_train_step *step, const struct sl_train_hooks *hooks,
-                          float *update)
+static int update_weights(struct sl_updater *updater, const struct sl_train_step *step,
+                          const struct sl_train_hooks *hooks, float *update)
 {
     int rc = SL_OK;
     struct sl_weights *weights = updater->weights;
@@ -47,12 +47,14 @@ int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_t
     result->loss = sl_plan_mean_loss(plan);
     result->score = result->loss + updater->options.l2 * sl_weights_half_norm(weights);
     if (!isfinite(result->score))
-        SL_FAIL(SL_NUMERICS, "the loss is not finite at iteration %" PRIu64 "; lower the learning rate", step->iteration);
+        SL_FAIL(SL_NUMERICS, "the loss is not finite at iteration %" PRIu64 "; lower the learning rate",
+                step->iteration);
     SL_TRY(sl_plan_backward(plan));
     if (hooks && hooks->gradient)
         SL_TRY(hooks->gradient(hooks->self, (struct sl_span){weights->gradients, (size_t)weights->trained}));
     if (!all_finite(weights->gradients, weights->trained))
-        SL_FAIL(SL_NUMERICS, "a gradient is not finite at iteration %" PRIu64 "; lower the learning rate", step->iteration);
+        SL_FAIL(SL_NUMERICS, "a gradient is not finite at iteration %" PRIu64 "; lower the learning rate",
+                step->iteration);
     SL_TRY(update_weights(updater, step, hooks, update));
     SL_TRY(sl_plan_commit(plan));
 out:

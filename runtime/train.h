@@ -1,5 +1,5 @@
-/* One training step: forward, backward, hooks, update. Knows no MPI: what others learned comes in through the hooks, which speak of
- * plain spans of floats. */
+/* One training step: forward, backward, hooks, update. Knows no MPI: what others learned comes in through the hooks,
+ * which speak of plain spans of floats. */
 #ifndef SL_RUNTIME_TRAIN_H
 #define SL_RUNTIME_TRAIN_H
 
@@ -14,8 +14,8 @@ extern "C" {
 struct sl_train_hooks {
     /* The mean gradient of this worker's batch, before the updater: `dense` replaces it by everybody's mean. */
     int (*gradient)(void *self, struct sl_span gradient);
-    /* The updater's output (learning rate included), before it is subtracted: `threshold` keeps what it does not send in its residual and replaces
-     * the rest by everybody's decoded sum. */
+    /* The updater's output (learning rate included), before it is subtracted: `threshold` keeps what it does not send
+     * in its residual and replaces the rest by everybody's decoded sum. */
     int (*update)(void *self, struct sl_span update);
     void *self;
 };
@@ -24,7 +24,7 @@ struct sl_train_step {
     const float *images;
     const int32_t *labels;
     int32_t count;
-    double rate;        /* learning rate */
+    double rate; /* learning rate */
     uint64_t seed, iteration;
 };
 
@@ -33,8 +33,8 @@ struct sl_train_result {
     double score; /* loss + l2 * half the squared norm of the weights, as DL4J prints */
 };
 
-/* Runs one step. `update` is room for weights->trained floats if hooks->update is set, else NULL. SL_NUMERICS: the loss or a gradient is
- * not finite; weights and running statistics are as before. */
+/* Runs one step. `update` is room for weights->trained floats if hooks->update is set, else NULL. SL_NUMERICS: the loss
+ * or a gradient is not finite; weights and running statistics are as before. */
 int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_step *step,
              const struct sl_train_hooks *hooks, float *update, struct sl_train_result *result);
 

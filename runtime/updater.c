@@ -96,14 +96,18 @@ int sl_updater_step(struct sl_updater *updater, double rate, uint64_t iteration,
         const int64_t at = ranges[r].begin;
         const struct sl_parameters shape = {ranges[r].end - at};
         const struct sl_optimizer_step args = {
-            .w = w->values + at, .g = w->gradients + at,
+            .w = w->values + at,
+            .g = w->gradients + at,
             .m = updater->state[0] + at,
             .v = updater->state[1] ? updater->state[1] + at : NULL,
             .h = updater->state[2] ? updater->state[2] + at : NULL,
             .u = update ? update + at : NULL,
             .rate = (float)step_size(o, rate, iteration),
-            .momentum = (float)o->momentum, .beta1 = (float)o->beta1, .beta2 = (float)o->beta2,
-            .epsilon = (float)o->epsilon, .l2 = (float)ranges[r].l2,
+            .momentum = (float)o->momentum,
+            .beta1 = (float)o->beta1,
+            .beta2 = (float)o->beta2,
+            .epsilon = (float)o->epsilon,
+            .l2 = (float)ranges[r].l2,
         };
         const int rc = shape.n ? sl_launch(w->device, updater->kernel, &shape, &args) : SL_OK;
         if (rc != SL_OK)

@@ -1,4 +1,5 @@
-/* The updater: turns the mean gradient of a batch into a change of the weights (formulas: kernels/optimizer/optimizer.h). */
+/* The updater: turns the mean gradient of a batch into a change of the weights (formulas:
+ * kernels/optimizer/optimizer.h). */
 #ifndef SL_RUNTIME_UPDATER_H
 #define SL_RUNTIME_UPDATER_H
 
@@ -37,8 +38,9 @@ struct sl_updater {
 int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options *options, struct sl_updater **updater);
 void sl_updater_close(struct sl_updater *updater);
 
-/* One step at `iteration` (0-based, for bias correction) with learning rate `rate`. With `update` NULL the weights change;
- * otherwise they stay and the change goes there ([weights->trained], to be subtracted): what an exchange encodes. */
+/* One step at `iteration` (0-based, for bias correction) with learning rate `rate`. With `update` NULL the weights
+ * change; otherwise they stay and the change goes there ([weights->trained], to be subtracted): what an exchange
+ * encodes. */
 int sl_updater_step(struct sl_updater *updater, double rate, uint64_t iteration, float *update);
 
 /* "m", "v", "h": the state arrays' names in files. */

@@ -28,7 +28,8 @@ static int allocate(const struct sl_device *device, int64_t floats, float **at)
     return rc == SL_OK ? device->fill(device->self, memory, 0, (size_t)floats * sizeof(float)) : rc;
 }
 
-int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device, bool training, struct sl_weights **weights)
+int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device, bool training,
+                    struct sl_weights **weights)
 {
     int rc = SL_OK;
     struct sl_weights *w = calloc(1, sizeof *w);
@@ -83,7 +84,8 @@ float *sl_weights_gradient(const struct sl_weights *weights, int32_t layer, int3
 static void normal_pair(uint64_t seed, uint64_t stream, uint64_t index, double *a, double *b)
 {
     const struct sl_philox bits = sl_philox4x32(seed, stream, index);
-    const uint64_t u1 = (uint64_t)bits.word[0] << 21 ^ bits.word[1] >> 11, u2 = (uint64_t)bits.word[2] << 21 ^ bits.word[3] >> 11;
+    const uint64_t u1 = (uint64_t)bits.word[0] << 21 ^ bits.word[1] >> 11,
+                   u2 = (uint64_t)bits.word[2] << 21 ^ bits.word[3] >> 11;
     const double radius = sqrt(-2.0 * log(((double)u1 + 1.0) * 0x1p-53));
     const double angle = 2.0 * acos(-1.0) * (double)u2 * 0x1p-53;
     *a = radius * cos(angle);

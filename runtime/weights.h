@@ -1,5 +1,6 @@
-/* The parameters of a graph in flat buffers, as files, optimizers and exchanges see them: OHWI weights first (they get L2), then biases,
- * gamma and beta, each in the order of the layers. Running statistics lie apart: nobody updates or quantises them. */
+/* The parameters of a graph in flat buffers, as files, optimizers and exchanges see them: OHWI weights first (they get
+ * L2), then biases, gamma and beta, each in the order of the layers. Running statistics lie apart: nobody updates or
+ * quantises them. */
 #ifndef SL_RUNTIME_WEIGHTS_H
 #define SL_RUNTIME_WEIGHTS_H
 
@@ -13,17 +14,18 @@ extern "C" {
 struct sl_weights {
     const struct sl_graph *graph;
     const struct sl_device *device;
-    int64_t decayed;    /* values[0, decayed) get L2 */
-    int64_t trained;    /* floats in values and gradients */
-    int64_t state;      /* floats in statistics */
+    int64_t decayed; /* values[0, decayed) get L2 */
+    int64_t trained; /* floats in values and gradients */
+    int64_t state;   /* floats in statistics */
     float *values;
-    float *gradients;   /* NULL without training */
+    float *gradients; /* NULL without training */
     float *statistics;
     int64_t (*offsets)[SL_MAX_PARAMETERS]; /* [layers]: into values, or statistics for SL_ROLE_STATE */
 };
 
 /* Allocates; the content is undefined until initialised or loaded. SL_SYSTEM, SL_UNAVAILABLE. */
-int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device, bool training, struct sl_weights **weights);
+int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device, bool training,
+                    struct sl_weights **weights);
 void sl_weights_close(struct sl_weights *weights);
 
 /* Initial values of (seed): Xavier normal weights, the rest constant. */

@@ -79,7 +79,9 @@ struct batch {
 static inline struct batch make_batch(const struct sl_graph *graph, int32_t count, uint64_t seed)
 {
     const size_t floats = sl_tensor_floats(&graph->layers[0].shape);
-    struct batch batch = {malloc((size_t)count * floats * sizeof(float)), malloc((size_t)count * sizeof(int32_t)), count};
+    struct batch batch = {.count = count};
+    batch.images = malloc((size_t)count * floats * sizeof *batch.images);
+    batch.labels = malloc((size_t)count * sizeof *batch.labels);
     assert_true(batch.images && batch.labels);
     fill_uniform(batch.images, (size_t)count * floats, seed);
     for (int32_t i = 0; i < count; i++)

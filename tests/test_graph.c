@@ -26,11 +26,11 @@ static void must_be_broken(struct sl_graph *graph, const char *text)
     sl_graph_free(graph);
 }
 
-#define BROKEN_LAYER(text, name, input, ...)                                     \
-    do {                                                                         \
-        struct sl_graph *graph = new_graph(7, 5, 3);                             \
-        assert_int_equal(sl_graph_add(graph, name, input, __VA_ARGS__), -1);     \
-        must_be_broken(graph, text);                                             \
+#define BROKEN_LAYER(text, name, input, ...)                                                                           \
+    do {                                                                                                               \
+        struct sl_graph *graph = new_graph(7, 5, 3);                                                                   \
+        assert_int_equal(sl_graph_add(graph, name, input, __VA_ARGS__), -1);                                           \
+        must_be_broken(graph, text);                                                                                   \
     } while (0)
 
 static void builder_errors_name_the_layer(void **state)
@@ -133,10 +133,19 @@ static void windows(void **state)
         struct sl_padding padding;
         int32_t out, before;
     } cases[] = {
-        {7, 3, 1, {0}, 7, 1}, {7, 2, 1, {0}, 7, 0}, {8, 2, 2, {0}, 4, 0}, {7, 2, 2, {0}, 4, 0}, {7, 3, 2, {0}, 4, 1},
-        {8, 3, 2, {0}, 4, 0}, {5, 4, 1, {0}, 5, 1}, {1, 5, 3, {0}, 1, 2}, {9, 1, 4, {0}, 3, 0},
-        {7, 3, 2, {.mode = SL_PADDING_VALID}, 3, 0}, {8, 3, 2, {.mode = SL_PADDING_VALID}, 3, 0},
-        {7, 3, 1, {SL_PADDING_EXPLICIT, 2, 9, 1, 9}, 8, 2}, {1, 3, 5, {SL_PADDING_EXPLICIT, 0, 9, 2, 9}, 1, 0},
+        {7, 3, 1, {0}, 7, 1},
+        {7, 2, 1, {0}, 7, 0},
+        {8, 2, 2, {0}, 4, 0},
+        {7, 2, 2, {0}, 4, 0},
+        {7, 3, 2, {0}, 4, 1},
+        {8, 3, 2, {0}, 4, 0},
+        {5, 4, 1, {0}, 5, 1},
+        {1, 5, 3, {0}, 1, 2},
+        {9, 1, 4, {0}, 3, 0},
+        {7, 3, 2, {.mode = SL_PADDING_VALID}, 3, 0},
+        {8, 3, 2, {.mode = SL_PADDING_VALID}, 3, 0},
+        {7, 3, 1, {SL_PADDING_EXPLICIT, 2, 9, 1, 9}, 8, 2},
+        {1, 3, 5, {SL_PADDING_EXPLICIT, 0, 9, 2, 9}, 1, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int32_t out, before;
@@ -226,7 +235,8 @@ static void models_round_trip(void **state)
                                        .padding = {SL_PADDING_EXPLICIT, 1, 2, 3, 4}));
     x = sl_graph_add(graph, "b", x, SL_BATCH_NORM(.decay = 0.7, .epsilon = 1.0 / 3.0));
     x = sl_graph_add(graph, "c", x, SL_LEAKY_RELU(.slope = 0.01));
-    x = sl_graph_add(graph, "d", x, SL_MAX_POOL(.kernel = {3, 2}, .stride = {1, 2}, .padding = {.mode = SL_PADDING_VALID}));
+    x = sl_graph_add(graph, "d", x,
+                     SL_MAX_POOL(.kernel = {3, 2}, .stride = {1, 2}, .padding = {.mode = SL_PADDING_VALID}));
     x = sl_graph_add(graph, "e", x, SL_DROPOUT(.rate = 0.1));
     x = sl_graph_add2(graph, "f", x, x, SL_CONCAT());
     x = sl_graph_add(graph, "g", x, SL_DENSE(.units = 3, .no_bias = true));
@@ -261,7 +271,8 @@ static void options_are_checked(void **state)
 {
     (void)state;
     static const char *const good[] = {
-        "{\"name\": \"x\", \"type\": \"conv2d\", \"filters\": 2, \"kernel\": 1, \"stride\": [1, 2], \"padding\": \"valid\"}",
+        "{\"name\": \"x\", \"type\": \"conv2d\", \"filters\": 2, \"kernel\": 1, \"stride\": [1, 2], \"padding\": "
+        "\"valid\"}",
         "{\"name\": \"x\", \"type\": \"conv2d\", \"filters\": 2, \"padding\": [0, 1, 2, 3], \"bias\": true}",
         "{\"name\": \"x\", \"type\": \"leaky_relu\", \"slope\": 1}", /* an integer is a real */
         "{\"name\": \"x\", \"type\": \"max_pool\", \"stride\": 0}",
@@ -321,7 +332,10 @@ static void frames_are_checked(void **state)
 {
     (void)state;
     static const char *const bad[][2] = {
-        {"", "line 1"}, {"{", "line 1"}, {"[]", "must be a JSON object"}, {"{}", "\"name\", \"input\" and the list"},
+        {"", "line 1"},
+        {"{", "line 1"},
+        {"[]", "must be a JSON object"},
+        {"{}", "\"name\", \"input\" and the list"},
         {"{\"name\": \"n\", \"layers\": []}", "\"input\" must be an object"},
         {"{\"name\": \"n\", \"layers\": {}}", "\"name\", \"input\" and the list"},
         {"{\"name\": \"n\", \"layers\": [], \"input\": 3}", "\"input\" must be an object"},
@@ -331,8 +345,10 @@ static void frames_are_checked(void **state)
          "unknown key \"depth\""},
         {"{\"name\": \"n\", \"layers\": [], \"input\": {\"height\": 8, \"width\": 8, \"channels\": 3}}", "softmax_nll"},
         {"{\"name\": \"n\", \"layers\": [], \"input\": {}, \"format\": 1}", "unknown key \"format\""},
-        {"{\"name\": \"a234567890123456789012345678901234567890123456789012345678901\xc3\xa9\xc3\xa9\", \"layers\": [], "
-         "\"input\": {}}", "at most 63"},
+        {"{\"name\": \"a234567890123456789012345678901234567890123456789012345678901\xc3\xa9\xc3\xa9\", \"layers\": "
+         "[], "
+         "\"input\": {}}",
+         "at most 63"},
         {"{} {}", "line 1"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -355,7 +371,8 @@ static void damaged_bytes_never_crash(void **state)
 {
     (void)state;
     static const char others[] = {'\0', '"', '{', '[', '0', '9', '-', '\\', (char)0x80, (char)0xff};
-    char *text = around("{\"name\": \"x\", \"type\": \"conv2d\", \"filters\": 2, \"padding\": [0, 1, 2, 3], \"bias\": true}");
+    char *text =
+        around("{\"name\": \"x\", \"type\": \"conv2d\", \"filters\": 2, \"padding\": [0, 1, 2, 3], \"bias\": true}");
     const size_t length = strlen(text);
     size_t accepted = 0;
     for (size_t at = 0; at < length; at++) {
@@ -374,7 +391,8 @@ static void damaged_bytes_never_crash(void **state)
 /* ---- the description of a model ---- */
 
 static const char description[] =
-    "{\"format\": 1, \"network\": {\"name\": \"n\", \"input\": {\"height\": 2, \"width\": 2, \"channels\": 3}, \"layers\": ["
+    "{\"format\": 1, \"network\": {\"name\": \"n\", \"input\": {\"height\": 2, \"width\": 2, \"channels\": 3}, "
+    "\"layers\": ["
     "{\"name\": \"fc\", \"type\": \"dense\", \"units\": 2}, {\"name\": \"loss\", \"type\": \"softmax_nll\"}]}, "
     "\"classes\": [{\"id\": \"a\", \"words\": \"an apple\"}, {\"id\": \"b\", \"words\": \"\"}], "
     "\"pixels\": {\"range\": \"standardised\", \"mean\": [0.5, 0.25, 0], \"deviation\": [0.1, 0.2, 1]}}";

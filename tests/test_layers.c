@@ -30,9 +30,9 @@ static int32_t conv(struct sl_graph *g, const char *name, int32_t x, int32_t fil
 static int32_t conv_strided(struct sl_graph *g, int32_t x)
 {
     x = sl_graph_add(g, "a", x, SL_CONV2D(.filters = 5, .kernel = {3, 2}, .bias = true));
-    return sl_graph_add(g, "b", x,
-                        SL_CONV2D(.filters = 17, .kernel = {3, 2}, .stride = {2, 3},
-                                  .padding = {SL_PADDING_EXPLICIT, 1, 0, 2, 1}));
+    return sl_graph_add(
+        g, "b", x,
+        SL_CONV2D(.filters = 17, .kernel = {3, 2}, .stride = {2, 3}, .padding = {SL_PADDING_EXPLICIT, 1, 0, 2, 1}));
 }
 
 static int32_t conv_two_consumers(struct sl_graph *g, int32_t x)

@@ -90,7 +90,7 @@ static void blocks_that_never_meet_share(void **state)
 struct fusion_case {
     int32_t height, width;
     struct sl_pool_options pool;
-    bool second_reader;           /* of the batch norm's output */
+    bool second_reader;               /* of the batch norm's output */
     const char *training, *inference; /* a line of the plan */
 };
 

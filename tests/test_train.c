@@ -35,7 +35,8 @@ struct reference {
 };
 
 /* One element, one step, as runtime/updater.h and kernels/optimizer/optimizer.h say. */
-static double reference_step(struct reference *r, const struct sl_updater_options *o, double l2, double rate, int k, double g)
+static double reference_step(struct reference *r, const struct sl_updater_options *o, double l2, double rate, int k,
+                             double g)
 {
     g += l2 * r->w;
     if (o->kind == SL_UPDATER_SGD) {
@@ -215,7 +216,8 @@ static void hooks_come_in_order_and_may_replace(void **state)
         assert_float_equal(net.updater->state[0][i], 0.1 * g, 1e-6); /* m saw the replaced gradient */
     }
     assert_true(fabs(result.score - result.loss) > 0.0 && result.score > result.loss);
-    record = (struct record){.net = &net, .update = update, .gradient_value = NAN, .update_value = NAN, .status = SL_IO};
+    record =
+        (struct record){.net = &net, .update = update, .gradient_value = NAN, .update_value = NAN, .status = SL_IO};
     memcpy(before, net.weights->values, (size_t)n * sizeof *before);
     assert_int_equal(hooked_step(&record, &result), SL_IO);
     assert_memory_equal(before, net.weights->values, (size_t)n * sizeof *before);
@@ -334,11 +336,25 @@ static void schedules(void **state)
     MUST(sl_schedule_parse("0.125", &s));
     assert_true(sl_schedule_rate(&s, 0) == 0.125 && sl_schedule_rate(&s, 1000) == 0.125);
     static const char *const wrong[][2] = {
-        {"", "expected a rate"}, {"x", "expected a rate"}, {"0.1x", "expected a rate"}, {"0.1,", "expected a rate"},
-        {"0:", "expected a rate"}, {"0:1,", "expected EPOCH:RATE"}, {"0:1,2", "expected EPOCH:RATE"},
-        {":1", "expected EPOCH:RATE"}, {"1:0.1", "first epoch must be 0"}, {"0:1,0:2", "ascend"}, {"0:1,3:1,2:1", "ascend"},
-        {"0.1,0.2", "ascend"}, {"-1:0.1", "ascend"}, {"0:0", "above 0"}, {"0:-1", "above 0"}, {"nan", "above 0"},
-        {"inf", "above 0"}, {"0:1e400", "above 0"}, {"0:1,99999999999999999999:1", "expected EPOCH:RATE"},
+        {"", "expected a rate"},
+        {"x", "expected a rate"},
+        {"0.1x", "expected a rate"},
+        {"0.1,", "expected a rate"},
+        {"0:", "expected a rate"},
+        {"0:1,", "expected EPOCH:RATE"},
+        {"0:1,2", "expected EPOCH:RATE"},
+        {":1", "expected EPOCH:RATE"},
+        {"1:0.1", "first epoch must be 0"},
+        {"0:1,0:2", "ascend"},
+        {"0:1,3:1,2:1", "ascend"},
+        {"0.1,0.2", "ascend"},
+        {"-1:0.1", "ascend"},
+        {"0:0", "above 0"},
+        {"0:-1", "above 0"},
+        {"nan", "above 0"},
+        {"inf", "above 0"},
+        {"0:1e400", "above 0"},
+        {"0:1,99999999999999999999:1", "expected EPOCH:RATE"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         MUST_FAIL(sl_schedule_parse(wrong[i][0], &s), SL_USAGE, wrong[i][1]);
@@ -351,14 +367,10 @@ static void schedules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(updaters_follow_their_formulas),
-        cmocka_unit_test(only_weights_decay),
-        cmocka_unit_test(update_handed_out_equals_step_in_place),
-        cmocka_unit_test(hooks_come_in_order_and_may_replace),
-        cmocka_unit_test(numbers_that_are_none_change_nothing),
-        cmocka_unit_test(running_statistics_follow_steps),
-        cmocka_unit_test(one_batch_is_learned_by_heart),
-        cmocka_unit_test(schedules),
+        cmocka_unit_test(updaters_follow_their_formulas),         cmocka_unit_test(only_weights_decay),
+        cmocka_unit_test(update_handed_out_equals_step_in_place), cmocka_unit_test(hooks_come_in_order_and_may_replace),
+        cmocka_unit_test(numbers_that_are_none_change_nothing),   cmocka_unit_test(running_statistics_follow_steps),
+        cmocka_unit_test(one_batch_is_learned_by_heart),          cmocka_unit_test(schedules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,9 +4,10 @@
 
 #include "runtime/data/loader.h"
 
-/* x/255, or (x/255 - mean)/deviation; mean and deviation are of images in [0, 1]. A channel without deviation is only centred. */
-static inline void sl_pixel_range(enum sl_pixel_range range, const double mean[3], const double deviation[3], float scale[3],
-                                  float shift[3])
+/* x/255, or (x/255 - mean)/deviation; mean and deviation are of images in [0, 1]. A channel without deviation is only
+ * centred. */
+static inline void sl_pixel_range(enum sl_pixel_range range, const double mean[3], const double deviation[3],
+                                  float scale[3], float shift[3])
 {
     for (int c = 0; c < 3; c++) {
         const bool standardised = range == SL_PIXELS_STANDARDISED;

@@ -1,5 +1,6 @@
-/* batch_norm: kernels/norm/norm.h, with a following activation and 2 x 2 maximum pool in the same pass. Running statistics are plain mean and
- * population variance, new = decay*old + (1 - decay)*batch, as DL4J's; they are exact and never quantised. */
+/* batch_norm: kernels/norm/norm.h, with a following activation and 2 x 2 maximum pool in the same pass. Running
+ * statistics are plain mean and population variance, new = decay*old + (1 - decay)*batch, as DL4J's; they are exact and
+ * never quantised. */
 #include <math.h>
 
 #include "kernels/norm/norm.h"
@@ -18,7 +19,7 @@ struct batch_norm {
     struct sl_norm shape;
     bool activated;
     const struct sl_kernel *moments, *fwd, *reduce, *apply;
-    float *records, *sums;                   /* of the moments; of the gradient */
+    float *records, *sums;                    /* of the moments; of the gradient */
     float *mean, *var, *rstd, *scale, *shift; /* [stride] each; lanes past c stay zero */
     float *dbeta, *dgamma, *a, *b;
 };
@@ -101,8 +102,8 @@ static int plan_training(struct sl_step *step, struct sl_planner *planner)
     norm->reduce = sl_planner_pick(planner, SL_OP_norm_bwd_reduce, p);
     norm->apply = sl_planner_pick(planner, SL_OP_norm_bwd_apply, p);
     if (step->x[0]->moment_parts == 0)
-        SL_TRY(sl_planner_buffer(planner, &norm->records,
-                                 (size_t)most_units(norm->moments, p) * sl_moments_size(p->xs), SL_LIFE_FORWARD, "moments"));
+        SL_TRY(sl_planner_buffer(planner, &norm->records, (size_t)most_units(norm->moments, p) * sl_moments_size(p->xs),
+                                 SL_LIFE_FORWARD, "moments"));
     SL_TRY(sl_planner_buffer(planner, &norm->sums, (size_t)most_units(norm->reduce, p) * 2 * (size_t)p->xs,
                              SL_LIFE_BACKWARD, "gradient sums"));
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
@@ -205,14 +206,16 @@ static int backward(struct sl_step *step, const struct sl_pass *pass)
     norm->shape.n = pass->count;
     const struct sl_norm_bwd_reduce reduce = {x, norm->scale, norm->shift, norm->mean, norm->rstd, dy, norm->sums};
     SL_TRY(sl_launch(pass->device, norm->reduce, &norm->shape, &reduce));
-    sl_norm_join_sums(norm->shape.xs, sl_kernel_units(norm->reduce, &norm->shape), norm->sums, norm->dbeta, norm->dgamma);
+    sl_norm_join_sums(norm->shape.xs, sl_kernel_units(norm->reduce, &norm->shape), norm->sums, norm->dbeta,
+                      norm->dgamma);
     for (int32_t c = 0; c < norm->shape.c; c++) {
         step->gradients[0][GAMMA][c] = norm->dgamma[c];
         step->gradients[0][BETA][c] = norm->dbeta[c];
     }
     if (!step->dx[0])
         goto out;
-    sl_norm_bwd_coefficients(&norm->shape, norm->scale, norm->mean, norm->rstd, norm->dbeta, norm->dgamma, norm->a, norm->b);
+    sl_norm_bwd_coefficients(&norm->shape, norm->scale, norm->mean, norm->rstd, norm->dbeta, norm->dgamma, norm->a,
+                             norm->b);
     const struct sl_norm_bwd_apply apply = {x, norm->scale, norm->shift, dy, norm->a, norm->b, step->dx[0]};
     SL_TRY(sl_launch(pass->device, norm->apply, &norm->shape, &apply));
 out:

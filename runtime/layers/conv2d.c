@@ -32,7 +32,9 @@ static int32_t parameters(const void *of, const struct sl_tensor *in, struct sl_
     const double window = (double)o->kernel[0] * o->kernel[1];
     const double fan_in = window * in->c, fan_out = window * o->filters / ((double)o->stride[0] * o->stride[1]);
     list[0] = (struct sl_parameter){
-        .name = "weight", .role = SL_ROLE_WEIGHT, .rank = 4,
+        .name = "weight",
+        .role = SL_ROLE_WEIGHT,
+        .rank = 4,
         .shape = {o->filters, o->kernel[0], o->kernel[1], in->c},
         .deviation = sqrt(2.0 / (fan_in + fan_out)),
     };
@@ -49,8 +51,19 @@ static int plan(struct sl_step *step, struct sl_planner *planner)
     int rc = SL_OK;
     conv->bias = o->bias;
     conv->shape = (struct sl_conv2d){
-        .n = x->n, .h = x->h, .w = x->w, .c = x->c, .k = o->filters, .kh = o->kernel[0], .kw = o->kernel[1],
-        .stride_h = o->stride[0], .stride_w = o->stride[1], .oh = y->h, .ow = y->w, .xs = x->stride, .ys = y->stride,
+        .n = x->n,
+        .h = x->h,
+        .w = x->w,
+        .c = x->c,
+        .k = o->filters,
+        .kh = o->kernel[0],
+        .kw = o->kernel[1],
+        .stride_h = o->stride[0],
+        .stride_w = o->stride[1],
+        .oh = y->h,
+        .ow = y->w,
+        .xs = x->stride,
+        .ys = y->stride,
     };
     SL_TRY(sl_window_axis(x->h, o->kernel[0], o->stride[0], &o->padding, true, &oh, &conv->shape.pad_top));
     SL_TRY(sl_window_axis(x->w, o->kernel[1], o->stride[1], &o->padding, false, &ow, &conv->shape.pad_left));

@@ -40,10 +40,12 @@ static int plan_inference(struct sl_step *step, struct sl_planner *planner)
     struct sl_convolution *conv = step->state;
     int rc = SL_OK;
     if (conv->norm) {
-        SL_TRY(sl_planner_buffer(planner, &conv->folded, sl_conv2d_weights(&conv->shape), SL_LIFE_PLAN, "folded weights"));
+        SL_TRY(
+            sl_planner_buffer(planner, &conv->folded, sl_conv2d_weights(&conv->shape), SL_LIFE_PLAN, "folded weights"));
         SL_TRY(sl_planner_buffer(planner, &conv->folded_bias, (size_t)conv->shape.k, SL_LIFE_PLAN, "folded bias"));
     }
-    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, packed_floats(conv->fwd, &conv->shape), SL_LIFE_PLAN, "packed weights"));
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, packed_floats(conv->fwd, &conv->shape), SL_LIFE_PLAN,
+                             "packed weights"));
 out:
     return rc;
 }
@@ -68,7 +70,8 @@ static int plan_training(struct sl_step *step, struct sl_planner *planner)
     conv->bwd_data = sl_planner_pick(planner, SL_OP_conv2d_bwd_data, shape);
     conv->bwd_weights = sl_planner_pick(planner, SL_OP_conv2d_bwd_weights, shape);
     conv->bias_bwd = sl_planner_pick(planner, SL_OP_bias_bwd, shape);
-    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, packed_floats(conv->fwd, shape), SL_LIFE_FORWARD, "packed weights"));
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, packed_floats(conv->fwd, shape), SL_LIFE_FORWARD,
+                             "packed weights"));
     SL_TRY(sl_planner_buffer(planner, &conv->packed_bwd, packed_floats(conv->bwd_data, shape), SL_LIFE_BACKWARD,
                              "packed weights"));
     if (conv->moments) {
@@ -124,8 +127,12 @@ int sl_convolution_forward(struct sl_step *step, const struct sl_pass *pass)
     step->y->moment_parts = conv->moments ? sl_kernel_units(conv->fwd, &conv->shape) : 0;
     const struct sl_conv2d_fwd args = {
         .x = step->x[0]->data,
-        .weights = conv->fwd->packed ? conv->packed_fwd : conv->norm ? conv->folded : step->parameters[0][0],
-        .bias = conv->norm ? conv->folded_bias : conv->bias ? step->parameters[0][1] : NULL,
+        .weights = conv->fwd->packed ? conv->packed_fwd
+                   : conv->norm      ? conv->folded
+                                     : step->parameters[0][0],
+        .bias = conv->norm   ? conv->folded_bias
+                : conv->bias ? step->parameters[0][1]
+                             : NULL,
         .slope = conv->slope,
         .y = step->y->data,
         .moments = conv->moment_records,

@@ -1,5 +1,5 @@
-/* What convolution and dense layers share: planning and running the conv kernels, with an optional folded batch norm and
- * activation. */
+/* What convolution and dense layers share: planning and running the conv kernels, with an optional folded batch norm
+ * and activation. */
 #ifndef SL_RUNTIME_LAYERS_CONVOLUTION_H
 #define SL_RUNTIME_LAYERS_CONVOLUTION_H
 
@@ -10,11 +10,11 @@ struct sl_convolution {
     struct sl_conv2d shape;
     bool rows_are_samples; /* a dense layer on 1 x 1 images: the batch is the image's rows */
     bool bias;
-    bool moments;          /* sum for the batch norm that follows */
-    int32_t norm;          /* which absorbed layer is a batch norm to fold; 0: none, else its number from 1 */
-    double epsilon;        /* of that batch norm */
-    bool activated;        /* an activation was absorbed */
-    float slope;           /* of that activation; 1: none */
+    bool moments;   /* sum for the batch norm that follows */
+    int32_t norm;   /* which absorbed layer is a batch norm to fold; 0: none, else its number from 1 */
+    double epsilon; /* of that batch norm */
+    bool activated; /* an activation was absorbed */
+    float slope;    /* of that activation; 1: none */
     const struct sl_kernel *fwd, *bwd_data, *bwd_weights, *bias_bwd;
     float *folded, *folded_bias;
     float *packed_fwd, *packed_bwd;

@@ -23,7 +23,10 @@ static int32_t parameters(const void *of, const struct sl_tensor *in, struct sl_
     const struct sl_dense_options *o = of;
     const double fan_in = (double)in->h * in->w * in->c;
     list[0] = (struct sl_parameter){
-        .name = "weight", .role = SL_ROLE_WEIGHT, .rank = 4, .shape = {o->units, in->h, in->w, in->c},
+        .name = "weight",
+        .role = SL_ROLE_WEIGHT,
+        .rank = 4,
+        .shape = {o->units, in->h, in->w, in->c},
         .deviation = sqrt(2.0 / (fan_in + o->units)),
     };
     if (in->h == 1 && in->w == 1) {
@@ -42,8 +45,19 @@ static int plan(struct sl_step *step, struct sl_planner *planner)
     conv->bias = !o->no_bias;
     conv->rows_are_samples = x->h == 1 && x->w == 1;
     conv->shape = (struct sl_conv2d){
-        .n = x->n, .h = x->h, .w = x->w, .c = x->c, .k = o->units, .kh = x->h, .kw = x->w,
-        .stride_h = 1, .stride_w = 1, .oh = 1, .ow = 1, .xs = x->stride, .ys = step->y->shape.stride,
+        .n = x->n,
+        .h = x->h,
+        .w = x->w,
+        .c = x->c,
+        .k = o->units,
+        .kh = x->h,
+        .kw = x->w,
+        .stride_h = 1,
+        .stride_w = 1,
+        .oh = 1,
+        .ow = 1,
+        .xs = x->stride,
+        .ys = step->y->shape.stride,
     };
     if (conv->rows_are_samples) {
         conv->shape.n = 1;

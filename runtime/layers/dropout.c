@@ -1,5 +1,5 @@
-/* dropout (Srivastava et al. 2014), inverted: kept values are scaled up in training, inference does nothing. The mask is a draw of
- * (seed, iteration, layer), made again on the way back. */
+/* dropout (Srivastava et al. 2014), inverted: kept values are scaled up in training, inference does nothing. The mask
+ * is a draw of (seed, iteration, layer), made again on the way back. */
 #include "kernels/elementwise/elementwise.h"
 
 #include "runtime/layer.h"

@@ -10,8 +10,9 @@ struct merge {
 static int plan(struct sl_step *step, struct sl_planner *planner)
 {
     struct merge *merge = step->state;
-    const struct sl_flat flat = {(int64_t)sl_tensor_floats(&step->y->shape)};
-    const struct sl_channels channels = {1, step->y->shape.c, step->y->shape.stride, 0, step->y->shape.stride, 0, false};
+    const struct sl_tensor *y = &step->y->shape;
+    const struct sl_flat flat = {(int64_t)sl_tensor_floats(y)};
+    const struct sl_channels channels = {1, y->c, y->stride, 0, y->stride, 0, false};
     merge->add = sl_planner_pick(planner, SL_OP_add_fwd, &flat);
     merge->copy = sl_planner_pick(planner, SL_OP_channel_copy, &channels);
     return SL_OK;
@@ -27,8 +28,8 @@ static int add_shape(const void *of, const struct sl_tensor *in, int32_t count, 
     (void)of;
     for (int32_t i = 1; i < count; i++)
         if (in[i].h != in[0].h || in[i].w != in[0].w || in[i].c != in[0].c || in[i].stride != in[0].stride)
-            return sl_fail(SL_BAD_CONFIG, "cannot add %d x %d x %d to %d x %d x %d", in[i].h, in[i].w, in[i].c, in[0].h, in[0].w,
-                           in[0].c);
+            return sl_fail(SL_BAD_CONFIG, "cannot add %d x %d x %d to %d x %d x %d", in[i].h, in[i].w, in[i].c, in[0].h,
+                           in[0].w, in[0].c);
     *out = in[0];
     return SL_OK;
 }
@@ -69,7 +70,8 @@ static int concat_shape(const void *of, const struct sl_tensor *in, int32_t coun
     int32_t channels = 0;
     for (int32_t i = 0; i < count; i++) {
         if (in[i].h != in[0].h || in[i].w != in[0].w)
-            return sl_fail(SL_BAD_CONFIG, "cannot concatenate %d x %d with %d x %d", in[i].h, in[i].w, in[0].h, in[0].w);
+            return sl_fail(SL_BAD_CONFIG, "cannot concatenate %d x %d with %d x %d", in[i].h, in[i].w, in[0].h,
+                           in[0].w);
         channels += in[i].c;
     }
     *out = sl_activation(1, in[0].h, in[0].w, channels);

@@ -29,7 +29,8 @@ static int window(const struct sl_pool_options *o, const struct sl_tensor *in, s
     SL_TRY(sl_window_axis(in->h, p->kh, p->stride_h, &o->padding, true, &p->oh, &p->pad_top));
     SL_TRY(sl_window_axis(in->w, p->kw, p->stride_w, &o->padding, false, &p->ow, &p->pad_left));
     const bool first_outside = p->pad_top >= p->kh || p->pad_left >= p->kw;
-    const bool last_outside = (p->oh - 1) * p->stride_h - p->pad_top >= in->h || (p->ow - 1) * p->stride_w - p->pad_left >= in->w;
+    const bool last_outside =
+        (p->oh - 1) * p->stride_h - p->pad_top >= in->h || (p->ow - 1) * p->stride_w - p->pad_left >= in->w;
     if (first_outside || last_outside)
         SL_FAIL(SL_BAD_CONFIG, "with this padding a window lies wholly outside the %d x %d image", in->h, in->w);
 out:

@@ -1,4 +1,5 @@
-/* softmax_nll, the end of every network: probabilities and, with labels, the loss of each sample (kernels/softmax/softmax.h). */
+/* softmax_nll, the end of every network: probabilities and, with labels, the loss of each sample
+ * (kernels/softmax/softmax.h). */
 #include "kernels/softmax/softmax.h"
 
 #include "runtime/layer.h"
@@ -12,8 +13,10 @@ static int shape(const void *of, const struct sl_tensor *in, int32_t count, stru
 {
     (void)of, (void)count;
     if (in->h != 1 || in->w != 1)
-        return sl_fail(SL_BAD_CONFIG, "the classes must be a 1 x 1 image, not %d x %d; put a global average_pool or a dense layer before",
-                       in->h, in->w);
+        return sl_fail(
+            SL_BAD_CONFIG,
+            "the classes must be a 1 x 1 image, not %d x %d; put a global average_pool or a dense layer before", in->h,
+            in->w);
     *out = sl_activation(1, 1, 1, in->c);
     return in->stride == out->stride ? SL_OK : sl_fail(SL_BAD_CONFIG, "the image itself cannot be the classes");
 }
@@ -31,7 +34,8 @@ static int forward(struct sl_step *step, const struct sl_pass *pass)
 {
     struct softmax_nll *loss = step->state;
     loss->shape.n = pass->count;
-    const struct sl_softmax_nll_fwd args = {step->x[0]->data, pass->labels, step->y->data, pass->labels ? pass->losses : NULL};
+    const struct sl_softmax_nll_fwd args = {step->x[0]->data, pass->labels, step->y->data,
+                                            pass->labels ? pass->losses : NULL};
     return sl_launch(pass->device, loss->fwd, &loss->shape, &args);
 }
 
