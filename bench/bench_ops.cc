@@ -1,7 +1,7 @@
 // The memory-bound operations at the shapes of the default network (batch 32), one thread, every row this machine runs.
 // Names are those of the tests: operation/row/shape. Beside each kernel, in turns with it, runs a plain pass that reads
 // and writes as many bytes: GB/s counts the bytes that have to move, `roof` is the pass, `%roof` compares the best
-// times.
+// times. More than 100 means that several streams at once run faster than the pass's one or two.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -32,14 +32,16 @@ class Memory
   public:
     float *floats(size_t n)
     {
-        const size_t bytes = (n * sizeof(float) + 4159) / 4096 * 4096;
-        auto *at = static_cast<float *>(std::aligned_alloc(4096, bytes));
+        // Each begins elsewhere in its page, as in the arena: loads and stores 4096 bytes apart get in each other's
+        // way.
+        const size_t offset = blocks_.size() % 8 * 144 + 16, total = (n + offset + 1023) / 1024 * 1024;
+        auto *at = static_cast<float *>(std::aligned_alloc(4096, total * sizeof(float)));
         if (!at)
             std::abort();
-        for (size_t i = 0; i < bytes / sizeof(float); i++)
+        for (size_t i = 0; i < total; i++)
             at[i] = float(int((i * 2654435761u) >> 8 & 0xffff) - 32768) / 32768.0f;
         blocks_.emplace_back(at, std::free);
-        return at;
+        return at + offset;
     }
 
     void *bytes(size_t n)
@@ -55,16 +57,18 @@ class Memory
 struct Job {
     std::function<void(const sl_work *)> run;
     size_t reads, writes;
+    bool in_place; // what is written was read: no cache line is fetched only to be overwritten
 };
 
-// What a plain loop takes for the same bytes: copies what is both read and written, reads or fills the rest.
-__attribute__((target_clones("avx2", "default"), noinline)) uint64_t pass(const uint64_t *from, uint64_t *to,
-                                                                          size_t reads, size_t writes)
+// What a plain loop takes for the same bytes: copies what is both read and written, reads or fills the rest. It adds
+// one lest it become memcpy, whose stores may bypass the caches.
+__attribute__((target_clones("avx2", "default"))) uint64_t pass(const uint64_t *from, uint64_t *to, size_t reads,
+                                                                size_t writes)
 {
     uint64_t sum = 0;
     const size_t both = std::min(reads, writes);
     for (size_t i = 0; i < both; i++)
-        to[i] = from[i];
+        to[i] = from[i] + 1;
     for (size_t i = both; i < reads; i++)
         sum ^= from[i];
     for (size_t i = both; i < writes; i++)
@@ -85,7 +89,7 @@ void measure(benchmark::State &state, const sl_kernel_row &row, const void *shap
     Memory memory;
     const Job job = prepare(memory, *row.kernel);
     auto *from = reinterpret_cast<uint64_t *>(memory.floats(job.reads / 4 + 2));
-    auto *to = reinterpret_cast<uint64_t *>(memory.floats(job.writes / 4 + 2));
+    auto *to = job.in_place ? from : reinterpret_cast<uint64_t *>(memory.floats(job.writes / 4 + 2));
     const sl_work all = {0, sl_kernel_units(row.kernel, shape),
                          memory.floats(sl_kernel_scratch(row.kernel, shape) / 4 + 16), nullptr};
     double best = 1e9, roof = 1e9;
@@ -121,10 +125,11 @@ void add(sl_op op, const std::string &name, std::shared_ptr<const void> shape,
 }
 
 template <class Shape, class Args>
-Job job(const sl_kernel &kernel, const std::shared_ptr<Shape> &shape, const Args &args, size_t reads, size_t writes)
+Job job(const sl_kernel &kernel, const std::shared_ptr<Shape> &shape, const Args &args, size_t reads, size_t writes,
+        bool in_place = false)
 {
     return {[&kernel, shape, args](const sl_work *work) { kernel.run(shape.get(), &args, work); }, 4 * reads,
-            4 * writes};
+            4 * writes, in_place};
 }
 
 void add_norm(const sl_norm &s)
@@ -183,7 +188,7 @@ void add_flat(size_t n)
         return job(k, flat, sl_add_fwd{m.floats(n), m.floats(n), m.floats(n)}, 2 * n, n);
     });
     add(SL_OP_accumulate, name, flat, [=](Memory &m, const sl_kernel &k) {
-        return job(k, flat, sl_accumulate{m.floats(n), m.floats(n)}, 2 * n, n);
+        return job(k, flat, sl_accumulate{m.floats(n), m.floats(n)}, 2 * n, n, true);
     });
     add(SL_OP_dropout, name, drop, [=](Memory &m, const sl_kernel &k) {
         return job(k, drop, sl_dropout{m.floats(n), m.floats(n), 1, 2}, n, n);
@@ -203,7 +208,7 @@ void add_optimizer(size_t n)
                 m.floats(n), m.floats(n), m.floats(n), static_cast<float *>(std::memset(m.floats(n), 0, 4 * n)),
                 m.floats(n), nullptr,     8e-3f,       0.9f,        0.9f,
                 0.999f,      1e-8f,       1e-4f};
-            return job(k, shape, args, step.reads * n, step.writes * n);
+            return job(k, shape, args, step.reads * n, step.writes * n, true);
         });
 }
 

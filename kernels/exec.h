@@ -24,6 +24,7 @@ typedef void sl_task_fn(void *self, const struct sl_work *work);
 struct sl_device {
     const char *name; /* "cpu", "cuda" */
     uint32_t isa;     /* rows whose needs are a subset of this may run here */
+    int threads;      /* slices that run at once */
     void *self;
     int (*alloc)(void *self, size_t bytes, void **memory); /* 64-byte aligned, not cleared */
     void (*free)(void *self, void *memory);

@@ -54,6 +54,7 @@ const char *sl_op_name(enum sl_op op);
 struct sl_kernel {
     bool (*fits)(const void *shape);      /* NULL: takes every shape */
     int64_t (*units)(const void *shape);  /* length of the outermost loop; NULL: 1. Never depends on the thread count */
+    bool joins;                           /* neighbouring units share work: few long slices are cheaper than many */
     size_t (*scratch)(const void *shape); /* bytes each running slice needs; NULL: none */
     size_t (*packed)(const void *shape);  /* floats of re-ordered weights the kernel reads; NULL: reads them as stored */
     void (*pack)(const void *shape, const float *weights, float *packed, const struct sl_work *work);

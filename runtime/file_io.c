@@ -45,6 +45,23 @@ int sl_io_status(int error)
     }
 }
 
+int sl_io_open_status(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return SL_MISSING;
+    case ELOOP:
+        return SL_BAD_DATA;
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+        return SL_SYSTEM;
+    default:
+        return SL_IO;
+    }
+}
+
 int sl_io_fail(const char *what, const char *path, int error)
 {
     return sl_fail(sl_io_status(error), "%s: cannot %s: %s", path, what, strerror(error));
@@ -166,8 +183,7 @@ static int open_regular(const char *path, size_t cap, int *fd, size_t *size)
     struct stat info;
     *fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (*fd < 0)
-        return sl_fail(errno == ENOENT || errno == ENOTDIR ? SL_MISSING : SL_IO, "%s: cannot open it: %s", path,
-                       strerror(errno));
+        return sl_fail(sl_io_open_status(errno), "%s: cannot open it: %s", path, strerror(errno));
     if (fstat(*fd, &info))
         return sl_fail(SL_IO, "%s: cannot examine it: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))

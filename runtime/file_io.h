@@ -19,6 +19,10 @@ extern sl_store_fault_fn *sl_store_fault;
  * wrong path), SL_SYSTEM for exhausted memory or descriptors, else SL_IO. */
 int sl_io_status(int error);
 
+/* The status of an errno met while opening for reading: SL_MISSING, SL_BAD_DATA (a link where none may be), SL_SYSTEM,
+ * else SL_IO. */
+int sl_io_open_status(int error);
+
 /* "PATH: cannot WHAT: reason", from `error`; returns sl_io_status(error). */
 int sl_io_fail(const char *what, const char *path, int error);
 

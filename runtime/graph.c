@@ -44,12 +44,22 @@ int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_p
     return SL_OK;
 }
 
+int64_t sl_parameter_floats(const struct sl_parameter *parameter)
+{
+    int64_t n = 1;
+    for (int32_t d = 0; d < parameter->rank; d++)
+        n *= parameter->shape[d];
+    return n;
+}
+
 int sl_graph_new(const char *name, struct sl_graph **graph)
 {
+    if (strlen(name) > SL_MAX_NAME)
+        return sl_fail(SL_BAD_CONFIG, "a network's name has at most %d bytes", SL_MAX_NAME);
     struct sl_graph *g = calloc(1, sizeof *g);
     if (!g)
         return sl_fail(SL_SYSTEM, "out of memory for a graph");
-    strncpy(g->name, name, SL_MAX_NAME);
+    strcpy(g->name, name);
     *graph = g;
     return SL_OK;
 }
@@ -74,19 +84,17 @@ static int32_t broken(struct sl_graph *graph, int status, const char *name)
     return -1;
 }
 
-static struct sl_layer *next_layer(struct sl_graph *graph)
+/* An empty layer at the end, not yet counted. */
+static int next_layer(struct sl_graph *graph, struct sl_layer **layer)
 {
-    if (graph->layer_count == SL_MAX_LAYERS) {
-        sl_fail(SL_BAD_CONFIG, "more than %d layers", SL_MAX_LAYERS);
-        return NULL;
-    }
+    if (graph->layer_count == SL_MAX_LAYERS)
+        return sl_fail(SL_BAD_CONFIG, "more than %d layers", SL_MAX_LAYERS);
     struct sl_layer *grown = realloc(graph->layers, (size_t)(graph->layer_count + 1) * sizeof *grown);
-    if (!grown) {
-        sl_fail(SL_SYSTEM, "out of memory for a layer");
-        return NULL;
-    }
+    if (!grown)
+        return sl_fail(SL_SYSTEM, "out of memory for a layer");
     graph->layers = grown;
-    return memset(&grown[graph->layer_count], 0, sizeof *grown);
+    *layer = memset(&grown[graph->layer_count], 0, sizeof *grown);
+    return SL_OK;
 }
 
 static int check_name(const struct sl_graph *graph, const char *name)
@@ -113,9 +121,10 @@ static int check_side(const struct sl_tensor *t)
 int32_t sl_graph_input(struct sl_graph *graph, int32_t height, int32_t width, int32_t channels)
 {
     int rc = SL_OK;
-    struct sl_layer *layer = next_layer(graph);
-    if (!layer)
-        SL_TRY(SL_SYSTEM);
+    struct sl_layer *layer;
+    if (graph->status != SL_OK)
+        return -1;
+    SL_TRY(next_layer(graph, &layer));
     strcpy(layer->name, "input");
     layer->shape = (struct sl_tensor){1, height, width, channels, channels};
     if (graph->layer_count != 0)
@@ -143,14 +152,30 @@ static int connect(struct sl_graph *graph, struct sl_layer *layer, const int32_t
     return SL_OK;
 }
 
+static uint64_t layer_parameters(const struct sl_layer *layer)
+{
+    uint64_t n = 0;
+    for (int32_t k = 0; k < layer->parameter_count; k++)
+        n += (uint64_t)sl_parameter_floats(&layer->parameters[k]);
+    return n;
+}
+
+/* So that no sum of sizes overflows. */
+static int check_parameters(const struct sl_graph *graph, const struct sl_layer *layer)
+{
+    const uint64_t most = (uint64_t)1 << 40;
+    if (sl_graph_parameters(graph) + layer_parameters(layer) > most)
+        return sl_fail(SL_BAD_CONFIG, "the network has more than %llu parameters", (unsigned long long)most);
+    return SL_OK;
+}
+
 static int add_layer(struct sl_graph *graph, const char *name, const int32_t *inputs, int32_t count, const char *type,
                      const void *options)
 {
     int rc = SL_OK;
     struct sl_tensor shapes[SL_MAX_INPUTS];
-    struct sl_layer *layer = next_layer(graph);
-    if (!layer)
-        return SL_BAD_CONFIG;
+    struct sl_layer *layer = NULL;
+    SL_TRY(next_layer(graph, &layer));
     SL_TRY(check_name(graph, name));
     strcpy(layer->name, name);
     layer->type = sl_layer_type_find(type);
@@ -166,9 +191,10 @@ static int add_layer(struct sl_graph *graph, const char *name, const int32_t *in
     SL_TRY(check_side(&layer->shape));
     if (layer->type->parameters)
         layer->parameter_count = layer->type->parameters(layer->options, &shapes[0], layer->parameters);
+    SL_TRY(check_parameters(graph, layer));
     graph->layer_count++;
 out:
-    if (rc != SL_OK)
+    if (rc != SL_OK && layer)
         free(layer->options);
     return rc;
 }
@@ -230,22 +256,6 @@ int32_t sl_graph_find(const struct sl_graph *graph, const char *name)
 int32_t sl_graph_classes(const struct sl_graph *graph)
 {
     return graph->layer_count ? graph->layers[graph->layer_count - 1].shape.c : 0;
-}
-
-static uint64_t parameter_floats(const struct sl_parameter *p)
-{
-    uint64_t n = 1;
-    for (int32_t d = 0; d < p->rank; d++)
-        n *= (uint64_t)p->shape[d];
-    return n;
-}
-
-static uint64_t layer_parameters(const struct sl_layer *layer)
-{
-    uint64_t n = 0;
-    for (int32_t k = 0; k < layer->parameter_count; k++)
-        n += parameter_floats(&layer->parameters[k]);
-    return n;
 }
 
 uint64_t sl_graph_parameters(const struct sl_graph *graph)

@@ -41,6 +41,8 @@ struct sl_parameter {
     double constant;  /* this, where deviation is zero */
 };
 
+int64_t sl_parameter_floats(const struct sl_parameter *parameter);
+
 struct sl_layer_type;
 
 struct sl_layer {
@@ -62,6 +64,7 @@ struct sl_graph {
     char error[512];
 };
 
+/* SL_BAD_CONFIG for a name longer than SL_MAX_NAME. */
 int sl_graph_new(const char *name, struct sl_graph **graph);
 void sl_graph_free(struct sl_graph *graph);
 

@@ -107,6 +107,8 @@ struct sl_layer_type {
     int (*prepare)(struct sl_step *step, const struct sl_pass *pass);
     int (*forward)(struct sl_step *step, const struct sl_pass *pass);
     int (*backward)(struct sl_step *step, const struct sl_pass *pass);
+    /* The step of the last forward was taken: running statistics follow. NULL: there are none. */
+    int (*commit)(struct sl_step *step);
 };
 
 /* Looks a type up by name; NULL if there is none. */

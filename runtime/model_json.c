@@ -80,11 +80,11 @@ static int read_padding(const json_t *value, const char *name, struct sl_padding
     return SL_OK;
 }
 
-/* JSON says what it means: a zero there is no default, so it meets the range at once. */
+/* JSON says what it means: a zero must not turn into the preset that zero stands for in code. */
 static int refuse_zero(const struct sl_option *option, double value)
 {
-    if (value == 0.0 && option->preset != 0.0 && option->minimum > 0.0)
-        return sl_fail(SL_BAD_CONFIG, "\"%s\" is 0; it must be %g to %g", option->name, option->minimum, option->maximum);
+    if (value == 0.0 && option->preset != 0.0)
+        return sl_fail(SL_BAD_CONFIG, "\"%s\" must not be 0; without it, it is %g", option->name, option->preset);
     return SL_OK;
 }
 
@@ -349,25 +349,32 @@ out:
     return rc;
 }
 
+static int read_class(const json_t *entry, size_t i, struct sl_class *to)
+{
+    static const char *const known[] = {"id", "words", NULL};
+    const char *id = json_string_value(json_object_get(entry, "id"));
+    const char *words = json_string_value(json_object_get(entry, "words"));
+    if (!id || !words)
+        return sl_fail(SL_BAD_CONFIG, "classes[%zu] needs the strings \"id\" and \"words\"", i);
+    *to = (struct sl_class){strdup(id), strdup(words)};
+    if (!to->id || !to->words)
+        return sl_fail(SL_SYSTEM, "out of memory for a class");
+    return check_keys(entry, known, NULL);
+}
+
 static int read_classes(const json_t *list, struct sl_model *model)
 {
+    int rc = SL_OK;
     const size_t n = json_array_size(list);
     if (!json_is_array(list) || n != (size_t)sl_graph_classes(model->graph))
         return sl_fail(SL_BAD_CONFIG, "\"classes\" lists %zu classes and the network has %d", n, sl_graph_classes(model->graph));
     if (!(model->classes = calloc(n, sizeof *model->classes)))
         return sl_fail(SL_SYSTEM, "out of memory for %zu classes", n);
     model->class_count = n;
-    for (size_t i = 0; i < n; i++) {
-        const json_t *entry = json_array_get(list, i);
-        const char *id = json_string_value(json_object_get(entry, "id"));
-        const char *words = json_string_value(json_object_get(entry, "words"));
-        if (!id || !words)
-            return sl_fail(SL_BAD_CONFIG, "classes[%zu] needs the strings \"id\" and \"words\"", i);
-        model->classes[i] = (struct sl_class){strdup(id), strdup(words)};
-        if (!model->classes[i].id || !model->classes[i].words)
-            return sl_fail(SL_SYSTEM, "out of memory for %zu classes", n);
-    }
-    return SL_OK;
+    for (size_t i = 0; i < n; i++)
+        SL_TRY(read_class(json_array_get(list, i), i, &model->classes[i]));
+out:
+    return rc;
 }
 
 int sl_model_from_json(const char *text, size_t length, struct sl_model *model)

@@ -81,7 +81,7 @@ static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn 
     /* A few slices a thread: large enough to be cheap, small enough to level out unequal cores. */
     enum { SLICES_PER_THREAD = 8 };
     int64_t slice = units / ((int64_t)cpu->threads * SLICES_PER_THREAD);
-    slice = slice < 1 ? 1 : cpu->threads == 1 ? units : slice;
+    slice = slice < 1 ? 1 : slice;
     const int64_t slices = (units + slice - 1) / slice;
     const int threads = slices < cpu->threads ? (int)slices : cpu->threads;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
@@ -114,7 +114,7 @@ int sl_device_cpu_open(int threads, struct sl_device *device)
         return sl_fail(SL_SYSTEM, "out of memory while opening the CPU device");
     cpu->threads = threads > 0 ? threads : sl_parallel_default_threads();
     *device = (struct sl_device){
-        .name = "cpu", .isa = sl_isa(), .self = cpu, .alloc = cpu_alloc, .free = cpu_free, .copy = cpu_copy,
+        .name = "cpu", .isa = sl_isa(), .threads = cpu->threads, .self = cpu, .alloc = cpu_alloc, .free = cpu_free, .copy = cpu_copy,
         .fill = cpu_fill, .fork = cpu_fork, .sync = cpu_sync, .close = cpu_close,
     };
     return SL_OK;
@@ -125,12 +125,23 @@ struct launch {
     const void *shape, *args;
     const float *weights;
     float *packed;
+    int64_t units, slices; /* of a kernel that joins units */
 };
 
 static void run_slice(void *self, const struct sl_work *work)
 {
     const struct launch *launch = self;
     launch->kernel->run(launch->shape, launch->args, work);
+}
+
+/* One of `slices` even cuts of all units. */
+static void run_joined(void *self, const struct sl_work *work)
+{
+    const struct launch *launch = self;
+    struct sl_work long_slice = *work;
+    long_slice.begin = launch->units * work->begin / launch->slices;
+    long_slice.end = launch->units * work->end / launch->slices;
+    launch->kernel->run(launch->shape, launch->args, &long_slice);
 }
 
 static void pack_slice(void *self, const struct sl_work *work)
@@ -141,8 +152,12 @@ static void pack_slice(void *self, const struct sl_work *work)
 
 int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const void *args)
 {
-    struct launch launch = {.kernel = kernel, .shape = shape, .args = args};
-    return device->fork(device->self, sl_kernel_units(kernel, shape), sl_kernel_scratch(kernel, shape), run_slice, &launch);
+    struct launch launch = {.kernel = kernel, .shape = shape, .args = args, .units = sl_kernel_units(kernel, shape)};
+    const size_t scratch = sl_kernel_scratch(kernel, shape);
+    if (!kernel->joins || device->threads < 1)
+        return device->fork(device->self, launch.units, scratch, run_slice, &launch);
+    launch.slices = launch.units < device->threads ? launch.units : device->threads;
+    return device->fork(device->self, launch.slices, scratch, run_joined, &launch);
 }
 
 int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const float *weights,

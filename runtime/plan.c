@@ -25,8 +25,8 @@ int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const
 {
     int rc = SL_OK;
     struct sl_plan *p = NULL;
-    if (options->batch < 1)
-        SL_FAIL(SL_BAD_CONFIG, "the batch size is %d; it must be at least 1", options->batch);
+    if (options->batch < 1 || options->batch > SL_MAX_BATCH)
+        SL_FAIL(SL_BAD_CONFIG, "the batch size is %d; it must be 1 to %d", options->batch, SL_MAX_BATCH);
     if (options->training && !weights->gradients)
         SL_FAIL(SL_INTERNAL, "a training plan needs weights opened for training");
     if (!(p = calloc(1, sizeof *p)))
@@ -71,11 +71,13 @@ int sl_plan_prepare(struct sl_plan *plan)
     return SL_OK;
 }
 
-static int check_labels(const struct sl_plan *plan, const struct sl_plan_input *input)
+static int check_input(const struct sl_plan *plan, const struct sl_plan_input *input)
 {
     const int32_t classes = sl_graph_classes(plan->graph);
     if (input->count < 1 || input->count > plan->options.batch)
         return sl_fail(SL_INTERNAL, "a batch of %d for a plan of %d", input->count, plan->options.batch);
+    if (plan->options.training && !input->labels)
+        return sl_fail(SL_INTERNAL, "a training batch without labels");
     for (int32_t i = 0; input->labels && i < input->count; i++)
         if (input->labels[i] < 0 || input->labels[i] >= classes)
             return sl_fail(SL_BAD_DATA, "label %d of a network with %d classes", input->labels[i], classes);
@@ -85,7 +87,7 @@ static int check_labels(const struct sl_plan *plan, const struct sl_plan_input *
 int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input)
 {
     int rc = SL_OK;
-    SL_TRY(check_labels(plan, input));
+    SL_TRY(check_input(plan, input));
     /* The device only reads it: the cast lets the input be a value like the others. */
     plan->values[0].data = (float *)(uintptr_t)input->images;
     plan->pass = (struct sl_pass){
@@ -124,6 +126,16 @@ int sl_plan_backward(struct sl_plan *plan)
         SL_TRY(plan->steps[s].layer->type->backward(&plan->steps[s], &plan->pass));
         SL_TRY(add_contributions(plan, s));
     }
+out:
+    return rc;
+}
+
+int sl_plan_commit(struct sl_plan *plan)
+{
+    int rc = SL_OK;
+    for (int32_t s = 0; s < plan->step_count; s++)
+        if (plan->steps[s].layer->type->commit)
+            SL_TRY(plan->steps[s].layer->type->commit(&plan->steps[s]));
 out:
     return rc;
 }

@@ -10,8 +10,10 @@
 extern "C" {
 #endif
 
+enum { SL_MAX_BATCH = 65536 };
+
 struct sl_plan_options {
-    int32_t batch;         /* largest batch */
+    int32_t batch;         /* largest batch, 1 to SL_MAX_BATCH */
     bool training;         /* keep what backward needs; otherwise fold batch norm into the convolutions */
     uint64_t memory_limit; /* bytes for the arena; 0: none */
 };
@@ -38,13 +40,16 @@ int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input);
 /* Gradients of the mean loss of the last forward, into weights->gradients (without L2). */
 int sl_plan_backward(struct sl_plan *plan);
 
+/* Takes the batch statistics of the last forward over into the running ones: the step counted. */
+int sl_plan_commit(struct sl_plan *plan);
+
 /* Of the last forward: probabilities (rows `*stride` floats apart), losses of each sample and their mean. */
 const float *sl_plan_probabilities(const struct sl_plan *plan, int32_t *stride);
 double sl_plan_mean_loss(const struct sl_plan *plan);
 
 uint64_t sl_plan_arena_bytes(const struct sl_plan *plan);
 
-/* The steps with their layers, fused ones joined by '+', and the kernels of the step, one line each; for --dry-run. */
+/* The steps with their layers, fused ones joined by '+', one line each, and the arena; for --dry-run. */
 int sl_plan_print(const struct sl_plan *plan, FILE *to);
 
 #ifdef __cplusplus

@@ -39,8 +39,11 @@ static int grow(struct sl_planner *planner)
 
 static int add_block(struct sl_planner *planner, float **at, size_t floats, int32_t first, int32_t last, const char *owner)
 {
+    const size_t most = (size_t)1 << 44; /* so that no sum of blocks overflows */
     if (floats == 0)
         return SL_OK;
+    if (floats > most)
+        return sl_fail(SL_UNAVAILABLE, "layer \"%s\" asks for %zu floats; use a smaller --batch-size", owner, floats);
     const int rc = grow(planner);
     if (rc != SL_OK)
         return rc;

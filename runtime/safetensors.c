@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/file_io.h"
 #include "runtime/hash.h"
 #include "runtime/safetensors_format.h"
 
@@ -41,8 +42,7 @@ static int map_file(struct sl_safetensors *file, int open_flags)
     struct stat info;
     const int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | open_flags);
     if (fd < 0)
-        SL_FAIL(errno == ENOENT || errno == ENOTDIR ? SL_MISSING : SL_IO, "%s: cannot open it: %s", file->path,
-                strerror(errno));
+        SL_FAIL(sl_io_open_status(errno), "%s: cannot open it: %s", file->path, strerror(errno));
     if (fstat(fd, &info))
         SL_FAIL(SL_IO, "%s: cannot examine it: %s", file->path, strerror(errno));
     if (!S_ISREG(info.st_mode))

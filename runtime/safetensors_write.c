@@ -111,7 +111,9 @@ static int dump_header(const json_t *header, char **text, size_t *length)
 {
     const size_t n = json_dumpb(header, NULL, 0, JSON_COMPACT);
     const size_t padded = (n + LENGTH_BYTES - 1) / LENGTH_BYTES * LENGTH_BYTES;
-    if (n == 0 || padded > MAX_HEADER)
+    if (n == 0)
+        return sl_fail(SL_SYSTEM, "out of memory for a safetensors header");
+    if (padded > MAX_HEADER)
         return sl_fail(SL_BAD_DATA, "a safetensors header of %zu bytes", padded);
     if (!(*text = malloc(LENGTH_BYTES + padded)))
         return sl_fail(SL_SYSTEM, "out of memory for a safetensors header");

@@ -1,5 +1,6 @@
 #include "runtime/schedule.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +26,9 @@ int sl_schedule_parse(const char *text, struct sl_schedule *schedule)
         char *end;
         long long epoch = 0;
         if (strchr(text, ':')) {
+            errno = 0;
             epoch = strtoll(at, &end, 10);
-            if (end == at || *end != ':')
+            if (end == at || *end != ':' || errno == ERANGE)
                 SL_FAIL(SL_USAGE, "schedule \"%s\": expected EPOCH:RATE at \"%s\"", text, at);
             at = end + 1;
         }

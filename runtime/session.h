@@ -67,7 +67,8 @@ typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct 
 int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self, struct sl_session *session);
 void sl_session_close(struct sl_session *session);
 
-/* Trains on the next batch. SL_NUMERICS leaves weights and position as they were. */
+/* Trains on the next batch. One without a readable image (skip_bad_images) is a step of no samples that changes nothing but
+ * the position. SL_NUMERICS leaves weights, statistics and position as they were. */
 int sl_session_step(struct sl_session *session, struct sl_session_step *step);
 
 /* Has every batch of the epoch been trained on? Then validate if wanted, and sl_session_next_epoch. */

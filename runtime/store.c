@@ -102,22 +102,38 @@ static void forget(struct sl_store *store, uint64_t step)
     store->verified_count = left;
 }
 
-/* Is this checkpoint whole, as far as this process knows or can see? */
-static bool is_whole(struct sl_store *store, uint64_t step)
+/* Is this checkpoint whole? *whole is the answer where there is one; SL_IO, SL_SYSTEM: it could not be read now. */
+static int examine(struct sl_store *store, uint64_t step, bool *whole)
 {
+    int rc = SL_OK;
     char *folder = NULL;
     struct sl_checkpoint checkpoint;
+    *whole = false;
+    SL_TRY(sl_checkpoint_path(store->run, step, "", &folder));
+    rc = sl_checkpoint_open(folder, &checkpoint);
+    if (rc == SL_BAD_DATA || rc == SL_MISSING) {
+        rc = SL_OK;
+        goto out;
+    }
+    if (rc != SL_OK)
+        goto out;
+    *whole = checkpoint.step == step;
+    sl_checkpoint_close(&checkpoint);
+    if (*whole)
+        rc = remember(store, step);
+out:
+    free(folder);
+    return rc;
+}
+
+/* As far as this process knows or can see. */
+static bool is_whole(struct sl_store *store, uint64_t step)
+{
+    bool whole = false;
     for (size_t i = 0; i < store->verified_count; i++)
         if (store->verified[i] == step)
             return true;
-    bool whole =
-        sl_checkpoint_path(store->run, step, "", &folder) == SL_OK && sl_checkpoint_open(folder, &checkpoint) == SL_OK;
-    if (whole) {
-        whole = checkpoint.step == step && remember(store, step) == SL_OK;
-        sl_checkpoint_close(&checkpoint);
-    }
-    free(folder);
-    return whole;
+    return examine(store, step, &whole) == SL_OK && whole;
 }
 
 /* Renamed first: a half-removed folder must not look like a checkpoint. */
@@ -229,7 +245,7 @@ static int publish(struct sl_store *store, uint64_t step, const char *temporary,
     char *pointer = NULL;
     struct stat info;
     if (lstat(folder, &info) == 0)
-        SL_TRY(retire(store, step)); /* it did not verify */
+        SL_TRY(retire(store, step)); /* it is damaged */
     SL_TRY(sl_io_rename(temporary, folder));
     SL_TRY(sl_io_sync_folder(store->run));
     SL_TRY(remember(store, step));
@@ -245,10 +261,12 @@ out:
 int sl_store_save(struct sl_store *store, uint64_t step, const struct sl_store_file *files, size_t file_count)
 {
     int rc = SL_OK;
+    bool whole;
     char *temporary = NULL, *folder = NULL;
     SL_TRY(check_request(step, files, file_count));
     forget(store, step); /* the disk is asked, not the memory */
-    if (is_whole(store, step))
+    SL_TRY(examine(store, step, &whole));
+    if (whole)
         goto out;
     SL_TRY(sl_checkpoint_path(store->run, step, "", &folder));
     SL_TRY(sl_checkpoint_path(store->run, step, ".tmp", &temporary));

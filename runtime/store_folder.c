@@ -43,8 +43,7 @@ static int open_folder(const char *path, DIR **folder)
     *folder = opendir(path);
     if (*folder)
         return SL_OK;
-    return sl_fail(errno == ENOENT || errno == ENOTDIR ? SL_MISSING : SL_IO, "%s: cannot open the folder: %s", path,
-                   strerror(errno));
+    return sl_fail(sl_io_open_status(errno), "%s: cannot open the folder: %s", path, strerror(errno));
 }
 
 static bool is_folder(DIR *folder, const char *name)

@@ -109,8 +109,7 @@ int sl_store_open_model(const char *path, sl_store_report_fn *report, void *self
     struct sl_checkpoint checkpoint;
     *model = NULL;
     if (stat(path, &info))
-        SL_FAIL(errno == ENOENT || errno == ENOTDIR ? SL_MISSING : SL_IO, "%s: cannot open the model: %s", path,
-                strerror(errno));
+        SL_FAIL(sl_io_open_status(errno), "%s: cannot open the model: %s", path, strerror(errno));
     if (!S_ISDIR(info.st_mode)) {
         rc = sl_safetensors_open(path, model);
         goto out;

@@ -16,11 +16,10 @@ static bool all_finite(const float *x, int64_t n)
     return !bad;
 }
 
-static int subtract(struct sl_weights *weights, const float *update)
+static void subtract(struct sl_weights *weights, const float *update)
 {
     for (int64_t i = 0; i < weights->trained; i++)
         weights->values[i] -= update[i];
-    return SL_OK;
 }
 
 static int update_weights(struct sl_updater *updater, const struct sl_train_step *step, const struct sl_train_hooks *hooks,
@@ -32,7 +31,7 @@ static int update_weights(struct sl_updater *updater, const struct sl_train_step
     SL_TRY(sl_updater_step(updater, step->rate, step->iteration, shared ? update : NULL));
     if (shared) {
         SL_TRY(hooks->update(hooks->self, (struct sl_span){update, (size_t)weights->trained}));
-        SL_TRY(subtract(weights, update));
+        subtract(weights, update);
     }
 out:
     return rc;
@@ -55,6 +54,7 @@ int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_t
     if (!all_finite(weights->gradients, weights->trained))
         SL_FAIL(SL_NUMERICS, "a gradient is not finite at iteration %" PRIu64 "; lower the learning rate", step->iteration);
     SL_TRY(update_weights(updater, step, hooks, update));
+    SL_TRY(sl_plan_commit(plan));
 out:
     return rc;
 }

@@ -34,7 +34,7 @@ struct sl_train_result {
 };
 
 /* Runs one step. `update` is room for weights->trained floats if hooks->update is set, else NULL. SL_NUMERICS: the loss or a gradient is
- * not finite; the weights are as before. */
+ * not finite; weights and running statistics are as before. */
 int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_step *step,
              const struct sl_train_hooks *hooks, float *update, struct sl_train_result *result);
 

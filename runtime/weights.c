@@ -6,14 +6,6 @@
 #include "kernels/elementwise/philox.h"
 #include "runtime/random.h"
 
-int64_t sl_parameter_floats(const struct sl_parameter *parameter)
-{
-    int64_t n = 1;
-    for (int32_t d = 0; d < parameter->rank; d++)
-        n *= parameter->shape[d];
-    return n;
-}
-
 /* Gives every parameter of a role its place, from *next on. */
 static void place(struct sl_weights *weights, enum sl_parameter_role role, int64_t *next)
 {

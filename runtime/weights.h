@@ -32,7 +32,6 @@ int sl_weights_init(struct sl_weights *weights, uint64_t seed);
 /* Parameter k of a layer: its values, and its gradient (NULL for statistics or without training). */
 float *sl_weights_at(const struct sl_weights *weights, int32_t layer, int32_t k);
 float *sl_weights_gradient(const struct sl_weights *weights, int32_t layer, int32_t k);
-int64_t sl_parameter_floats(const struct sl_parameter *parameter);
 
 /* 0.5 * sum of squares of the decayed weights: the regularisation in DL4J's score is l2 times this. */
 double sl_weights_half_norm(const struct sl_weights *weights);

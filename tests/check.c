@@ -211,7 +211,9 @@ static size_t list_row(const struct sl_kernel_row *row, const struct check_op *o
     for (size_t i = 0; op && test.reference && i < op->shapes; i++) {
         char name[NAME_SIZE];
         const void *shape = op->shape(i, name, sizeof name);
-        if (row->kernel->fits && !row->kernel->fits(shape))
+        /* fits() itself is compiled for the row's instructions; a row that cannot run is listed and skipped. */
+        const bool runs = !(row->needs & ~runnable_isa());
+        if (runs && row->kernel->fits && !row->kernel->fits(shape))
             continue;
         if (tests) {
             tests[n] = test;

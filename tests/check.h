@@ -72,7 +72,7 @@ struct check_area {
 };
 
 /* One for each check_*.c. */
-extern const struct check_area check_norm, check_pool, check_activation, check_softmax, check_elementwise,
+extern const struct check_area check_conv, check_norm, check_pool, check_activation, check_softmax, check_elementwise,
     check_optimizer, check_image;
 
 /* Runs all rows on all shapes; argv[1], if given, is a pattern of names (`*` and `?`). An operation of the table

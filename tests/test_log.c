@@ -301,6 +301,7 @@ static void a_full_disk_leaves_whole_lines(void **state)
     char *text = content(jsonl);
     assert_int_equal(count(text, "\n"), 2);
     assert_int_equal(count(text, "}\n"), 2);
+    assert_int_equal(count(text, "{\"schema_version\""), 2);
     assert_says(text, "\"event\":\"four\"");
     free(text);
 }

@@ -155,6 +155,7 @@ static void ties_go_as_documented(void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal(sl_metrics_add(&m, even, 4, &labels[i], 1), SL_OK);
     /* The lowest index is predicted, but nobody is strictly greater than the true class. */
+    assert_int_equal(m.confusion[3 * 4 + 0], 1);
     assert_near(sl_metrics_accuracy(&m), 1.0 / 3);
     assert_near(sl_metrics_top_n(&m), 1);
     sl_metrics_close(&m);

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "runtime/file_io.h"
+#include "runtime/hash.h"
 #include "runtime/store.h"
 
 enum { PATH_LENGTH = 256, KILLED = 99 };
@@ -452,6 +453,46 @@ static void refuses_what_is_not_its_own(void **state)
     assert_int_equal(sl_store_open_model(in_run("ckpt-20"), NULL, NULL, &file), SL_BAD_DATA);
 }
 
+/* A manifest made by somebody who can seal is still not believed. */
+static void refuses_sealed_lies(void **state)
+{
+    (void)state;
+#define ENTRY(name) "{\"name\": \"" name "\", \"bytes\": 1, \"xxh3\": \"0123456789abcdef\"}"
+#define START "{\"schema_version\": 1, \"step\": 20, \"files\": ["
+    static const struct {
+        const char *start, *reason;
+    } lies[] = {
+        {START ENTRY("../x.safetensors") "]", "not allowed"},
+        {START ENTRY("/etc/x.safetensors") "]", "not allowed"},
+        {START ENTRY("a/x.safetensors") "]", "not allowed"},
+        {START ENTRY("manifest.json") "]", "not allowed"},
+        {START "{\"name\": 5}]", "not allowed"},
+        {START "{\"name\": \"x.safetensors\", \"bytes\": -1, \"xxh3\": \"0123456789abcdef\"}]", "not one"},
+        {START "{\"name\": \"x.safetensors\", \"bytes\": 1, \"xxh3\": \"0123456789abcdeF\"}]", "not one"},
+        {START ENTRY("x.safetensors") "," ENTRY("x.safetensors") "]", "twice"},
+        {START ENTRY("x.safetensors") "]", "x.safetensors: cannot open"},
+        {START "]", "out of range"},
+        {START "], \"step\": 20", "not JSON"},
+        {START "5]", "not allowed"},
+        {"{\"schema_version\": 1, \"step\": -20, \"files\": [" ENTRY("x.safetensors") "]", "out of range"},
+        {"{\"schema_version\": 2, \"step\": 20, \"files\": []", "another version"},
+        {"{\"step\": 20, \"files\": []", "another version"},
+    };
+    save_steps(2, 10, 20);
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        char text[1024];
+        uint64_t seal;
+        const int n = snprintf(text, sizeof text, "%s, \"seal\": \"0000000000000000\"}", lies[i].start);
+        const size_t at = sl_seal_find(text, (size_t)n, "\"seal\": \"");
+        assert_int_equal(sl_seal_hash(text, (size_t)n, at, NULL, 0, &seal), SL_OK);
+        sl_seal_write(text, at, seal);
+        put(in_run(parts[2]), text, (size_t)n);
+        assert_int_equal(loads(), 10);
+        if (!strstr(reports, lies[i].reason))
+            fail_msg("%s: %s", text, reports);
+    }
+}
+
 static void retention_keeps_the_last_whole_one(void **state)
 {
     (void)state;
@@ -572,12 +613,13 @@ static void a_killed_owner_is_forgotten(void **state)
     }
     struct sl_store *store;
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    assert_int_equal(sl_store_open(run, 1, &store), SL_CANNOT_CREATE);
+    const int refused = sl_store_open(run, 1, &store);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_int_equal(refused, SL_CANNOT_CREATE);
     char expected[32];
     snprintf(expected, sizeof expected, "pid %ld ", (long)child);
     assert_non_null(strstr(sl_last_error(), expected));
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
     assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
     sl_store_close(store);
     close(ready[0]);
@@ -744,6 +786,7 @@ int main(void)
         CASE(syncs_before_it_promises),
         CASE(notices_every_damaged_byte),
         CASE(refuses_what_is_not_its_own),
+        CASE(refuses_sealed_lies),
         CASE(retention_keeps_the_last_whole_one),
         CASE(removes_leftovers_only),
         CASE(last_good_is_not_followed),

@@ -137,25 +137,46 @@ static int32_t fill_offsets(const struct sl_band *b, int32_t rows, int32_t image
     return t;
 }
 
+/* Where a unit lies: images [n, n + images), output rows [p, p + rows). */
+struct place {
+    int64_t n;
+    int32_t images, p, rows;
+};
+
+static struct place place_of(const struct sl_band *b, int64_t unit)
+{
+    struct place at = {.n = unit / b->bands * b->images, .p = (int32_t)(unit % b->bands) * b->rows};
+    at.images = b->n - at.n < b->images ? (int32_t)(b->n - at.n) : b->images;
+    at.rows = b->oh - at.p < b->rows ? b->oh - at.p : b->rows;
+    return at;
+}
+
+struct sl_band_source sl_band_source(const struct sl_band *b, const float *x, int64_t unit)
+{
+    const struct place at = place_of(b, unit);
+    const int64_t row = (int64_t)b->w * b->xs, begin = (int64_t)at.p * b->stride_h - b->pad_top;
+    int64_t first = begin / b->up_h, last = (begin + input_rows(b, at.rows)) / b->up_h + 1;
+    first = first < 0 ? 0 : first < b->h ? first : b->h;
+    last = last < first ? first : last < b->h ? last : b->h;
+    return (struct sl_band_source){x + (at.n * b->h + first) * row, ((at.images - 1) * (int64_t)b->h + last - first) * b->w};
+}
+
 struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_t unit, void *scratch)
 {
     ptrdiff_t *offset = scratch;
     float *copy = (float *)((char *)scratch + whole_lines((size_t)sl_band_pixels(b) * sizeof *offset));
-    const int64_t n = unit / b->bands * b->images;
-    const int32_t p = (int32_t)(unit % b->bands) * b->rows;
-    const int32_t rows = b->oh - p < b->rows ? b->oh - p : b->rows;
-    const int32_t images = b->n - n < b->images ? (int32_t)(b->n - n) : b->images;
+    const struct place at = place_of(b, unit);
     const size_t image = (size_t)b->h * (size_t)b->w * (size_t)b->xs;
-    struct sl_band_view view = {.x = copy, .offset = offset, .first = (n * b->oh + p) * b->ow};
+    struct sl_band_view view = {.x = copy, .offset = offset, .first = (at.n * b->oh + at.p) * b->ow};
     if (b->in_place) {
         view.row = (ptrdiff_t)b->w * b->xs;
-        view.x = x + (size_t)n * image + p * b->stride_h * view.row;
-        view.pixels = fill_offsets(b, rows, images, (ptrdiff_t)image, view.row, b->xs, offset);
+        view.x = x + (size_t)at.n * image + at.p * b->stride_h * view.row;
+        view.pixels = fill_offsets(b, at.rows, at.images, (ptrdiff_t)image, view.row, b->xs, offset);
         return view;
     }
     view.row = (ptrdiff_t)(input_columns(b) * b->c);
-    view.pixels = fill_offsets(b, rows, images, (ptrdiff_t)input_rows(b, rows) * view.row, view.row, b->c, offset);
-    for (int32_t i = 0; i < images; i++)
-        copy = copy_rows(b, x + (size_t)(n + i) * image, p, rows, copy);
+    view.pixels = fill_offsets(b, at.rows, at.images, (ptrdiff_t)input_rows(b, at.rows) * view.row, view.row, b->c, offset);
+    for (int32_t i = 0; i < at.images; i++)
+        copy = copy_rows(b, x + (size_t)(at.n + i) * image, at.p, at.rows, copy);
     return view;
 }

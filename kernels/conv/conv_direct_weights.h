@@ -14,19 +14,22 @@
 enum {
     GRADIENT_TILE = V_REGISTERS == 32 ? 14 : 6, /* floats of the longest tile */
     GRADIENT_BLOCK = 2 * VL,                    /* output channels */
-    GRADIENT_CHUNK = 192,                       /* pixels between visits of the sums */
+    GRADIENT_CHUNK = 96,                       /* pixels between visits of the sums */
+    GRADIENT_NEAR = 64,                         /* floats of a pixel of dy that is read where it lies */
     GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
     GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
     GRADIENT_UNITS = 64,                        /* units wanted, while ... */
-    GRADIENT_INTENSITY = 40,                    /* ... each has so many operations per byte it reads */
+    GRADIENT_INTENSITY = 16,                    /* ... each has so many operations per byte it reads */
 };
 
 /* Pixels [0, pixels) of one block of dy against a run of x. */
 struct gradient_piece {
     const float *x;          /* run of pixel t: x + offset[t] */
     const ptrdiff_t *offset;
-    const float *dy;         /* [pixels][GRADIENT_BLOCK] */
+    const float *dy;         /* block of pixel t: dy + t*stride */
+    ptrdiff_t stride;
     int32_t pixels;
+    bool first;              /* nothing has been summed yet */
 };
 
 DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *piece, int32_t from, float *sums)
@@ -34,12 +37,12 @@ DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *
     vf sum[GRADIENT_TILE][2];
     DIRECT_UNROLL
     for (int i = 0; i < floats; i++) {
-        sum[i][0] = v_load(sums + i * GRADIENT_BLOCK);
-        sum[i][1] = v_load(sums + i * GRADIENT_BLOCK + VL);
+        sum[i][0] = piece->first ? v_zero() : v_load(sums + i * GRADIENT_BLOCK);
+        sum[i][1] = piece->first ? v_zero() : v_load(sums + i * GRADIENT_BLOCK + VL);
     }
     const float *x = piece->x + from, *dy = piece->dy;
     const ptrdiff_t *offset = piece->offset;
-    for (const float *end = dy + (ptrdiff_t)piece->pixels * GRADIENT_BLOCK; dy != end; dy += GRADIENT_BLOCK, offset++) {
+    for (const ptrdiff_t *end = offset + piece->pixels; offset != end; offset++, dy += piece->stride) {
         const float *at = x + *offset;
         const vf low = v_load(dy), high = v_load(dy + VL);
         DIRECT_UNROLL
@@ -81,8 +84,18 @@ GRADIENT_TILE_OF(13)
 GRADIENT_TILE_OF(14)
 #endif
 
+/* What comes next of x and dy. */
+struct gradient_ahead {
+    struct direct_ahead x, dy;
+};
+
+static int32_t gradient_tiles(int32_t run)
+{
+    return (run + GRADIENT_TILE - 1) / GRADIENT_TILE;
+}
+
 /* A whole run of x, in tiles as even as possible. */
-static void gradient_run(const struct gradient_piece *piece, int32_t run, float *sums)
+static void gradient_run(const struct gradient_piece *piece, int32_t run, struct gradient_ahead *ahead, float *sums)
 {
     static gradient_tile_fn *const tiles[] = {
         gradient_tile_1, gradient_tile_2, gradient_tile_3, gradient_tile_4, gradient_tile_5, gradient_tile_6,
@@ -91,10 +104,12 @@ static void gradient_run(const struct gradient_piece *piece, int32_t run, float 
         gradient_tile_13, gradient_tile_14,
 #endif
     };
-    const int32_t count = (run + GRADIENT_TILE - 1) / GRADIENT_TILE, size = run / count, longer = run % count;
+    const int32_t count = gradient_tiles(run), size = run / count, longer = run % count;
     for (int32_t i = 0, from = 0; i < count; i++) {
         const int32_t floats = size + (i < longer);
         tiles[floats - 1](piece, from, sums + (ptrdiff_t)from * GRADIENT_BLOCK);
+        direct_prefetch(&ahead->x);
+        direct_prefetch(&ahead->dy);
         from += floats;
     }
 }
@@ -151,8 +166,10 @@ static struct gradient gradient_plan(const struct sl_conv2d *s)
         g.k_groups = (s->k + k - 1) / k;
         g.c_groups = (s->c + c - 1) / c;
     }
-    const size_t row = gradient_sums(s, g.k, s->c);
-    g.most_rows = row < GRADIENT_MOST_SUMS ? (int32_t)(GRADIENT_MOST_SUMS / row) : 1;
+    /* Sums visited a few times only should not leave the second-level cache meanwhile. */
+    const bool few = (int64_t)s->n * s->oh * s->ow <= 8 * GRADIENT_CHUNK;
+    const size_t row = gradient_sums(s, g.k, s->c), most = few ? GRADIENT_SUMS : GRADIENT_MOST_SUMS;
+    g.most_rows = row < most ? (int32_t)(most / row) : 1;
     g.most_rows = g.most_rows < g.k_groups ? g.most_rows : g.k_groups;
     return g;
 }
@@ -180,10 +197,20 @@ static int64_t gradient_units(const void *shape)
     return (int64_t)g.k_groups * g.c_groups;
 }
 
-/* dy of some pixels, channels [first, first + k), zeros past the last one: [k / block][pixels][block]. */
-static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t first, int32_t k, int32_t pixels, float *to)
+/* One area of dw being summed: output channels [k, k_end), a multiple of GRADIENT_BLOCK of them. */
+struct gradient_job {
+    const struct sl_conv2d *s;
+    const float *dy;
+    int32_t k, k_end;
+    int32_t run;     /* floats of a kernel row: kw * channels of x */
+    float *gathered; /* dy of a chunk */
+    float *sums;
+};
+
+/* dy of some pixels, channels [k, k_end), zeros past the last one: [block of channels][pixels][block]. */
+static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t k, int32_t k_end, int32_t pixels, float *to)
 {
-    for (int32_t b = first; b < first + k; b += GRADIENT_BLOCK) {
+    for (int32_t b = k; b < k_end; b += GRADIENT_BLOCK) {
         const int32_t low = s->k - b < VL ? s->k - b : VL, high = s->k - b - VL < VL ? s->k - b - VL : VL;
         const float *from = dy + b;
         for (int32_t t = 0; t < pixels; t++, from += s->ys, to += GRADIENT_BLOCK) {
@@ -193,38 +220,67 @@ static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t 
     }
 }
 
-/* Adds one band to the sums of a group. */
-static void gradient_add(const struct sl_conv2d *s, const struct sl_band_view *view, int32_t run, const float *dy,
-                         int32_t first, int32_t k, float *gathered, float *sums)
+/* Adds the pixels of one chunk to the sums of an area. */
+static void gradient_chunk(const struct gradient_job *job, const struct sl_band_view *view, int32_t t, int32_t pixels,
+                           struct gradient_ahead *ahead)
 {
+    const struct sl_conv2d *s = job->s;
+    const float *dy = job->dy + (view->first + t) * s->ys;
+    struct gradient_piece piece = {.offset = view->offset + t, .dy = dy + job->k, .stride = s->ys, .pixels = pixels};
+    piece.first = view->first + t == 0;
+    ptrdiff_t next = GRADIENT_BLOCK;
+    if (s->ys > GRADIENT_NEAR || job->k_end > s->ys) {
+        gradient_gather(s, dy, job->k, job->k_end, pixels, job->gathered);
+        piece.dy = job->gathered;
+        piece.stride = GRADIENT_BLOCK;
+        next = (ptrdiff_t)pixels * GRADIENT_BLOCK;
+    }
+    float *to = job->sums;
+    for (int32_t b = job->k; b < job->k_end; b += GRADIENT_BLOCK, piece.dy += next)
+        for (int32_t r = 0; r < s->kh; r++, to += (ptrdiff_t)job->run * GRADIENT_BLOCK) {
+            piece.x = view->x + r * view->row;
+            gradient_run(&piece, job->run, ahead, to);
+        }
+}
+
+/* Adds one band to the sums of an area. */
+static void gradient_add(const struct gradient_job *job, const struct sl_band_view *view, struct gradient_ahead *ahead)
+{
+    const struct sl_conv2d *s = job->s;
     const int32_t chunks = (view->pixels + GRADIENT_CHUNK - 1) / GRADIENT_CHUNK;
     const int32_t chunk = (view->pixels + chunks - 1) / chunks;
+    const int64_t tiles = (int64_t)(job->k_end - job->k) / GRADIENT_BLOCK * s->kh * gradient_tiles(job->run);
+    const int64_t all = (int64_t)s->n * s->oh * s->ow;
+    ahead->x.lines = ahead->x.lines / chunks + 1;
     for (int32_t t = 0; t < view->pixels; t += chunk) {
-        struct gradient_piece piece = {.offset = view->offset + t, .dy = gathered};
-        piece.pixels = view->pixels - t < chunk ? view->pixels - t : chunk;
-        gradient_gather(s, dy + (ptrdiff_t)t * s->ys, first, k, piece.pixels, gathered);
-        float *to = sums;
-        for (int32_t b = 0; b < k; b += GRADIENT_BLOCK) {
-            for (int32_t r = 0; r < s->kh; r++, to += (ptrdiff_t)run * GRADIENT_BLOCK) {
-                piece.x = view->x + r * view->row;
-                gradient_run(&piece, run, to);
-            }
-            piece.dy += (ptrdiff_t)piece.pixels * GRADIENT_BLOCK;
-        }
+        const int32_t pixels = view->pixels - t < chunk ? view->pixels - t : chunk;
+        const int64_t next = view->first + t + pixels, left = all - next < chunk ? all - next : chunk;
+        ahead->dy = direct_ahead_of(job->dy + next * s->ys + job->k, left, (job->k_end - job->k) * (ptrdiff_t)sizeof(float),
+                                    s->ys * (ptrdiff_t)sizeof(float), tiles);
+        gradient_chunk(job, view, t, pixels, ahead);
     }
 }
 
-/* The sums of a group, transposed to where they belong in dw. */
+/* to[i][j] = from[j][i], a few lines of each. */
+static void gradient_transpose(const float *from, int32_t rows, int32_t columns, float *to, ptrdiff_t stride)
+{
+    for (int32_t i = 0; i < rows; i++, to += stride)
+        for (int32_t j = 0; j < columns; j++)
+            to[j] = from[j * GRADIENT_BLOCK + i];
+}
+
+/* The sums of an area, transposed to where they belong in dw. */
 static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t first_k, int32_t k, int32_t first_c,
                            int32_t c, float *dw)
 {
-    const int32_t window = s->kh * s->kw;
-    for (int32_t i = 0; i < k; i++) {
-        const float *from = sums + (ptrdiff_t)(i / GRADIENT_BLOCK) * window * c * GRADIENT_BLOCK + i % GRADIENT_BLOCK;
-        float *to = dw + (ptrdiff_t)(first_k + i) * window * s->c + first_c;
-        for (int32_t at = 0; at < window; at++, to += s->c)
-            for (int32_t j = 0; j < c; j++)
-                to[j] = from[((ptrdiff_t)at * c + j) * GRADIENT_BLOCK];
+    const int32_t window = s->kh * s->kw, run = window * c;
+    for (int32_t b = 0; b < k; b += GRADIENT_BLOCK, sums += (ptrdiff_t)run * GRADIENT_BLOCK) {
+        const int32_t here = k - b < GRADIENT_BLOCK ? k - b : GRADIENT_BLOCK;
+        float *to = dw + (ptrdiff_t)(first_k + b) * window * s->c + first_c;
+        for (int32_t at = 0; at < window; at++)
+            for (int32_t j = 0; j < c; j += SL_LANES)
+                gradient_transpose(sums + ((ptrdiff_t)at * c + j) * GRADIENT_BLOCK, here, c - j < SL_LANES ? c - j : SL_LANES,
+                                   to + (ptrdiff_t)at * s->c + j, (ptrdiff_t)window * s->c);
     }
 }
 
@@ -241,10 +297,18 @@ static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_
     const struct sl_band band = gradient_band(s, c);
     float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
     float *gathered = sums + gradient_sums(s, k, c) / sizeof *sums;
-    memset(sums, 0, gradient_sums(s, k, c));
-    for (int64_t i = 0; i < sl_band_units(&band); i++) {
+    const struct gradient_job job = {s, a->dy, area->k, area->k + k, s->kw * c, gathered, sums};
+    const int64_t units = sl_band_units(&band);
+    const int64_t tiles = (int64_t)k / GRADIENT_BLOCK * s->kh * gradient_tiles(job.run);
+    for (int64_t i = 0; i < units; i++) {
         const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);
-        gradient_add(s, &view, s->kw * c, a->dy + view.first * s->ys, area->k, k, gathered, sums);
+        struct gradient_ahead ahead = {{0}, {0}};
+        if (i + 1 < units) {
+            const struct sl_band_source source = sl_band_source(&band, a->x + area->c, i + 1);
+            ahead.x = direct_ahead_of(source.x, source.pixels, c * (ptrdiff_t)sizeof(float),
+                                      s->xs * (ptrdiff_t)sizeof(float), tiles);
+        }
+        gradient_add(&job, &view, &ahead);
     }
     gradient_store(s, sums, area->k, area->k_end - area->k, area->c, c, a->dw);
 }
@@ -277,6 +341,7 @@ static void gradient_run_slice(const void *shape, const void *args, const struct
 const struct sl_kernel DIRECT(sl_conv2d_bwd_weights_direct) = {
     .fits = gradient_fits,
     .units = gradient_units,
+    .joins = true,
     .scratch = gradient_scratch,
     .run = gradient_run_slice,
 };

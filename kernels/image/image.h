@@ -1,6 +1,7 @@
 /* image_to_float: decoded bytes to the network's input.
  *
  *   y[i,j,c] = x[i + top, j + left (or mirrored), c] * scale[c] + shift[c]
+ * in one fused multiply-add: every row gives the same bits.
  * x is [height, width, 3] bytes; y is [oh, ow, 3] floats, three floats a pixel. Pixels of the window
  * outside the image read as byte 0 (random crop with padding). flip mirrors the output's columns. */
 #ifndef SL_KERNELS_IMAGE_IMAGE_H

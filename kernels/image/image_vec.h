@@ -23,31 +23,36 @@ static void spread(const float three[3], vf to[3])
         to[v] = v_load(lanes + v * VL);
 }
 
-/* VL pixels, all inside. */
-static inline void convert(const struct affine *f, const uint8_t *x, float *y)
-{
-    for (int v = 0; v < 3; v++)
-        v_store(y + v * VL, v_fma(v_load_bytes(x + v * VL), f->scale[v], f->shift[v]));
-}
-
-/* `pixels` output pixels from the `pixels` bytes-triples at x, mirrored or not. */
-static void convert_run(const struct affine *f, const uint8_t *x, float *y, int32_t pixels, bool flip)
+/* `pixels` pixels, all inside; `y` gets no more than theirs. */
+static inline void convert(const struct affine *f, const uint8_t *x, float *y, int32_t pixels)
 {
     int32_t j = 0;
-    for (; j + VL <= pixels && !flip; j += VL)
-        convert(f, x + 3 * j, y + 3 * j);
-    for (; j < pixels; j += VL) {
-        const int32_t n = pixels - j < VL ? pixels - j : VL;
-        uint8_t bytes[3 * VL] = {0};
-        float floats[3 * VL];
-        for (int32_t i = 0; i < n; i++)
-            memcpy(bytes + 3 * i, x + 3 * (flip ? pixels - 1 - j - i : j + i), 3);
-        if (n == VL) {
-            convert(f, bytes, y + 3 * j);
-        } else {
-            convert(f, bytes, floats);
-            memcpy(y + 3 * j, floats, sizeof(float) * 3 * (size_t)n);
-        }
+    for (; j + VL <= pixels; j += VL)
+        for (int v = 0; v < 3; v++)
+            v_store(y + 3 * j + v * VL, v_fma(v_load_bytes(x + 3 * j + v * VL), f->scale[v], f->shift[v]));
+    if (j == pixels)
+        return;
+    const size_t rest = 3 * (size_t)(pixels - j);
+    uint8_t bytes[3 * VL] = {0};
+    float floats[3 * VL];
+    memcpy(bytes, x + 3 * j, rest);
+    for (int v = 0; v < 3; v++)
+        v_store(floats + v * VL, v_fma(v_load_bytes(bytes + v * VL), f->scale[v], f->shift[v]));
+    memcpy(y + 3 * j, floats, sizeof(float) * rest);
+}
+
+/* The same from right to left: CHUNK pixels at a time are turned round in a buffer, long enough that the bytes have
+ * arrived in the cache when they are read as vectors. */
+static void convert_mirrored(const struct affine *f, const uint8_t *x, float *y, int32_t pixels)
+{
+    enum { CHUNK = 64 };
+    uint8_t bytes[3 * CHUNK];
+    for (int32_t j = 0; j < pixels; j += CHUNK) {
+        const int32_t n = pixels - j < CHUNK ? pixels - j : CHUNK;
+        const uint8_t *from = x + 3 * (pixels - 1 - j);
+        for (int32_t i = 0; i < n; i++, from -= 3)
+            memcpy(bytes + 3 * i, from, 3);
+        convert(f, bytes, y + 3 * j, n);
     }
 }
 
@@ -78,7 +83,11 @@ static void to_float(const void *shape, const void *args, const struct sl_work *
             continue;
         }
         blank(t->shift, y, lead);
-        convert_run(&f, t->x + (row * p->width + t->left + from) * 3, y + 3 * lead, to - from, t->flip);
+        const uint8_t *x = t->x + (row * p->width + t->left + from) * 3;
+        if (t->flip)
+            convert_mirrored(&f, x, y + 3 * lead, to - from);
+        else
+            convert(&f, x, y + 3 * lead, to - from);
         blank(t->shift, y + 3 * (lead + to - from), p->ow - lead - (to - from));
     }
 }

@@ -3,7 +3,8 @@
  *   z[n,i,j,c] = scale[c] * x[n,i,j,c] + shift[c]        scale = gamma*rstd, shift = beta - mean*scale
  *   a          = z >= 0 ? z : slope*z                     slope 1: none, 0: ReLU, 0.1: the chapter's
  *   y          = a if pool == 1, else the maximum of each pool x pool window (stride pool)
- * where mean and var (population) are over n,i,j, rstd = 1/sqrt(var + eps). The window's maximum is its
+ * z is one fused multiply-add in every row, so that all agree on its sign and on equal ones.
+ * mean and var (population) are over n,i,j, rstd = 1/sqrt(var + eps). The window's maximum is its
  * first largest z (slope >= 0, so a is monotone in z). h and w are multiples of pool.
  *
  * One pixel holds `xs` floats on both sides; lanes past c are zero in x and get scale = shift = 0.
@@ -20,7 +21,7 @@ extern "C" {
 struct sl_norm {
     int32_t n, h, w, c;
     int32_t xs;
-    int32_t pool;  /* 1 or 2 */
+    int32_t pool; /* 1 or 2 */
     float slope;
 };
 

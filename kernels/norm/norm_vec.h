@@ -1,16 +1,18 @@
 /* Batch normalisation fused with activation and 2x2 maximum pooling, once for all vector lengths.
  *
  * Nothing but x is kept from the forward pass: the backward passes compute z and the window's maximum again, which
- * costs a multiply-add where memory is the limit. Forward and apply walk pixel by pixel through all channels; the two
- * reductions hold the sums of SL_LANES channels (one cache line of a pixel) in registers over a run of at most RUN
- * pixels or windows, then fold them into the unit's record, so that no float sum is long. */
+ * costs a multiply-add where memory is the limit. Everything walks pixel by pixel through all channels, so memory
+ * streams. The reductions take four pixels (a window) at a time and add them up before they touch the sums, which live
+ * in scratch: a first-level cache holds them, and the other channels hide the way there and back. Sums in float end
+ * after RUN groups. */
+#include <string.h>
+
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
 enum {
-    LINE = SL_LANES / VL, /* vectors in a cache line of channels */
-    RUN = 64,             /* pixels or windows in one float sum */
-    RECORDS = 128         /* at most; enough to share among threads, few enough to join in no time */
+    RUN = 64,     /* groups of four pixels in one float sum */
+    RECORDS = 128 /* at most; enough to share among threads, few enough to join in no time */
 };
 
 static bool fits(const void *shape)
@@ -45,14 +47,28 @@ static inline vf leak(vf z, vf v, vf slope)
     return v_select(v_ge(z, v_zero()), v, v_mul(slope, v));
 }
 
-/* --- moments: mean first, then squared deviations, over pieces that stay in the first-level cache --- */
+/* The sums of a slice: two of each channel. */
+static size_t sums_bytes(const void *shape)
+{
+    return 2 * sizeof(float) * (size_t)((const struct sl_norm *)shape)->xs;
+}
 
-enum { PIECE = 4096 }; /* floats */
+static inline void clear(float *at, int64_t n)
+{
+    memset(at, 0, sizeof(float) * (size_t)n);
+}
+
+/* --- moments --- */
+
+enum {
+    PIECE = 4096, /* floats in one sum */
+    AHEAD = 512   /* floats from where a sweep is to what it fetches */
+};
 
 static int64_t piece_pixels(const struct sl_norm *s)
 {
     const int64_t pixels = PIECE / s->xs;
-    return pixels < 8 ? 8 : pixels > RUN ? RUN : pixels;
+    return pixels < 8 ? 8 : pixels;
 }
 
 /* Pixels of a unit: whole pieces. */
@@ -68,36 +84,31 @@ static int64_t moments_units(const void *shape)
     return (pixels_of(shape) + unit - 1) / unit;
 }
 
-/* Joins the moments of `pixels` pixels at x, of one line of channels, to the `before` pixels of the record (Chan's
- * formula, as sl_norm_join). */
-static inline void add_piece(const float *x, int32_t xs, int64_t pixels, int64_t before, float *mean, float *squares)
+/* sums += x - origin and (x - origin)^2 of one pixel. */
+static inline void add_pixel(const float *x, int32_t xs, const float *origin, float *sums)
 {
-    vf sum[2 * LINE], middle[LINE];
-    for (int v = 0; v < 2 * LINE; v++)
-        sum[v] = v_zero();
-    int64_t i = 0;
-    for (; i + 2 <= pixels; i += 2)
-        for (int v = 0; v < 2 * LINE; v++)
-            sum[v] = v_add(sum[v], v_load(x + (i + v / LINE) * xs + v % LINE * VL));
-    for (int v = 0; v < LINE; v++) {
-        if (i < pixels)
-            sum[v] = v_add(sum[v], v_load(x + i * xs + v * VL));
-        middle[v] = v_mul(v_add(sum[v], sum[v + LINE]), v_set1(1.0f / (float)pixels));
-        sum[v] = sum[v + LINE] = v_zero();
+    for (int32_t c = 0; c < xs; c += VL) {
+        const vf d = v_sub(v_load(x + c), v_load(origin + c));
+        __builtin_prefetch(x + c + AHEAD);
+        v_store(sums + c, v_add(v_load(sums + c), d));
+        v_store(sums + xs + c, v_fma(d, d, v_load(sums + xs + c)));
     }
-    for (i = 0; i + 2 <= pixels; i += 2)
-        for (int v = 0; v < 2 * LINE; v++) {
-            const vf d = v_sub(v_load(x + (i + v / LINE) * xs + v % LINE * VL), middle[v % LINE]);
-            sum[v] = v_fma(d, d, sum[v]);
-        }
-    for (int v = 0; v < LINE; v++) {
-        const vf last = i < pixels ? v_sub(v_load(x + i * xs + v * VL), middle[v]) : v_zero();
-        const vf delta = v_sub(middle[v], v_load(mean + v * VL));
-        const float share = (float)pixels / (float)(before + pixels);
-        const vf between = v_mul(v_mul(delta, delta), v_set1((float)before * share));
-        const vf within = v_fma(last, last, v_add(sum[v], sum[v + LINE]));
-        v_store(mean + v * VL, v_fma(delta, v_set1(share), v_load(mean + v * VL)));
-        v_store(squares + v * VL, v_add(v_load(squares + v * VL), v_add(within, between)));
+}
+
+/* Joins a piece to the `before` pixels of a record (Chan's formula, as sl_norm_join). The piece was summed about the
+ * record's mean m: its own mean is m + delta, its squared deviations are sum - pixels*delta^2. That difference cancels
+ * only where delta is large against the spread, and there delta^2 also enters the variance of all, so that what is lost
+ * is at most eps*(before + pixels)/before of it: one memory sweep is as good as two. */
+static inline void join_piece(int32_t xs, int64_t before, int64_t pixels, const float *sums, float *record)
+{
+    const float share = (float)pixels / (float)(before + pixels);
+    const vf one = v_set1(1.0f / (float)pixels), weight = v_set1(share), between = v_set1((float)before * share);
+    for (int32_t c = 0; c < xs; c += VL) {
+        float *mean = record + c, *squares = record + xs + c;
+        const vf delta = v_mul(v_load(sums + c), one);
+        const vf own = v_max(v_fnma(delta, v_load(sums + c), v_load(sums + xs + c)), v_zero());
+        v_store(mean, v_fma(delta, weight, v_load(mean)));
+        v_store(squares, v_add(v_load(squares), v_fma(v_mul(delta, delta), between, own)));
     }
 }
 
@@ -105,17 +116,20 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_moments *t = args;
-    const int64_t unit = moments_pixels(s), piece = piece_pixels(s), all = pixels_of(s);
+    const int64_t unit = moments_pixels(s), piece = piece_pixels(s), xs = s->xs;
     for (int64_t u = work->begin; u < work->end; u++) {
         float *record = t->moments + (size_t)u * sl_moments_size(s->xs);
-        const int64_t begin = u * unit, end = min64(begin + unit, all);
-        for (int64_t c = 0; c < (int64_t)sl_moments_size(s->xs); c++)
-            record[c] = 0.0f;
-        for (int64_t i = begin; i < end; i += piece)
-            for (int32_t c = 0; c < s->xs; c += SL_LANES)
-                add_piece(t->x + i * s->xs + c, s->xs, min64(piece, end - i), i - begin, record + c,
-                          record + s->xs + c);
-        record[2 * s->xs] = (float)(end - begin);
+        const int64_t begin = u * unit, end = min64(begin + unit, pixels_of(s));
+        clear(record, (int64_t)sl_moments_size(s->xs));
+        memcpy(record, t->x + begin * xs, sizeof(float) * (size_t)xs); /* the first origin: any pixel will do */
+        for (int64_t i = begin; i < end; i += piece) {
+            const int64_t pixels = min64(piece, end - i);
+            clear(work->scratch, 2 * xs);
+            for (int64_t j = i; j < i + pixels; j++)
+                add_pixel(t->x + j * xs, s->xs, record, work->scratch);
+            join_piece(s->xs, i - begin, pixels, work->scratch, record);
+        }
+        record[2 * xs] = (float)(end - begin);
     }
 }
 
@@ -137,15 +151,17 @@ static void fwd_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_
 static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_t row)
 {
     const vf slope = v_set1(s->slope);
-    const int64_t line = (int64_t)s->w * s->xs, next = s->xs;
+    const int64_t line = (int64_t)s->w * s->xs, next = s->xs, corner[4] = {0, next, line, line + next};
     const float *x = t->x + 2 * row * line;
     float *y = t->y + row * (line / 2);
     for (int32_t j = 0; j < s->w / 2; j++, x += 2 * next, y += next)
         for (int32_t c = 0; c < s->xs; c += VL) {
-            vf z = normalise(x + c, t->scale + c, t->shift + c);
-            z = v_max(normalise(x + c + next, t->scale + c, t->shift + c), z);
-            z = v_max(normalise(x + c + line, t->scale + c, t->shift + c), z);
-            z = v_max(normalise(x + c + line + next, t->scale + c, t->shift + c), z);
+            const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c);
+            vf z = v_fma(scale, v_load(x + c), shift);
+            for (int k = 1; k < 4; k++)
+                z = v_max(v_fma(scale, v_load(x + c + corner[k]), shift), z);
+            for (int k = 0; k < 4; k++)
+                __builtin_prefetch(x + c + corner[k] + 2 * next);
             v_store(y + c, leak(z, z, slope));
         }
 }
@@ -192,102 +208,86 @@ static int64_t reduce_units(const void *shape)
     return (output_rows(shape) + rows - 1) / rows;
 }
 
-/* Where a run of windows begins, and the sums of one line of channels that it goes to. */
-struct run {
-    const float *x, *dy;
-    int64_t count;
-    float *sum, *product; /* product: sum of dz*(x - mean) */
-};
-
-static inline void fold(const struct run *r, const vf sum[LINE], const vf product[LINE])
-{
-    for (int v = 0; v < LINE; v++) {
-        v_store(r->sum + v * VL, v_add(v_load(r->sum + v * VL), sum[v]));
-        v_store(r->product + v * VL, v_add(v_load(r->product + v * VL), product[v]));
-    }
-}
-
-static inline void reduce_run(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int32_t c,
-                              const struct run *r)
-{
-    vf sum[LINE], product[LINE], scale[LINE], shift[LINE], mean[LINE];
-    const vf slope = v_set1(s->slope);
-    for (int v = 0; v < LINE; v++) {
-        sum[v] = product[v] = v_zero();
-        scale[v] = v_load(t->scale + c + v * VL);
-        shift[v] = v_load(t->shift + c + v * VL);
-        mean[v] = v_load(t->mean + c + v * VL);
-    }
-    const float *x = r->x, *dy = r->dy;
-    for (int64_t j = 0; j < r->count; j++, x += s->xs, dy += s->xs)
-        for (int v = 0; v < LINE; v++) {
-            const vf at = v_load(x + v * VL);
-            const vf dz = leak(v_fma(scale[v], at, shift[v]), v_load(dy + v * VL), slope);
-            sum[v] = v_add(sum[v], dz);
-            product[v] = v_fma(dz, v_sub(at, mean[v]), product[v]);
-        }
-    fold(r, sum, product);
-}
-
-/* One vector of channels at a time: a window has four values of everything. */
-static inline void reduce_pooled_run(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int32_t c,
-                                     const struct run *r)
+/* sums += dz and dz*(x - mean) of the pixel at `at`. */
+static inline void reduce_pixel(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at, float *sums)
 {
     const vf slope = v_set1(s->slope);
-    const int64_t line = (int64_t)s->w * s->xs, next = s->xs;
-    vf sum[LINE], product[LINE];
-    for (int v = 0; v < LINE; v++) {
-        const vf scale = v_load(t->scale + c + v * VL), shift = v_load(t->shift + c + v * VL);
-        const vf mean = v_load(t->mean + c + v * VL);
-        const float *x = r->x + v * VL, *dy = r->dy + v * VL;
-        sum[v] = product[v] = v_zero();
-        for (int64_t j = 0; j < r->count; j++, x += 2 * next, dy += next) {
-            const vf at[4] = {v_load(x), v_load(x + next), v_load(x + line), v_load(x + line + next)};
-            vf z[4], dz[4];
-            for (int k = 0; k < 4; k++)
-                z[k] = v_fma(scale, at[k], shift);
-            route(z, v_load(dy), slope, dz);
-            for (int k = 0; k < 4; k++) {
-                sum[v] = v_add(sum[v], dz[k]);
-                product[v] = v_fma(dz[k], v_sub(at[k], mean), product[v]);
-            }
-        }
+    for (int32_t c = 0; c < s->xs; c += VL) {
+        const vf x = v_load(t->x + at + c);
+        const vf dz = leak(normalise(t->x + at + c, t->scale + c, t->shift + c), v_load(t->dy + at + c), slope);
+        v_store(sums + c, v_add(v_load(sums + c), dz));
+        v_store(sums + s->xs + c, v_fma(dz, v_sub(x, v_load(t->mean + c)), v_load(sums + s->xs + c)));
     }
-    fold(r, sum, product);
 }
 
-static void reduce_row(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t row, float *record)
+/* The same of the window whose first pixel lies at `at`; dy has one value for it. */
+static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at,
+                                 const float *dy, float *sums)
 {
-    const int64_t pool = s->pool, windows = s->w / pool;
-    for (int64_t j = 0; j < windows; j += RUN)
-        for (int32_t c = 0; c < s->xs; c += SL_LANES) {
-            const struct run r = {
-                .x = t->x + (pool * row * s->w + pool * j) * s->xs + c,
-                .dy = t->dy + (row * windows + j) * s->xs + c,
-                .count = min64(RUN, windows - j),
-                .sum = record + c,
-                .product = record + s->xs + c,
-            };
-            if (pool == 1)
-                reduce_run(s, t, c, &r);
-            else
-                reduce_pooled_run(s, t, c, &r);
+    const vf slope = v_set1(s->slope);
+    const int64_t line = (int64_t)s->w * s->xs, corner[4] = {0, s->xs, line, line + s->xs};
+    for (int32_t c = 0; c < s->xs; c += VL) {
+        const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c), mean = v_load(t->mean + c);
+        vf x[4], z[4], dz[4];
+        for (int k = 0; k < 4; k++) {
+            x[k] = v_load(t->x + at + corner[k] + c);
+            __builtin_prefetch(t->x + at + corner[k] + c + 2 * s->xs);
+            z[k] = v_fma(scale, x[k], shift);
         }
+        route(z, v_load(dy + c), slope, dz);
+        vf product = v_mul(dz[0], v_sub(x[0], mean));
+        for (int k = 1; k < 4; k++)
+            product = v_fma(dz[k], v_sub(x[k], mean), product);
+        v_store(sums + c, v_add(v_load(sums + c), v_add(v_add(dz[0], dz[1]), v_add(dz[2], dz[3]))));
+        v_store(sums + s->xs + c, v_add(v_load(sums + s->xs + c), product));
+    }
+}
+
+static inline void fold(float *sums, int64_t n, float *record)
+{
+    for (int64_t c = 0; c < n; c += VL)
+        v_store(record + c, v_add(v_load(record + c), v_load(sums + c)));
+    clear(sums, n);
+}
+
+static void reduce_row(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t row, float *sums,
+                       float *record)
+{
+    const int64_t xs = s->xs, at = row * s->w * xs;
+    for (int64_t j = 0; j < s->w; j += RUN) {
+        for (int64_t i = j; i < min64(j + RUN, s->w); i++)
+            reduce_pixel(s, t, at + i * xs, sums);
+        fold(sums, 2 * xs, record);
+    }
+}
+
+static void reduce_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t row, float *sums,
+                              float *record)
+{
+    const int64_t xs = s->xs, windows = s->w / 2, at = 2 * row * s->w * xs;
+    for (int64_t j = 0; j < windows; j += RUN) {
+        for (int64_t i = j; i < min64(j + RUN, windows); i++)
+            reduce_window(s, t, at + 2 * i * xs, t->dy + (row * windows + i) * xs, sums);
+        fold(sums, 2 * xs, record);
+    }
 }
 
 static void bwd_reduce(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_reduce *t = args;
-    const int64_t rows = reduce_rows(s);
+    const int64_t rows = reduce_rows(s), xs = s->xs;
+    clear(work->scratch, 2 * xs);
     for (int64_t u = work->begin; u < work->end; u++) {
-        float *record = t->sums + 2 * u * s->xs;
-        for (int32_t c = 0; c < 2 * s->xs; c++)
-            record[c] = 0.0f;
+        float *record = t->sums + 2 * u * xs;
+        clear(record, 2 * xs);
         for (int64_t row = u * rows; row < min64((u + 1) * rows, output_rows(s)); row++)
-            reduce_row(s, t, row, record);
-        for (int32_t c = 0; c < s->xs; c += VL)
-            v_store(record + s->xs + c, v_mul(v_load(record + s->xs + c), v_load(t->rstd + c)));
+            if (s->pool == 1)
+                reduce_row(s, t, row, work->scratch, record);
+            else
+                reduce_pooled_row(s, t, row, work->scratch, record);
+        for (int64_t c = 0; c < xs; c += VL)
+            v_store(record + xs + c, v_mul(v_load(record + xs + c), v_load(t->rstd + c)));
     }
 }
 
@@ -317,6 +317,8 @@ static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_a
             vf x[4], z[4], dz[4];
             for (int k = 0; k < 4; k++) {
                 x[k] = v_load(t->x + i + c + corner[k]);
+                __builtin_prefetch(t->x + i + c + corner[k] + 2 * next);
+                __builtin_prefetch(t->dx + i + c + corner[k] + 2 * next, 1);
                 z[k] = v_fma(scale, x[k], shift);
             }
             route(z, v_load(t->dy + o + c), slope, dz);
@@ -335,7 +337,9 @@ static void bwd_apply(const void *shape, const void *args, const struct sl_work 
             apply_pooled_row(s, args, row);
 }
 
-const struct sl_kernel V_NAME(sl_norm_moments) = {.fits = fits, .units = moments_units, .run = moments};
+const struct sl_kernel V_NAME(sl_norm_moments) = {
+    .fits = fits, .units = moments_units, .scratch = sums_bytes, .run = moments};
 const struct sl_kernel V_NAME(sl_norm_fwd) = {.fits = fits, .units = output_rows, .run = fwd};
-const struct sl_kernel V_NAME(sl_norm_bwd_reduce) = {.fits = fits, .units = reduce_units, .run = bwd_reduce};
+const struct sl_kernel V_NAME(sl_norm_bwd_reduce) = {
+    .fits = fits, .units = reduce_units, .scratch = sums_bytes, .run = bwd_reduce};
 const struct sl_kernel V_NAME(sl_norm_bwd_apply) = {.fits = fits, .units = output_rows, .run = bwd_apply};

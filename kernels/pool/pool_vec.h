@@ -85,8 +85,28 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
         }
 }
 
-/* Adds dy to the first largest of the window. Which pixel that is travels as a float: exact up to 2^24 pixels. */
-static inline void max_patch_bwd(const struct patch *w, int32_t xs, const float *x, const float *dy, float *dx)
+/* Does every one of n rows (columns) lie in exactly one window? */
+static inline bool tiles_line(int32_t n, int32_t windows, int32_t size, int32_t stride, int32_t pad)
+{
+    return pad == 0 && (int64_t)windows * size == n && (windows == 1 || size == stride);
+}
+
+static inline bool tiles(const struct sl_pool *s)
+{
+    return tiles_line(s->h, s->oh, s->kh, s->stride_h, s->pad_top) &&
+           tiles_line(s->w, s->ow, s->kw, s->stride_w, s->pad_left);
+}
+
+/* Gives d to the pixel at `to`, added to what other windows gave. */
+static inline void give(float *to, vf d, bool add)
+{
+    v_store(to, add ? v_add(v_load(to), d) : d);
+}
+
+/* Gives dy to the first largest of the window, zero to the others. Which pixel that is travels as a float: exact up to
+ * 2^24 pixels. */
+static inline void max_patch_bwd(const struct patch *w, int32_t xs, bool add, const float *x, const float *dy,
+                                 float *dx)
 {
     for (int32_t c = 0; c < xs; c += VL) {
         vf best = v_load(x + c), winner = v_zero();
@@ -100,22 +120,18 @@ static inline void max_patch_bwd(const struct patch *w, int32_t xs, const float 
         const vf d = v_load(dy + c);
         k = 0.0f;
         for (int32_t i = 0; i < w->rows; i++)
-            for (int32_t j = 0; j < w->columns; j++, k += 1.0f) {
-                float *to = dx + i * w->line + (int64_t)j * xs + c;
-                v_store(to, v_add(v_load(to), v_keep(v_eq(winner, v_set1(k)), d)));
-            }
+            for (int32_t j = 0; j < w->columns; j++, k += 1.0f)
+                give(dx + i * w->line + (int64_t)j * xs + c, v_keep(v_eq(winner, v_set1(k)), d), add);
     }
 }
 
-static inline void avg_patch_bwd(const struct patch *w, int32_t xs, const float *dy, float *dx)
+static inline void avg_patch_bwd(const struct patch *w, int32_t xs, bool add, const float *dy, float *dx)
 {
     const vf share = v_set1(1.0f / (float)(w->rows * w->columns));
     for (int32_t i = 0; i < w->rows; i++)
         for (int32_t j = 0; j < w->columns; j++)
-            for (int32_t c = 0; c < xs; c += VL) {
-                float *to = dx + i * w->line + (int64_t)j * xs + c;
-                v_store(to, v_fma(v_load(dy + c), share, v_load(to)));
-            }
+            for (int32_t c = 0; c < xs; c += VL)
+                give(dx + i * w->line + (int64_t)j * xs + c, v_mul(v_load(dy + c), share), add);
 }
 
 /* Clears rows [*cleared, to) of image n. */
@@ -131,16 +147,17 @@ static void clear_rows(const struct sl_pool *s, float *dx, int64_t n, int32_t *c
 
 static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *t, int64_t n, bool maximum)
 {
-    int32_t cleared = 0;
+    const bool add = !tiles(s);
+    int32_t cleared = add ? 0 : s->h;
     for (int32_t p = 0; p < s->oh; p++) {
         clear_rows(s, t->dx, n, &cleared, p * s->stride_h - s->pad_top + s->kh);
         for (int32_t q = 0; q < s->ow; q++) {
             const struct patch w = patch_at(s, n, p, q);
             const float *dy = t->dy + ((n * s->oh + p) * s->ow + q) * s->xs;
             if (maximum)
-                max_patch_bwd(&w, s->xs, t->x + w.at, dy, t->dx + w.at);
+                max_patch_bwd(&w, s->xs, add, t->x + w.at, dy, t->dx + w.at);
             else
-                avg_patch_bwd(&w, s->xs, dy, t->dx + w.at);
+                avg_patch_bwd(&w, s->xs, add, dy, t->dx + w.at);
         }
     }
     clear_rows(s, t->dx, n, &cleared, s->h);

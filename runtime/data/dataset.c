@@ -15,13 +15,14 @@
 
 #include "runtime/data/file.h"
 #include "runtime/hash.h"
+#include "runtime/store.h"
 
-enum { FORMAT_VERSION = 1, MAX_JSON_BYTES = 256 << 20, MAX_SPLITS = 16, HEX = 16 };
+enum { FORMAT_VERSION = 1, MAX_JSON_BYTES = 256 << 20, MAX_SPLITS = 16 };
 static const uint64_t max_samples = UINT32_MAX;
 
 /* `"xxh3": "HHHHHHHHHHHHHHHH"\n}\n` */
 static const char seal_head[] = "\"xxh3\": \"", seal_tail[] = "\"\n}\n";
-enum { SEAL_LENGTH = sizeof seal_head - 1 + HEX + sizeof seal_tail - 1 };
+enum { SEAL_LENGTH = sizeof seal_head - 1 + SL_HASH_DIGITS + sizeof seal_tail - 1 };
 
 void sl_dataset_close(struct sl_dataset *dataset)
 {
@@ -56,33 +57,18 @@ const struct sl_split *sl_dataset_split(const struct sl_dataset *dataset, const 
 
 /* ---- reading ---- */
 
-static void hex_text(uint64_t value, char text[HEX + 1])
-{
-    snprintf(text, HEX + 1, "%016" PRIx64, value);
-}
-
-static bool hex_value(const char *text, uint64_t *value)
-{
-    char again[HEX + 1];
-    if (strlen(text) != HEX || strspn(text, "0123456789abcdef") != HEX)
-        return false;
-    *value = strtoull(text, NULL, 16);
-    hex_text(*value, again);
-    return !strcmp(text, again);
-}
-
 static int check_seal(const uint8_t *bytes, size_t length)
 {
-    char hex[HEX + 1];
+    char hex[SL_HASH_DIGITS + 1];
     if (length < SEAL_LENGTH)
         return sl_fail(SL_BAD_DATA, "%zu bytes, too few; it was cut off", length);
     const size_t sealed = length - SEAL_LENGTH;
     const uint8_t *seal = bytes + sealed;
-    hex_text(sl_hash64(bytes, sealed), hex);
+    sl_hash_text(sl_hash64(bytes, sealed), hex);
     if (memcmp(seal, seal_head, sizeof seal_head - 1) ||
-        memcmp(seal + sizeof seal_head - 1 + HEX, seal_tail, sizeof seal_tail - 1))
+        memcmp(seal + sizeof seal_head - 1 + SL_HASH_DIGITS, seal_tail, sizeof seal_tail - 1))
         return sl_fail(SL_BAD_DATA, "does not end with its own hash; it was cut off or changed");
-    if (memcmp(seal + sizeof seal_head - 1, hex, HEX))
+    if (memcmp(seal + sizeof seal_head - 1, hex, SL_HASH_DIGITS))
         return sl_fail(SL_BAD_DATA, "its hash differs (should be %s); it was damaged or changed by hand", hex);
     return SL_OK;
 }
@@ -144,7 +130,7 @@ static int take_shards(json_t *list, struct sl_split *split)
         SL_TRY(take_count(json_object_get(entry, "bytes"), "shards[].bytes", INT64_MAX, &shard->bytes));
         SL_TRY(take_count(json_object_get(entry, "samples"), "shards[].samples", max_samples, &shard->samples));
         const char *hex = json_string_value(json_object_get(entry, "xxh3"));
-        if (!is_plain_name(shard->name) || !hex || !hex_value(hex, &shard->hash))
+        if (!is_plain_name(shard->name) || !hex || !sl_hash_parse(hex, &shard->hash))
             SL_FAIL(SL_BAD_DATA, "shards[%zu] has an unusable name or xxh3", i);
         sum += shard->samples;
     }
@@ -291,8 +277,8 @@ static json_t *pack_split(const struct sl_split *split, size_t class_count)
     json_t *shards = json_array(), *classes = json_array();
     for (size_t i = 0; i < split->shard_count; i++) {
         const struct sl_shard *shard = &split->shards[i];
-        char hex[HEX + 1];
-        hex_text(shard->hash, hex);
+        char hex[SL_HASH_DIGITS + 1];
+        sl_hash_text(shard->hash, hex);
         json_array_append_new(shards,
                               json_pack("{s:s, s:I, s:I, s:s}", "name", shard->name, "bytes", (json_int_t)shard->bytes,
                                         "samples", (json_int_t)shard->samples, "xxh3", hex));
@@ -307,7 +293,7 @@ static json_t *pack_split(const struct sl_split *split, size_t class_count)
 static int seal_text(const json_t *root, char **text)
 {
     int rc = SL_OK;
-    char hex[HEX + 1];
+    char hex[SL_HASH_DIGITS + 1];
     char *plain = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17)), *head = NULL;
     const size_t length = plain ? strlen(plain) : 0;
     *text = NULL;
@@ -318,7 +304,7 @@ static int seal_text(const json_t *root, char **text)
         head = NULL;
         SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
     }
-    hex_text(sl_hash64(head, strlen(head)), hex);
+    sl_hash_text(sl_hash64(head, strlen(head)), hex);
     if (asprintf(text, "%s%s%s%s", head, seal_head, hex, seal_tail) < 0) {
         *text = NULL;
         SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
@@ -333,7 +319,6 @@ int sl_dataset_write(const struct sl_dataset *dataset)
 {
     int rc = SL_OK;
     char *text = NULL, *path = sl_path_join(dataset->folder, "dataset.json");
-    struct sl_output *output = NULL;
     json_t *classes = json_array(), *splits = json_object(), *root = NULL;
     if (!path)
         SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
@@ -347,11 +332,8 @@ int sl_dataset_write(const struct sl_dataset *dataset)
     if (!root)
         SL_FAIL(SL_BAD_DATA, "the name of the data set or of a shard is not UTF-8");
     SL_TRY(seal_text(root, &text));
-    SL_TRY(sl_output_open(path, &output));
-    SL_TRY(sl_output_write(output, text, strlen(text)));
-    SL_TRY(sl_output_commit(output));
+    SL_TRY(sl_write_atomically(path, text, strlen(text)));
 out:
-    sl_output_close(output);
     json_decref(classes);
     json_decref(splits);
     json_decref(root);

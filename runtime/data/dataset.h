@@ -1,4 +1,5 @@
-/* A prepared data set: dataset.json and shards (plain or zstd-compressed tar in the WebDataset convention, KEY.jpg + KEY.cls). */
+/* A prepared data set: dataset.json and shards (plain or zstd-compressed tar in the WebDataset convention, KEY.jpg +
+ * KEY.cls). */
 #ifndef SL_RUNTIME_DATA_DATASET_H
 #define SL_RUNTIME_DATA_DATASET_H
 
@@ -14,10 +15,10 @@ struct sl_class {
 };
 
 struct sl_shard {
-    char *name;       /* relative to the data set's folder */
-    uint64_t bytes;   /* of the file as stored */
+    char *name;     /* relative to the data set's folder */
+    uint64_t bytes; /* of the file as stored */
     uint64_t samples;
-    uint64_t hash;    /* XXH3-64 of the file as stored */
+    uint64_t hash; /* XXH3-64 of the file as stored */
 };
 
 struct sl_split {

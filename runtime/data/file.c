@@ -8,16 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-char *sl_path_join(const char *folder, const char *name)
-{
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s", folder, name) < 0) {
-        sl_fail(SL_SYSTEM, "no memory for the path %s/%s", folder, name);
-        return NULL;
-    }
-    return path;
-}
-
 static int read_fully(int fd, const char *path, uint8_t *bytes, size_t length)
 {
     size_t have = 0;
@@ -69,12 +59,7 @@ out:
 int sl_folder_create(const char *path)
 {
     struct stat status;
-    if (mkdir(path, 0777) == 0)
-        return SL_OK;
-    const int error = errno;
-    if (error == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return SL_OK;
-    return sl_fail(SL_CANNOT_CREATE, "%s: cannot create the folder: %s", path, strerror(error));
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode) ? SL_OK : sl_io_make_folder(path);
 }
 
 struct sl_output {
@@ -96,9 +81,8 @@ int sl_output_open(const char *path, struct sl_output **output)
         self->temporary = NULL;
         SL_FAIL(SL_SYSTEM, "%s: no memory", path);
     }
-    self->fd = open(self->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (self->fd < 0)
-        SL_FAIL(SL_CANNOT_CREATE, "%s: cannot create: %s", self->temporary, strerror(errno));
+    SL_TRY(sl_io_remove(self->temporary));
+    SL_TRY(sl_io_create(self->temporary, &self->fd));
     *output = self;
     self = NULL;
 out:
@@ -108,51 +92,23 @@ out:
 
 int sl_output_write(struct sl_output *output, const void *bytes, size_t n)
 {
-    const uint8_t *at = bytes;
-    while (n > 0) {
-        const ssize_t put = write(output->fd, at, n);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return sl_fail(SL_IO, "%s: cannot write: %s", output->path, strerror(errno));
-        at += put;
-        n -= (size_t)put;
-    }
-    return SL_OK;
-}
-
-static int sync_parent(const char *path)
-{
-    int rc = SL_OK, fd = -1;
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    if (!folder)
-        SL_FAIL(SL_SYSTEM, "%s: no memory", path);
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* Some file systems refuse to sync a folder with EINVAL; nothing more can be done there. */
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
-        SL_FAIL(SL_IO, "%s: cannot sync the folder: %s", folder, strerror(errno));
-out:
-    if (fd >= 0)
-        close(fd);
-    free(folder);
-    return rc;
+    return sl_io_write(output->fd, output->path, bytes, n);
 }
 
 int sl_output_commit(struct sl_output *output)
 {
     int rc = SL_OK;
-    if (fsync(output->fd) != 0)
-        SL_FAIL(SL_IO, "%s: cannot sync: %s", output->path, strerror(errno));
-    const int closed = close(output->fd);
-    output->fd = -1;
-    if (closed != 0)
-        SL_FAIL(SL_IO, "%s: cannot close: %s", output->path, strerror(errno));
-    if (rename(output->temporary, output->path) != 0)
-        SL_FAIL(SL_IO, "%s: cannot rename from %s: %s", output->path, output->temporary, strerror(errno));
+    const char *slash = strrchr(output->path, '/');
+    char *folder =
+        slash ? strndup(output->path, slash == output->path ? 1 : (size_t)(slash - output->path)) : strdup(".");
+    if (!folder)
+        SL_FAIL(SL_SYSTEM, "%s: no memory", output->path);
+    SL_TRY(sl_io_sync_close(&output->fd, output->path));
+    SL_TRY(sl_io_rename(output->temporary, output->path));
     output->committed = true;
-    SL_TRY(sync_parent(output->path));
+    SL_TRY(sl_io_sync_folder(folder));
 out:
+    free(folder);
     return rc;
 }
 

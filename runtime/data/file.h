@@ -1,19 +1,25 @@
-/* Whole files in, whole files out: a reader with a cap, and an output that appears under its name only when it is complete. */
+/* Whole files in, whole files out: a reader with a cap, and an output that appears under its name only when it is
+ * complete. */
 #ifndef SL_RUNTIME_DATA_FILE_H
 #define SL_RUNTIME_DATA_FILE_H
 
-#include "kernels/base.h"
+#include "runtime/file_io.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Reads a regular file of at most `cap` bytes; the caller frees *bytes. One byte past the end is a zero, so text is a string.
- * SL_MISSING: no such file. SL_BAD_DATA: not a regular file, or over the cap. SL_IO. */
+/* Reads a file of the user's, wherever links lead: a regular file of at most `cap` bytes; the caller frees *bytes. One
+ * byte past the end is a zero, so text is a string. SL_MISSING: no such file. SL_BAD_DATA: not a regular file, or over
+ * the cap. SL_IO. */
 int sl_file_read(const char *path, size_t cap, uint8_t **bytes, size_t *length);
 
-/* "FOLDER/NAME" in fresh memory, or NULL with the error detail set (SL_SYSTEM). */
-char *sl_path_join(const char *folder, const char *name);
+/* FOLDER/NAME as an expression: fresh memory, or NULL with the error's detail set (SL_SYSTEM). */
+static inline char *sl_path_join(const char *folder, const char *name)
+{
+    char *path = NULL;
+    return sl_io_join(folder, name, &path) == SL_OK ? path : NULL;
+}
 
 /* Creates one folder; one that exists already is fine. SL_CANNOT_CREATE. */
 int sl_folder_create(const char *path);
@@ -21,13 +27,13 @@ int sl_folder_create(const char *path);
 /* A file being written as PATH.tmp. */
 struct sl_output;
 
-/* SL_CANNOT_CREATE: the folder is missing or not writable. */
+/* A PATH.tmp that is there is replaced. SL_CANNOT_CREATE: the folder is missing or not writable. */
 int sl_output_open(const char *path, struct sl_output **output);
 
-/* SL_IO: disk full, quota, device error. */
+/* SL_CANNOT_CREATE: disk full, quota. SL_IO: device error. */
 int sl_output_write(struct sl_output *output, const void *bytes, size_t n);
 
-/* fsync, rename to PATH, fsync of the folder. SL_IO. */
+/* fsync, rename to PATH, fsync of the folder. SL_CANNOT_CREATE, SL_IO. */
 int sl_output_commit(struct sl_output *output);
 
 /* Frees; removes PATH.tmp if it was not committed. NULL is fine. */

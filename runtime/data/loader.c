@@ -11,6 +11,7 @@
 #include "kernels/image/image.h"
 #include "kernels/kernels.h"
 #include "runtime/data/draw.h"
+#include "runtime/data/pixels.h"
 #include "runtime/data/samples.h"
 
 enum { DEFAULT_PREFETCH = 4, MAX_THREADS = 256, MAX_PREFETCH = 4096, MAX_PADDING = 1024, DETAIL_LENGTH = 1024 };
@@ -278,16 +279,6 @@ static int check_options(const struct sl_loader_options *o, int32_t size)
     return SL_OK;
 }
 
-static void set_range(struct sl_loader *loader, const struct sl_dataset *dataset)
-{
-    const bool standardised = loader->options.range == SL_PIXELS_STANDARDISED;
-    for (size_t c = 0; c < 3; c++) {
-        const double deviation = standardised && dataset->deviation[c] > 0 ? dataset->deviation[c] : 1;
-        loader->scale[c] = (float)(1 / (255 * deviation));
-        loader->shift[c] = (float)(standardised ? -dataset->mean[c] / deviation : 0);
-    }
-}
-
 static int open_slot(const struct sl_loader *loader, struct slot *slot)
 {
     const size_t n = (size_t)loader->options.batch_size;
@@ -352,7 +343,7 @@ int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_opti
     self->options.split = split->name;
     self->shape = (struct sl_image){dataset->image_size, dataset->image_size, dataset->image_size, dataset->image_size};
     self->to_float = sl_pick(SL_OP_image_to_float, &self->shape, sl_isa())->kernel;
-    set_range(self, dataset);
+    sl_pixel_range(options->range, dataset->mean, dataset->deviation, self->scale, self->shift);
     SL_TRY(sl_samples_open(dataset, split, options->cache_bytes, &self->samples));
     const uint64_t count = sl_samples_count(self->samples), each = (uint64_t)options->batch_size;
     self->batches = (count + each - 1) / each;

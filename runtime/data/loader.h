@@ -21,29 +21,31 @@ struct sl_loader_options {
     int32_t batch_size;
     uint64_t seed;
     bool shuffle;
-    bool flip;               /* mirror half of the images */
-    int32_t crop_padding;    /* random crop out of the image padded by that many pixels; 0: none */
+    bool flip;            /* mirror half of the images */
+    int32_t crop_padding; /* random crop out of the image padded by that many pixels; 0: none */
     enum sl_pixel_range range;
-    int threads;             /* decoding threads; 0: 1 */
-    int prefetch;            /* batches decoded ahead; 0: 4 */
-    uint64_t cache_bytes;    /* keep decoded bytes in memory if the whole split fits, else decode live */
-    bool skip_bad_images;    /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
+    int threads;          /* decoding threads; 0: 1 */
+    int prefetch;         /* batches decoded ahead; 0: 4 */
+    uint64_t cache_bytes; /* keep decoded bytes in memory if the whole split fits, else decode live */
+    bool skip_bad_images; /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
 };
 
 struct sl_batch {
-    int32_t count;          /* true number of samples, at least 1; the epoch's last batch may be short */
-    float *images;          /* [batch_size, size, size, 3]; those past count are zero */
-    int32_t *labels;        /* [batch_size]; those past count are 0 */
+    int32_t count;           /* true number of samples, at least 1; the epoch's last batch may be short */
+    float *images;           /* [batch_size, size, size, 3]; those past count are zero */
+    int32_t *labels;         /* [batch_size]; those past count are 0 */
     const char *const *keys; /* [count], valid until the loader closes */
-    uint64_t epoch, index;  /* this batch: 0-based within the epoch */
-    double waited;          /* seconds the caller waited for it */
+    uint64_t epoch, index;   /* this batch: 0-based within the epoch */
+    double waited;           /* seconds the caller waited for it */
 };
 
 struct sl_loader;
 
-/* Opens the split: verifies the hash of every shard, reads the indexes, decodes nothing; threads start at the first batch. `dataset` must
- * outlive the loader. SL_MISSING for a split the data set lacks or that is empty, SL_BAD_DATA, SL_BAD_CONFIG, SL_IO, SL_UNAVAILABLE (memory). */
-int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_options *options, struct sl_loader **loader);
+/* Opens the split: verifies the hash of every shard, reads the indexes, decodes nothing; threads start at the first
+ * batch. `dataset` must outlive the loader. SL_MISSING for a split the data set lacks or that is empty, SL_BAD_DATA,
+ * SL_BAD_CONFIG, SL_IO, SL_UNAVAILABLE (memory). */
+int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                   struct sl_loader **loader);
 void sl_loader_close(struct sl_loader *loader);
 
 uint64_t sl_loader_batches(const struct sl_loader *loader); /* per epoch */

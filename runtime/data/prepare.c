@@ -43,13 +43,12 @@ static int clear_folder(const char *folder, bool remove_leftovers)
     DIR *stream = opendir(folder);
     if (!stream)
         SL_FAIL(SL_CANNOT_CREATE, "%s: cannot open the folder: %s", folder, strerror(errno));
+    if (faccessat(dirfd(stream), "dataset.json", F_OK, 0) == 0)
+        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a prepared data set; remove it or choose another folder", folder);
     while ((entry = readdir(stream))) {
         const char *name = entry->d_name;
         if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, marker_name))
             continue;
-        if (!strcmp(name, "dataset.json"))
-            SL_FAIL(SL_CANNOT_CREATE, "%s already holds a prepared data set; remove it or choose another folder",
-                    folder);
         if (!remove_leftovers || !is_leftover(name))
             SL_FAIL(SL_CANNOT_CREATE, "%s is not empty (%s); remove it or choose another folder", folder, name);
         if (unlinkat(dirfd(stream), name, 0) != 0)
@@ -83,7 +82,7 @@ static int folder_open(const char *path, struct output_folder *folder)
         SL_TRY(clear_folder(path, false));
     const int fd = open(folder->marker, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0)
-        SL_FAIL(SL_CANNOT_CREATE, "%s: cannot create: %s", folder->marker, strerror(errno));
+        SL_TRY(sl_io_fail("create it", folder->marker, errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         close(fd);
         SL_FAIL(SL_CANNOT_CREATE, "%s: another preparation is writing this folder", path);

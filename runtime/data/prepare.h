@@ -20,13 +20,14 @@ struct sl_prepare_options {
     void *self;
 };
 
-/* Reads OPTIONS.input (layouts: scan.h), decodes every image once at `image_size` to verify it and to sum up mean and deviation, shuffles each split by
- * the seed, writes the original bytes into shards SPLIT-NNNNNN.tar[.zst] and dataset.json last of all. Same input, seed and options: same bytes, for any
- * number of threads.
+/* Reads OPTIONS.input (layouts: scan.h), decodes every image once at `image_size` to verify it and to sum up mean and
+ * deviation, shuffles each split by the seed, writes the original bytes into shards SPLIT-NNNNNN.tar[.zst] and
+ * dataset.json last of all. Same input, seed and options: same bytes, for any number of threads.
  *
- * The output folder must be new, empty, or left over from a preparation that was killed; while it is being written it holds the file
- * `unfinished`, and after a failure none of the shards. *dataset is what was written.
- * SL_MISSING, SL_BAD_DATA (path and reason), SL_BAD_CONFIG, SL_CANNOT_CREATE (the folder is in use, or cannot be written), SL_IO (disk full). */
+ * The output folder must be new, empty, or left over from a preparation that was killed; while it is being written it
+ * holds the file `unfinished`, and after a failure none of the shards. *dataset is what was written. SL_MISSING,
+ * SL_BAD_DATA (path and reason), SL_BAD_CONFIG, SL_CANNOT_CREATE (the folder is in use, or cannot be written), SL_IO
+ * (disk full). */
 int sl_prepare(const struct sl_prepare_options *options, struct sl_dataset **dataset);
 
 #ifdef __cplusplus

@@ -34,14 +34,14 @@ static int path_of(char path[PATH_BYTES], const char *format, ...)
 static int create(const char *path, FILE **file)
 {
     *file = fopen(path, "wbe");
-    return *file ? SL_OK : sl_fail(SL_CANNOT_CREATE, "%s: cannot create: %s", path, strerror(errno));
+    return *file ? SL_OK : sl_io_fail("create it", path, errno);
 }
 
 /* Closes; every write error of the file shows up here at the latest. */
 static int finish(const char *path, FILE *file)
 {
-    const bool failed = ferror(file);
-    return fclose(file) == 0 && !failed ? SL_OK : sl_fail(SL_IO, "%s: cannot write: %s", path, strerror(errno));
+    const int error = ferror(file) ? errno : 0;
+    return fclose(file) == 0 && !error ? SL_OK : sl_io_fail("write it", path, error ? error : errno);
 }
 
 static int write_image(const struct job *job, const char *path, int32_t class, uint64_t number, int32_t box[4])

@@ -1,5 +1,6 @@
-/* An invented image set in TinyImageNet's layout. A class is a shape filled with a texture; colours, position, scale, rotation,
- * background and noise are random, so that neither shape nor texture nor colour alone tells the classes apart. */
+/* An invented image set in TinyImageNet's layout. A class is a shape filled with a texture; colours, position, scale,
+ * rotation, background and noise are random, so that neither shape nor texture nor colour alone tells the classes
+ * apart. */
 #ifndef SL_RUNTIME_DATA_SAMPLE_H
 #define SL_RUNTIME_DATA_SAMPLE_H
 
@@ -24,14 +25,14 @@ void sl_sample_class(int32_t index, int32_t classes, int32_t *shape, int32_t *te
 const char *sl_sample_shape_name(int32_t shape);
 const char *sl_sample_texture_name(int32_t texture);
 
-/* Draws picture `number` of the seed: rgb[size][size][3], and the object's box (x0, y0, x1, y1), last pixels included. About one
- * picture in fifty is grey. The same bytes on every machine: nothing but correctly rounded arithmetic. */
+/* Draws picture `number` of the seed: rgb[size][size][3], and the object's box (x0, y0, x1, y1), last pixels included.
+ * About one picture in fifty is grey. The same bytes on every machine: nothing but correctly rounded arithmetic. */
 void sl_sample_draw(uint64_t seed, uint64_t number, int32_t shape, int32_t texture, int32_t size, uint8_t *rgb,
                     int32_t box[4]);
 
-/* Writes the whole set into FOLDER, which must not exist or be empty: wnids.txt (unsorted, as in the original; written last), words.txt,
- * train/ID/images/ID_N.JPEG, train/ID/ID_boxes.txt, val/images/val_N.JPEG, val/val_annotations.txt. SL_BAD_CONFIG: a number out of
- * range. SL_CANNOT_CREATE, SL_IO. */
+/* Writes the whole set into FOLDER, which must not exist or be empty: wnids.txt (unsorted, as in the original; written
+ * last), words.txt, train/ID/images/ID_N.JPEG, train/ID/ID_boxes.txt, val/images/val_N.JPEG, val/val_annotations.txt.
+ * SL_BAD_CONFIG: a number out of range. SL_CANNOT_CREATE, SL_IO. */
 int sl_sample_write(const char *folder, const struct sl_sample_options *options);
 
 #ifdef __cplusplus

@@ -11,8 +11,8 @@ extern "C" {
 
 struct sl_samples;
 
-/* Opens every shard of the split (in turn, as SHARD readers do) and refuses keys that occur twice. The decoded bytes are kept if all of them fit
- * into `cache_bytes`. */
+/* Opens every shard of the split (in turn, as SHARD readers do) and refuses keys that occur twice. The decoded bytes
+ * are kept if all of them fit into `cache_bytes`. */
 int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *split, uint64_t cache_bytes,
                     struct sl_samples **samples);
 void sl_samples_close(struct sl_samples *samples);
@@ -21,8 +21,9 @@ uint32_t sl_samples_count(const struct sl_samples *samples);
 bool sl_samples_cached(const struct sl_samples *samples);
 const struct sl_shard_sample *sl_samples_at(const struct sl_samples *samples, uint32_t index);
 
-/* The pixels [size][size][3] of a sample: *pixels points into the cache or to `scratch`, which is as large. Any number of threads, each with
- * a decoder and a scratch of its own. SL_BAD_DATA: names the sample and its reason; counted once. */
+/* The pixels [size][size][3] of a sample: *pixels points into the cache or to `scratch`, which is as large. Any number
+ * of threads, each with a decoder and a scratch of its own. SL_BAD_DATA: names the sample and its reason; counted once.
+ */
 int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
                       const uint8_t **pixels);
 

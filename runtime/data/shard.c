@@ -24,7 +24,7 @@ struct sl_shard_writer {
     struct archive *archive;
     struct archive_entry *entry;
     struct sl_output *output;
-    struct sl_hash *hasher;
+    struct sl_hash *hash;
     uint64_t bytes, samples;
     int status; /* of the first failed write */
 };
@@ -37,7 +37,7 @@ static la_ssize_t write_block(struct archive *archive, void *self, const void *b
         writer->status = sl_output_write(writer->output, bytes, n);
     if (writer->status != SL_OK)
         return -1;
-    sl_hash_update(writer->hasher, bytes, n);
+    sl_hash_update(writer->hash, bytes, n);
     writer->bytes += n;
     return (la_ssize_t)n;
 }
@@ -59,7 +59,7 @@ int sl_shard_writer_open(const char *path, bool zstd, struct sl_shard_writer **w
     *writer = NULL;
     if (!self || !(self->archive = archive_write_new()) || !(self->entry = archive_entry_new()))
         SL_FAIL(SL_SYSTEM, "%s: no memory", path);
-    SL_TRY(sl_hash_open(&self->hasher));
+    SL_TRY(sl_hash_open(&self->hash));
     SL_TRY(sl_output_open(path, &self->output));
     SL_TRY(translate(self, archive_write_set_format_pax_restricted(self->archive)));
     SL_TRY(translate(self, archive_write_set_bytes_per_block(self->archive, BLOCK_BYTES)));
@@ -113,7 +113,7 @@ int sl_shard_writer_finish(struct sl_shard_writer *writer, struct sl_shard *shar
     SL_TRY(sl_output_commit(writer->output));
     shard->bytes = writer->bytes;
     shard->samples = writer->samples;
-    shard->hash = sl_hash_digest(writer->hasher);
+    shard->hash = sl_hash_digest(writer->hash);
 out:
     return rc;
 }
@@ -127,7 +127,7 @@ void sl_shard_writer_close(struct sl_shard_writer *writer)
     archive_entry_free(writer->entry);
     archive_write_free(writer->archive);
     sl_output_close(writer->output);
-    sl_hash_close(writer->hasher);
+    sl_hash_close(writer->hash);
     free(writer);
 }
 

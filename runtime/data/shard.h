@@ -1,5 +1,5 @@
-/* Shards: tar files in the WebDataset convention, each sample two neighbours KEY.jpg (the original bytes) and KEY.cls (the class
- * index as text), plain or compressed as one zstd stream. A shard's bytes depend on its samples alone. */
+/* Shards: tar files in the WebDataset convention, each sample two neighbours KEY.jpg (the original bytes) and KEY.cls
+ * (the class index as text), plain or compressed as one zstd stream. A shard's bytes depend on its samples alone. */
 #ifndef SL_RUNTIME_DATA_SHARD_H
 #define SL_RUNTIME_DATA_SHARD_H
 

@@ -18,10 +18,10 @@ struct sl_verdict {
     char *reason;  /* why it cannot be read; NULL: it can */
 };
 
-/* verdicts[i] tells about files->at[i]; the caller frees the reasons. With `stop`, files after the first unreadable one may be left
- * unread. *sums grows by the readable ones. SL_SYSTEM. */
-int sl_verify(const struct sl_image_list *files, int32_t image_size, int threads, bool stop, struct sl_verdict *verdicts,
-              struct sl_channel_sums *sums);
+/* verdicts[i] tells about files->at[i]; the caller frees the reasons. With `stop`, files after the first unreadable one
+ * may be left unread. *sums grows by the readable ones. SL_SYSTEM. */
+int sl_verify(const struct sl_image_list *files, int32_t image_size, int threads, bool stop,
+              struct sl_verdict *verdicts, struct sl_channel_sums *sums);
 
 #ifdef __cplusplus
 }

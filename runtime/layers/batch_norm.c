@@ -44,9 +44,12 @@ static int32_t parameters(const void *of, const struct sl_tensor *in, struct sl_
 static bool is_plain_pool(const struct sl_layer *layer, const struct sl_tensor *in)
 {
     const struct sl_pool_options *o = layer->options;
-    return layer->type == &sl_layer_max_pool && o->kernel[0] == 2 && o->kernel[1] == 2 && o->stride[0] == 2 &&
-           o->stride[1] == 2 && in->h % 2 == 0 && in->w % 2 == 0 && layer->shape.h * 2 == in->h && layer->shape.w * 2 == in->w &&
-           (o->padding.mode != SL_PADDING_EXPLICIT || (o->padding.top == 0 && o->padding.left == 0));
+    if (layer->type != &sl_layer_max_pool || o->global || o->padding.mode == SL_PADDING_EXPLICIT)
+        return false;
+    for (int axis = 0; axis < 2; axis++)
+        if (o->kernel[axis] != 2 || sl_or(o->stride[axis], o->kernel[axis]) != 2)
+            return false;
+    return in->h % 2 == 0 && in->w % 2 == 0;
 }
 
 static bool absorb(struct sl_step *step, const struct sl_layer *next, bool training)
@@ -76,6 +79,18 @@ out:
     return rc;
 }
 
+/* Units of a kernel for the batch that has the most of them: a smaller batch may be cut finer than a full one. */
+static int64_t most_units(const struct sl_kernel *kernel, const struct sl_norm *shape)
+{
+    int64_t most = 0;
+    struct sl_norm p = *shape;
+    for (p.n = 1; p.n <= shape->n; p.n++) {
+        const int64_t units = sl_kernel_units(kernel, &p);
+        most = units > most ? units : most;
+    }
+    return most;
+}
+
 static int plan_training(struct sl_step *step, struct sl_planner *planner)
 {
     struct batch_norm *norm = step->state;
@@ -87,8 +102,8 @@ static int plan_training(struct sl_step *step, struct sl_planner *planner)
     norm->apply = sl_planner_pick(planner, SL_OP_norm_bwd_apply, p);
     if (step->x[0]->moment_parts == 0)
         SL_TRY(sl_planner_buffer(planner, &norm->records,
-                                 (size_t)sl_kernel_units(norm->moments, p) * sl_moments_size(p->xs), SL_LIFE_FORWARD, "moments"));
-    SL_TRY(sl_planner_buffer(planner, &norm->sums, (size_t)sl_kernel_units(norm->reduce, p) * 2 * (size_t)p->xs,
+                                 (size_t)most_units(norm->moments, p) * sl_moments_size(p->xs), SL_LIFE_FORWARD, "moments"));
+    SL_TRY(sl_planner_buffer(planner, &norm->sums, (size_t)most_units(norm->reduce, p) * 2 * (size_t)p->xs,
                              SL_LIFE_BACKWARD, "gradient sums"));
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)p->xs, SL_LIFE_BACKWARD, "channel vectors"));
@@ -130,7 +145,7 @@ static void derive(const struct sl_step *step, const float *mean, const float *v
     }
 }
 
-static void update_running(const struct sl_step *step)
+static int commit(struct sl_step *step)
 {
     const struct batch_norm *norm = step->state;
     const double decay = ((const struct sl_batch_norm_options *)step->layer->options)->decay;
@@ -139,6 +154,7 @@ static void update_running(const struct sl_step *step)
         mean[c] = (float)(decay * mean[c] + (1.0 - decay) * norm->mean[c]);
         var[c] = (float)(decay * var[c] + (1.0 - decay) * norm->var[c]);
     }
+    return SL_OK;
 }
 
 static int batch_moments(struct sl_step *step, const struct sl_pass *pass)
@@ -174,7 +190,6 @@ static int forward(struct sl_step *step, const struct sl_pass *pass)
     if (pass->training) {
         SL_TRY(batch_moments(step, pass));
         derive(step, norm->mean, norm->var);
-        update_running(step);
     }
     const struct sl_norm_fwd args = {step->x[0]->data, norm->scale, norm->shift, step->y->data};
     SL_TRY(sl_launch(pass->device, norm->fwd, &norm->shape, &args));
@@ -220,4 +235,5 @@ const struct sl_layer_type sl_layer_batch_norm = {
     .prepare = prepare,
     .forward = forward,
     .backward = backward,
+    .commit = commit,
 };

@@ -48,6 +48,18 @@ out:
     return rc;
 }
 
+/* Records of moments for the batch that has the most of them: a smaller batch may be cut finer than a full one. */
+static int64_t most_records(struct sl_convolution conv, int32_t batch)
+{
+    int64_t most = 0;
+    for (int32_t count = 1; count <= batch; count++) {
+        set_batch(&conv, count);
+        const int64_t units = sl_kernel_units(conv.fwd, &conv.shape);
+        most = units > most ? units : most;
+    }
+    return most;
+}
+
 static int plan_training(struct sl_step *step, struct sl_planner *planner)
 {
     struct sl_convolution *conv = step->state;
@@ -60,7 +72,7 @@ static int plan_training(struct sl_step *step, struct sl_planner *planner)
     SL_TRY(sl_planner_buffer(planner, &conv->packed_bwd, packed_floats(conv->bwd_data, shape), SL_LIFE_BACKWARD,
                              "packed weights"));
     if (conv->moments) {
-        step->y->moment_parts = sl_kernel_units(conv->fwd, shape);
+        step->y->moment_parts = most_records(*conv, step->y->shape.n);
         SL_TRY(sl_planner_buffer(planner, &conv->moment_records,
                                  (size_t)step->y->moment_parts * sl_moments_size(shape->ys), SL_LIFE_STEP, "moments"));
     }

@@ -1,0 +1,117 @@
+/* A small network ready to run, for the tests of the runtime. */
+#ifndef SL_TESTS_NET_H
+#define SL_TESTS_NET_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/elementwise/philox.h"
+#include "runtime/layer.h"
+#include "runtime/parallel.h"
+#include "runtime/train.h"
+
+#define MUST(call)                                      \
+    do {                                                \
+        const int status = (call);                      \
+        if (status != SL_OK)                            \
+            fail_msg("%s: %s", #call, sl_last_error()); \
+    } while (0)
+
+/* The call fails with this status, and its detail holds this text. */
+#define MUST_FAIL(call, wanted, text)                                                \
+    do {                                                                             \
+        sl_clear_error();                                                            \
+        const int status = (call);                                                   \
+        if (status != (wanted) || !strstr(sl_last_error(), text))                    \
+            fail_msg("%s: status %d, \"%s\"", #call, status, sl_last_error());       \
+    } while (0)
+
+struct net {
+    struct sl_device device;
+    struct sl_graph *graph;
+    struct sl_weights *weights;
+    struct sl_plan *plan;
+    struct sl_updater *updater;
+};
+
+/* Takes over the graph. `isa` limits the kernels: 0 is the reference, whose sums are in double. */
+static inline void net_open(struct net *net, struct sl_graph *graph, int32_t batch, uint32_t isa, int threads)
+{
+    *net = (struct net){.graph = graph};
+    const struct sl_plan_options options = {.batch = batch, .training = true};
+    const struct sl_updater_options updater = sl_updater_defaults();
+    MUST(sl_graph_check(graph));
+    MUST(sl_device_cpu_open(threads, &net->device));
+    net->device.isa &= isa;
+    MUST(sl_weights_open(graph, &net->device, true, &net->weights));
+    MUST(sl_weights_init(net->weights, 11));
+    MUST(sl_plan_open(graph, net->weights, &options, &net->plan));
+    MUST(sl_updater_open(net->weights, &updater, &net->updater));
+}
+
+static inline void net_close(struct net *net)
+{
+    sl_updater_close(net->updater);
+    sl_plan_close(net->plan);
+    sl_weights_close(net->weights);
+    sl_graph_free(net->graph);
+    net->device.close(net->device.self);
+}
+
+/* Numbers in [-1, 1) that depend on (seed, index) alone. */
+static inline void fill_uniform(float *x, size_t n, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = 2.0f * sl_uniform(sl_philox4x32(seed, 1, i).word[0]) - 1.0f;
+}
+
+/* A batch for a graph: random images, labels in turn. */
+struct batch {
+    float *images;
+    int32_t *labels;
+    int32_t count;
+};
+
+static inline struct batch make_batch(const struct sl_graph *graph, int32_t count, uint64_t seed)
+{
+    const size_t floats = sl_tensor_floats(&graph->layers[0].shape);
+    struct batch batch = {malloc((size_t)count * floats * sizeof(float)), malloc((size_t)count * sizeof(int32_t)), count};
+    assert_true(batch.images && batch.labels);
+    fill_uniform(batch.images, (size_t)count * floats, seed);
+    for (int32_t i = 0; i < count; i++)
+        batch.labels[i] = (i + (int32_t)seed) % sl_graph_classes(graph);
+    return batch;
+}
+
+static inline void free_batch(struct batch *batch)
+{
+    free(batch->images);
+    free(batch->labels);
+}
+
+static inline double forward_loss(struct net *net, const struct batch *batch)
+{
+    const struct sl_plan_input input = {batch->images, batch->labels, batch->count, 5, 7};
+    MUST(sl_plan_forward(net->plan, &input));
+    return sl_plan_mean_loss(net->plan);
+}
+
+/* The loss of a batch, and its gradients in net->weights. */
+static inline double gradients_of(struct net *net, const struct batch *batch)
+{
+    const double loss = forward_loss(net, batch);
+    MUST(sl_plan_backward(net->plan));
+    return loss;
+}
+
+static inline void train_on(struct net *net, const struct batch *batch, uint64_t iteration)
+{
+    const struct sl_train_step step = {batch->images, batch->labels, batch->count, 1e-2, 5, iteration};
+    struct sl_train_result result;
+    MUST(sl_train(net->plan, net->updater, &step, NULL, NULL, &result));
+}
+#endif
