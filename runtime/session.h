@@ -51,12 +51,13 @@ struct sl_session {
     struct sl_train_hooks hooks;
     float *update;                 /* for hooks.update */
     struct sl_position position;
+    const struct sl_batch *batch;  /* the loader's, from `position` on, not yet trained on; or NULL */
 };
 
 /* What one step was. */
 struct sl_session_step {
     uint64_t epoch, index, iteration; /* of this step */
-    int32_t samples;                  /* 0: no image of the rest of the epoch could be read, and they are to be skipped */
+    int32_t samples;                  /* 0: none of the batch could be read, and such images are skipped */
     double rate, loss, score;
     double waited, seconds;           /* for data; for the whole step, waiting included */
 };

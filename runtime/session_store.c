@@ -135,6 +135,7 @@ int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *ch
         SL_TRY(read_array(updater, sl_updater_slot_name(i), SL_F32, session->weights->trained, sizeof(float),
                           session->updater->state[i]));
     session->position = (struct sl_position){position[0], position[1], position[2], position[3], loss_sum};
+    session->batch = NULL;
     if (position[1] == sl_loader_batches(session->train)) /* the epoch is trained, and perhaps not validated */
         SL_TRY(sl_loader_seek(session->train, position[0] + 1, 0));
     else
