@@ -66,7 +66,9 @@ static int predict_dataset(const struct settings *s, struct prediction *p)
     struct sl_dataset *dataset = NULL;
     struct sl_loader *loader = NULL;
     const struct sl_loader_options options = {
-        .split = s->split, .batch_size = (int32_t)s->batch_size, .range = p->model.range,
+        .split = s->split,
+        .batch_size = (int32_t)s->batch_size,
+        .range = p->model.range,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
     };
     SL_TRY(sl_dataset_open(s->data, &dataset));
@@ -85,9 +87,15 @@ out:
 static int predict_files(const struct settings *s, struct prediction *p)
 {
     const struct predict_files files = {
-        .plan = p->plan, .model = &p->model, .batch_size = (int32_t)s->batch_size, .paths = s->images.at,
-        .path_count = (size_t)s->images.count, .list = s->list, .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
-        .visit = write_batch, .self = p,
+        .plan = p->plan,
+        .model = &p->model,
+        .batch_size = (int32_t)s->batch_size,
+        .paths = s->images.at,
+        .path_count = (size_t)s->images.count,
+        .list = s->list,
+        .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
+        .visit = write_batch,
+        .self = p,
     };
     const int rc = sl_prediction_begin(&p->writer);
     return rc == SL_OK ? predict_files_run(&files) : rc;
@@ -130,21 +138,25 @@ int main(int argc, char **argv)
     const struct cli_option options[] = {
         {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
          .required = true},
-        {"list", "FILE", "Predict the images named in FILE, one path a line; - is standard input", .kind = CLI_TEXT, .value = &s.list},
+        {"list", "FILE", "Predict the images named in FILE, one path a line; - is standard input", .kind = CLI_TEXT,
+         .value = &s.list},
         {"data", "DIR", "Predict a prepared data set", .kind = CLI_TEXT, .value = &s.data},
         {"split", "NAME", "Which part of the data set (default val)", .kind = CLI_TEXT, .value = &s.split},
         {"top", "N", "Classes a line (default 5)", .kind = CLI_INT, .value = &s.top, .least = 1, .most = 1000},
-        {"output", "FILE", "Write there, whole or not at all (default: standard output)", .kind = CLI_TEXT, .value = &s.output},
+        {"output", "FILE", "Write there, whole or not at all (default: standard output)", .kind = CLI_TEXT,
+         .value = &s.output},
         {"json", NULL, "One JSON object a line instead of a table", .kind = CLI_FLAG, .value = &s.json},
-        {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1, .most = 4096},
-        {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1, .most = 1024},
+        {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1,
+         .most = 4096},
+        {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1,
+         .most = 1024},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
          .value = &s.on_bad_image, .choices = "fail|skip"},
         {0}};
-    const struct cli_program program = {
-        .summary = "Predicts the classes of images: one line for each, with the most probable classes and their probabilities.",
-        .arguments = "[IMAGE...]",
-        .options = options};
+    const struct cli_program program = {.summary = "Predicts the classes of images: one line for each, with the most "
+                                                   "probable classes and their probabilities.",
+                                        .arguments = "[IMAGE...]",
+                                        .options = options};
     cli_parse(&program, argc, argv, &s.images);
     return cli_end(run(&s));
 }

@@ -1,5 +1,5 @@
-/* train_tinyimagenet: the chapter's recipe on a prepared data set. The loop is here, so that an exchange between ranks can plug in through
- * session.hooks. */
+/* train_tinyimagenet: the chapter's recipe on a prepared data set. The loop is here, so that an exchange between ranks
+ * can plug in through session.hooks. */
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -55,8 +55,8 @@ static void say(void *self, const char *line)
 static void print_plan(const struct sl_session *session)
 {
     const struct sl_session_memory m = sl_session_memory(session);
-    fprintf(stderr, "memory: weights %.1f MB, training %.1f MB, validation %.1f MB, images %.1f MB\n", (double)m.weights / 1e6,
-            (double)m.training / 1e6, (double)m.inference / 1e6, (double)m.images / 1e6);
+    fprintf(stderr, "memory: weights %.1f MB, training %.1f MB, validation %.1f MB, images %.1f MB\n",
+            (double)m.weights / 1e6, (double)m.training / 1e6, (double)m.inference / 1e6, (double)m.images / 1e6);
 }
 
 static int dry_run(const struct train_options *o)
@@ -103,7 +103,8 @@ static int open_store(struct training *t)
     const struct train_options *o = t->options;
     SL_TRY(sl_store_open(o->run, (int)o->keep, &t->store));
     if (!o->resume && sl_store_has_checkpoint(o->run))
-        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a run; add --resume to go on with it, or choose another --run", o->run);
+        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a run; add --resume to go on with it, or choose another --run",
+                o->run);
 out:
     return rc;
 }
@@ -112,7 +113,9 @@ static int open_training(const struct train_options *o, struct training *t)
 {
     int rc = SL_OK;
     const struct sl_log_options log = {
-        .run = o->run, .epochs = (uint64_t)o->epochs, .performance_every = (uint64_t)o->log_every,
+        .run = o->run,
+        .epochs = (uint64_t)o->epochs,
+        .performance_every = (uint64_t)o->log_every,
         .progress = o->quiet ? SL_PROGRESS_NONE : SL_PROGRESS_AUTO,
     };
     t->options = o;
@@ -120,7 +123,7 @@ static int open_training(const struct train_options *o, struct training *t)
     SL_TRY(sl_session_open(&o->session, build_network, (void *)(uintptr_t)o, &t->session));
     SL_TRY(sl_log_open(&log, &t->log));
     SL_TRY(start_or_resume(t));
-    SL_TRY(train_options_write(o, o->run));
+    SL_TRY(train_options_write(o));
     SL_TRY(sl_metrics_open(&t->metrics, sl_graph_classes(t->session.model.graph), 5));
     print_plan(&t->session);
     t->epoch_start = sl_clock();
@@ -172,8 +175,14 @@ static int end_epoch(struct training *t)
     const struct sl_position *p = &t->session.position;
     const double seconds = sl_clock() - t->epoch_start;
     struct sl_epoch_record record = {
-        .epoch = p->epoch, .iteration = p->iteration, .train_loss = p->samples ? p->loss_sum / (double)p->samples : NAN,
-        .val_loss = NAN, .top1 = NAN, .top5 = NAN, .images_per_second = (double)t->epoch_images / seconds, .seconds = seconds,
+        .epoch = p->epoch,
+        .iteration = p->iteration,
+        .train_loss = p->samples ? p->loss_sum / (double)p->samples : NAN,
+        .val_loss = NAN,
+        .top1 = NAN,
+        .top5 = NAN,
+        .images_per_second = (double)t->epoch_images / seconds,
+        .seconds = seconds,
         .learning_rate = sl_schedule_rate(&t->session.options.schedule, p->epoch),
     };
     if (validates(t)) {
@@ -194,9 +203,16 @@ out:
 static void log_step(struct training *t, const struct sl_session_step *step)
 {
     const struct sl_step_record record = {
-        .epoch = step->epoch, .iteration = step->iteration + 1, .step_in_epoch = step->index + 1,
-        .steps_per_epoch = sl_loader_batches(t->session.train), .samples = step->samples, .wait_seconds = step->waited,
-        .step_seconds = step->seconds, .score = step->score, .loss = step->loss, .rate = step->rate,
+        .epoch = step->epoch,
+        .iteration = step->iteration + 1,
+        .step_in_epoch = step->index + 1,
+        .steps_per_epoch = sl_loader_batches(t->session.train),
+        .samples = step->samples,
+        .wait_seconds = step->waited,
+        .step_seconds = step->seconds,
+        .score = step->score,
+        .loss = step->loss,
+        .rate = step->rate,
     };
     t->epoch_images += (uint64_t)step->samples;
     sl_log_step(t->log, &record);

@@ -65,15 +65,9 @@ static int open_loaders(struct sl_session *s)
     int rc = SL_OK;
     struct sl_session_memory memory = {0};
     struct sl_loader_options options = {
-        .split = "train",
-        .batch_size = s->options.batch_size,
-        .seed = s->options.seed,
-        .shuffle = true,
-        .flip = s->options.flip,
-        .crop_padding = s->options.crop_padding,
-        .range = s->options.range,
-        .threads = s->options.loader_threads,
-        .skip_bad_images = s->options.skip_bad_images,
+        .split = "train", .batch_size = s->options.batch_size, .seed = s->options.seed, .shuffle = true,
+        .flip = s->options.flip, .crop_padding = s->options.crop_padding, .range = s->options.range,
+        .threads = s->options.loader_threads, .skip_bad_images = s->options.skip_bad_images,
     };
     memory = sl_session_memory(s);
     options.cache_bytes = left(s, memory.weights + memory.training + memory.inference);
@@ -104,8 +98,7 @@ out:
     return rc;
 }
 
-int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
-                    struct sl_session *session)
+int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self, struct sl_session *session)
 {
     int rc = SL_OK;
     *session = (struct sl_session){.options = *options};
@@ -158,24 +151,17 @@ static void advance(struct sl_session *s, const struct sl_session_step *step)
     p->index++;
 }
 
-/* The loader passes over batches without a readable image, and the position follows it. Only the end of an epoch is not
- * passed over: then *batch is NULL, and the loader waits at the next epoch. */
-static int next_batch(struct sl_session *s, const struct sl_batch **batch)
+/* The loader leaves out batches without a readable image: what it hands over may lie ahead of the position. */
+static int next_batch(struct sl_session *s)
 {
     int rc = SL_OK;
-    struct sl_position *p = &s->position;
-    SL_TRY(sl_loader_next(s->train, batch));
-    if ((*batch)->epoch == p->epoch && (*batch)->index >= p->index) {
-        p->index = (*batch)->index;
-    } else if ((*batch)->epoch == p->epoch + 1) {
-        SL_TRY(sl_loader_seek(s->train, p->epoch + 1, 0));
-        p->index = sl_loader_batches(s->train) - 1;
-        *batch = NULL;
-    } else {
+    const struct sl_position *p = &s->position;
+    if (!s->batch)
+        SL_TRY(sl_loader_next(s->train, &s->batch));
+    if (s->batch->epoch < p->epoch || (s->batch->epoch == p->epoch && s->batch->index < p->index))
         SL_FAIL(SL_INTERNAL,
                 "the loader is at batch %" PRIu64 " of epoch %" PRIu64 ", training at %" PRIu64 " of %" PRIu64,
-                (*batch)->index, (*batch)->epoch, p->index, p->epoch);
-    }
+                s->batch->index, s->batch->epoch, p->index, p->epoch);
 out:
     return rc;
 }
@@ -184,23 +170,25 @@ int sl_session_step(struct sl_session *session, struct sl_session_step *step)
 {
     int rc = SL_OK;
     const double start = sl_clock();
-    const struct sl_batch *batch;
     struct sl_train_result result = {0};
     const struct sl_position *p = &session->position;
     SL_TRY(reserve_update(session));
-    SL_TRY(next_batch(session, &batch));
+    SL_TRY(next_batch(session));
+    const struct sl_batch *batch = session->batch;
+    const bool here = batch->epoch == p->epoch && batch->index == p->index;
     *step = (struct sl_session_step){
         .epoch = p->epoch,
         .index = p->index,
         .iteration = p->iteration,
+        .samples = here ? batch->count : 0,
+        .waited = here ? batch->waited : 0.0,
         .rate = sl_schedule_rate(&session->options.schedule, p->epoch),
     };
-    if (batch) {
+    if (here) {
         const struct sl_train_step train = {batch->images, batch->labels,         batch->count,
                                             step->rate,    session->options.seed, p->iteration};
-        step->samples = batch->count;
-        step->waited = batch->waited;
         SL_TRY(sl_train(session->training, session->updater, &train, &session->hooks, session->update, &result));
+        session->batch = NULL;
     }
     step->loss = result.loss;
     step->score = result.score;

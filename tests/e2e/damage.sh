@@ -1,6 +1,7 @@
 #!/bin/sh
 # Damaged files: every few bytes flipped, one at a time, and cut off at every few lengths. Never a crash, never accepted, the message names
 # the file, and what was good stays good.
+# shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 make_data
 run=$place/run

@@ -1,5 +1,6 @@
 #!/bin/sh
 # --help and --version of every program, and every option that the documents promise.
+# shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # promises PROGRAM OPTION...

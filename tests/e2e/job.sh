@@ -1,5 +1,8 @@
 #!/bin/sh
+# shellcheck disable=SC2016 # awk programs
 # The main job from end to end: what each program writes, where it writes it, and that the programs agree.
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 make_data
 run=$place/run
@@ -45,13 +48,16 @@ check 'log.jsonl is JSON' are_json_lines "$run/log.jsonl"
 check 'log.jsonl: a record per step' counts 30 '"event":"step"' "$run/log.jsonl"
 check 'log.jsonl: a record per epoch' counts 3 '"event":"epoch"' "$run/log.jsonl"
 check 'config.json is JSON' is_json "$run/config.json"
-for key in version data model optimizer epochs batch-size seed lr-schedule weight-decay flip crop-padding; do
-    check "config.json has $key" grep -q "\"$key\"" "$run/config.json"
+for setting in '"seed": 7' '"epochs": 3' '"batch-size": 5' '"threads": 2' '"optimizer": "amsgrad"' '"flip": false' '"weight-decay": 0.0001' \
+    '"lr-schedule": "0:8e-3,1:6e-3,3:3e-3,5:1e-3,7:5e-4"' '"version": "[0-9.]*"' "\"data\": \"$data\"" "\"model\": \"$here/tiny.json\""; do
+    check "config.json has $setting" grep -q "^  $setting" "$run/config.json"
 done
 check 'last-good names the checkpoint of step 30' test "$(cat "$run/last-good")" = ckpt-30
 check 'no temporary files are left' test -z "$(find "$run" -name '*.tmp')"
 check 'a run of one epoch without validation' trains 0 "$place/novalid" --epochs 1 --eval-every 0 --quiet
 check '--quiet: no progress' not says 'images/s  loss .* left'
+check 'a constant rate is recorded as a schedule' trains 0 "$place/rate" --lr 0.5 --max-steps 1
+check 'and as itself' test "$(grep -Ec '"lr(-schedule)?": "?0.5"?' "$place/rate/config.json")" -eq 2
 check 'metrics.csv: empty fields where nothing was measured' grep -Eq '^0,10,[0-9.]+,,,,' "$place/novalid/metrics.csv"
 
 # ---- dry run ----

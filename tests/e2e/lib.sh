@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Ground of the end-to-end scripts; each starts with `. "$(dirname "$0")/lib.sh"` and is run as `sh THEME.sh FOLDER_OF_PROGRAMS`.
 # A check prints one line; a script ends with `finish`. Everything happens in one temporary folder, $place.
 set -u

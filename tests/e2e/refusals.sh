@@ -1,5 +1,7 @@
 #!/bin/sh
 # What cannot work: missing data, places that cannot be written, checkpoints and models that do not fit, limits, numbers that overflow.
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 make_data
 run=$place/run
@@ -13,15 +15,15 @@ for program in train_tinyimagenet starling-evaluate starling-predict; do
     train_tinyimagenet) set -- --run "$place/none" --model "$here/tiny.json" ;;
     *) set -- --model "$run" ;;
     esac
-    refuses 66 "$place/absent holds no prepared data set .*starling-prepare" "$program: no such data set" $program --data "$place/absent" "$@"
-    refuses 66 "$place/file holds no prepared data set" "$program: the data set is a file" $program --data "$place/file" "$@"
-    refuses 66 "$place/images holds no prepared data set" "$program: the data set is not prepared" $program --data "$place/images" "$@"
+    refuses 66 "$place/absent holds no prepared data set .*starling-prepare" "$program: no such data set" "$program" --data "$place/absent" "$@"
+    refuses 66 "$place/file holds no prepared data set" "$program: the data set is a file" "$program" --data "$place/file" "$@"
+    refuses 66 "$place/images holds no prepared data set" "$program: the data set is not prepared" "$program" --data "$place/images" "$@"
 done
 for program in starling-evaluate starling-predict; do
-    refuses 66 "$place/absent: .*No such file" "$program: no such model" $program --data "$data" --model "$place/absent"
-    refuses 66 "$place: there is no checkpoint" "$program: a model folder that is none" $program --data "$data" --model "$place"
-    refuses 65 "$place/file" "$program: a model file that is none" $program --data "$data" --model "$place/file"
-    ends 66 "$program: no such split" $program --data "$data" --model "$run" --split test
+    refuses 66 "$place/absent: .*No such file" "$program: no such model" "$program" --data "$data" --model "$place/absent"
+    refuses 66 "$place: there is no checkpoint" "$program: a model folder that is none" "$program" --data "$data" --model "$place"
+    refuses 65 "$place/file" "$program: a model file that is none" "$program" --data "$data" --model "$place/file"
+    ends 66 "$program: no such split" "$program" --data "$data" --model "$run" --split test
     check 'the message names it' says 'no images for test'
 done
 refuses 66 'absent.json: No such file' 'no such network file' train_tinyimagenet --data "$data" --run "$place/none" --model absent.json

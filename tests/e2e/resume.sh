@@ -1,5 +1,7 @@
 #!/bin/sh
 # A run that is killed, interrupted or stopped anywhere ends with the bits of a run that was left alone.
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 make_data
 

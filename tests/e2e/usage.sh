@@ -1,5 +1,6 @@
 #!/bin/sh
 # Wrong command lines: exit 64, a message that names the mistake, a hint, nothing on stdout, nothing created.
+# shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 cd "$place" || exit 1
 
@@ -61,8 +62,8 @@ mistakes train_tinyimagenet --data d --run r
 needs train_tinyimagenet --data --run r
 needs train_tinyimagenet --run --data d
 for option in --epochs --batch-size --threads --workers --max-steps --keep; do
-    wrong train_tinyimagenet "$train" $option 0 -1 1.5 x
-    twice train_tinyimagenet "$train" $option 1
+    wrong train_tinyimagenet "$train" "$option" 0 -1 1.5 x
+    twice train_tinyimagenet "$train" "$option" 1
 done
 wrong train_tinyimagenet "$train" --lr 0 -1 nan inf 1e30 fast
 wrong train_tinyimagenet "$train" --weight-decay -1 nan
@@ -75,8 +76,8 @@ wrong train_tinyimagenet "$train" --seed -1 18446744073709551616
 twice train_tinyimagenet "$train" --lr 0.1
 refuses 64 '--resume is given twice' 'train_tinyimagenet: --resume twice' train_tinyimagenet --data d --run r --resume --resume
 refuses 64 'constant rate' 'train_tinyimagenet: --lr and --lr-schedule' train_tinyimagenet --data d --run r --lr 1 --lr-schedule 0:1
-for schedule in 1:0.1 0:0.1,0:0.2 0:0.1,2:0.1,1:0.1 0: 0:x 0:-1 0:nan 0:0.1, 0:0.1x 0:0.1,,; do
-    refuses 64 "schedule" "train_tinyimagenet: --lr-schedule $schedule" train_tinyimagenet --data d --run r --lr-schedule $schedule
+for schedule in 1:0.1 0:0.1,0:0.2 0:0.1,2:0.1,1:0.1 0: 0:x 0:-1 0:nan "0:0.1," 0:0.1x "0:0.1,,"; do
+    refuses 64 "schedule" "train_tinyimagenet: --lr-schedule $schedule" train_tinyimagenet --data d --run r --lr-schedule "$schedule"
 done
 refuses 64 'unexpected argument stray' 'train_tinyimagenet: an argument' train_tinyimagenet --data d --run r stray
 

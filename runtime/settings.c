@@ -1,0 +1,45 @@
+#include "runtime/settings.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/store.h"
+
+static json_t *text_or_null(const char *text)
+{
+    json_t *value = text ? json_string(text) : NULL;
+    return value ? value : json_null();
+}
+
+static json_t *to_json(const struct sl_setting *setting)
+{
+    switch (setting->kind) {
+    case SL_SETTING_TEXT:
+        return text_or_null(*(const char *const *)setting->value);
+    case SL_SETTING_INT:
+        return json_integer((json_int_t) * (const int64_t *)setting->value);
+    case SL_SETTING_REAL:
+        return json_real(*(const double *)setting->value);
+    case SL_SETTING_BOOL:
+        return json_boolean(*(const bool *)setting->value);
+    }
+    return NULL;
+}
+
+int sl_settings_write(const char *path, const struct sl_setting *settings, size_t count)
+{
+    int rc = SL_OK;
+    char *text = NULL;
+    json_t *root = json_object();
+    for (size_t i = 0; i < count; i++)
+        if (json_object_set_new(root, settings[i].name, to_json(&settings[i])))
+            SL_FAIL(SL_SYSTEM, "%s: out of memory for \"%s\"", path, settings[i].name);
+    if (!(text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17))))
+        SL_FAIL(SL_SYSTEM, "%s: out of memory", path);
+    SL_TRY(sl_write_atomically(path, text, strlen(text)));
+out:
+    free(text);
+    json_decref(root);
+    return rc;
+}
