@@ -2,7 +2,6 @@
 #include "tests/net.h"
 
 #include <math.h>
-
 #include <stdio.h>
 
 #include "models/models.h"
