@@ -1,4 +1,5 @@
-/* dataset.json, as dataset.c reads and dataset_write.c writes it. Its last member is the XXH3-64 of every byte before that member's line, so that no change goes unseen:
+/* dataset.json, as dataset.c reads and dataset_write.c writes it. Its last member is the XXH3-64 of every byte before
+ * that member's line, so that no change goes unseen:
  *
  *   { "format": "starling-dataset", "version": 1, ..., "splits": { ... },
  *     "xxh3": "0123456789abcdef"

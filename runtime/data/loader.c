@@ -20,7 +20,7 @@ static void set_order(struct sl_loader *loader, uint64_t epoch)
         return;
     loader->order_epoch = epoch;
     if (loader->options.shuffle)
-        sl_draw_permutation(loader->options.seed, SL_DRAW_EPOCH, epoch, loader->order, count);
+        sl_draw_permutation(loader->options.seed, SL_RANDOM_EPOCH, epoch, loader->order, count);
     else
         for (uint32_t i = 0; i < count; i++)
             loader->order[i] = i;

@@ -13,7 +13,7 @@ static void to_float(const struct sl_loader_worker *worker, uint64_t epoch, uint
     memcpy(args.scale, loader->scale, sizeof args.scale);
     memcpy(args.shift, loader->shift, sizeof args.shift);
     if (o->flip || o->crop_padding) {
-        const struct sl_philox bits = sl_draw(o->seed, SL_DRAW_AUGMENT, epoch, sample);
+        const struct sl_philox bits = sl_draw(o->seed, SL_RANDOM_AUGMENT, epoch, sample);
         const uint32_t places = 2 * (uint32_t)o->crop_padding + 1;
         args.flip = o->flip && (bits.word[0] & 1);
         args.top = (int32_t)sl_draw_below(bits.word[1], places) - o->crop_padding;

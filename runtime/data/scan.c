@@ -82,7 +82,7 @@ static int draw_class(const struct sl_image_list *list, size_t first, size_t n, 
     uint32_t *order = calloc(n, sizeof *order);
     if (!order)
         return sl_fail(SL_SYSTEM, "no memory for the validation split");
-    sl_draw_permutation(seed, SL_DRAW_VALIDATION, (uint64_t)list->at[first].label, order, (uint32_t)n);
+    sl_draw_permutation(seed, SL_RANDOM_VALIDATION, (uint64_t)list->at[first].label, order, (uint32_t)n);
     for (size_t i = 0; i < wanted; i++)
         chosen[first + order[i]] = true;
     free(order);
