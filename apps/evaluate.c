@@ -6,9 +6,7 @@
 #include "apps/cli.h"
 #include "runtime/clock.h"
 #include "runtime/evaluate.h"
-#include "runtime/model.h"
-#include "runtime/parallel.h"
-#include "runtime/store.h"
+#include "runtime/served_model.h"
 
 struct settings {
     const char *data, *model, *split, *confusion, *on_bad_image;
@@ -17,11 +15,7 @@ struct settings {
 };
 
 struct evaluation {
-    struct sl_device device;
-    struct sl_safetensors *file;
-    struct sl_model model;
-    struct sl_weights *weights;
-    struct sl_plan *plan;
+    struct sl_served_model served;
     struct sl_dataset *dataset;
     struct sl_loader *loader;
     struct sl_metrics metrics;
@@ -34,18 +28,18 @@ static void say(void *self, const char *line)
 }
 
 /* A model and a data set belong together if they list the same classes in the same order. */
-static int check_classes(const struct evaluation *e)
+static int check_classes(const struct sl_model *model, const struct sl_dataset *dataset)
 {
-    if (e->model.class_count != e->dataset->class_count)
-        return sl_fail(SL_BAD_CONFIG, "the model has %zu classes and the data set %zu", e->model.class_count,
-                       e->dataset->class_count);
-    for (size_t i = 0; i < e->model.class_count; i++)
-        if (strcmp(e->model.classes[i].id, e->dataset->classes[i].id))
-            return sl_fail(SL_BAD_CONFIG, "class %zu is %s in the model and %s in the data set", i, e->model.classes[i].id,
-                           e->dataset->classes[i].id);
-    if (e->model.graph->layers[0].shape.h != e->dataset->image_size)
+    if (model->class_count != dataset->class_count)
+        return sl_fail(SL_BAD_CONFIG, "the model has %zu classes and the data set %zu", model->class_count,
+                       dataset->class_count);
+    for (size_t i = 0; i < model->class_count; i++)
+        if (strcmp(model->classes[i].id, dataset->classes[i].id))
+            return sl_fail(SL_BAD_CONFIG, "class %zu is %s in the model and %s in the data set", i,
+                           model->classes[i].id, dataset->classes[i].id);
+    if (model->graph->layers[0].shape.h != dataset->image_size)
         return sl_fail(SL_BAD_CONFIG, "the model sees images of %d pixels and the data set has %d",
-                       e->model.graph->layers[0].shape.h, e->dataset->image_size);
+                       model->graph->layers[0].shape.h, dataset->image_size);
     return SL_OK;
 }
 
@@ -53,21 +47,21 @@ static int open_all(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
     const struct sl_plan_options plan = {.batch = (int32_t)s->batch_size, .memory_limit = s->memory_limit};
-    SL_TRY(sl_device_cpu_open((int)s->threads, &e->device));
-    SL_TRY(sl_store_open_model(s->model, say, NULL, &e->file));
-    SL_TRY(sl_model_load(e->file, &e->device, false, &e->model, &e->weights));
+    const struct sl_model *model = &e->served.model;
+    SL_TRY(sl_served_model_open(s->model, (int)s->threads, &plan, say, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
-    SL_TRY(check_classes(e));
-    SL_TRY(sl_plan_open(e->model.graph, e->weights, &plan, &e->plan));
+    SL_TRY(check_classes(model, e->dataset));
     /* The statistics are the model's, also on another data set. */
-    memcpy(e->dataset->mean, e->model.mean, sizeof e->model.mean);
-    memcpy(e->dataset->deviation, e->model.deviation, sizeof e->model.deviation);
+    memcpy(e->dataset->mean, model->mean, sizeof model->mean);
+    memcpy(e->dataset->deviation, model->deviation, sizeof model->deviation);
     const struct sl_loader_options loader = {
-        .split = s->split, .batch_size = (int32_t)s->batch_size, .range = e->model.range,
+        .split = s->split,
+        .batch_size = (int32_t)s->batch_size,
+        .range = model->range,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
     };
     SL_TRY(sl_loader_open(e->dataset, &loader, &e->loader));
-    SL_TRY(sl_metrics_open(&e->metrics, (int32_t)e->model.class_count, (int32_t)s->top));
+    SL_TRY(sl_metrics_open(&e->metrics, (int32_t)model->class_count, (int32_t)s->top));
 out:
     return rc;
 }
@@ -77,22 +71,18 @@ static void close_all(struct evaluation *e)
     sl_metrics_close(&e->metrics);
     sl_loader_close(e->loader);
     sl_dataset_close(e->dataset);
-    sl_plan_close(e->plan);
-    sl_weights_close(e->weights);
-    sl_model_close(&e->model);
-    sl_safetensors_close(e->file);
-    if (e->device.close)
-        e->device.close(e->device.self);
+    sl_served_model_close(&e->served);
 }
 
 static int report(const struct settings *s, const struct evaluation *e, double seconds)
 {
     int rc = SL_OK;
-    const char **names = calloc(e->model.class_count, sizeof *names);
+    const struct sl_model *model = &e->served.model;
+    const char **names = calloc(model->class_count, sizeof *names);
     if (!names)
         SL_FAIL(SL_SYSTEM, "out of memory for the report");
-    for (size_t i = 0; i < e->model.class_count; i++)
-        names[i] = e->model.classes[i].id;
+    for (size_t i = 0; i < model->class_count; i++)
+        names[i] = model->classes[i].id;
     SL_TRY(sl_metrics_print(&e->metrics, names, stdout));
     if (s->confusion)
         SL_TRY(sl_metrics_write_confusion(&e->metrics, names, s->confusion));
@@ -110,7 +100,7 @@ static int run(const struct settings *s)
     struct evaluation e = {0};
     SL_TRY(open_all(s, &e));
     const double start = sl_clock();
-    SL_TRY(sl_evaluate(e.plan, e.loader, &e.metrics, NULL, NULL, NULL));
+    SL_TRY(sl_evaluate(e.served.plan, e.loader, &e.metrics, NULL, NULL, NULL));
     SL_TRY(report(s, &e, sl_clock() - start));
 out:
     close_all(&e);
@@ -125,10 +115,11 @@ int main(int argc, char **argv)
         {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
          .required = true},
         {"split", "NAME", "Which part of the data set (default val)", .kind = CLI_TEXT, .value = &s.split},
-        {"top", "N", "Also count the true class among the N most probable (default 5)", .kind = CLI_INT, .value = &s.top,
-         .least = 1, .most = 1000},
+        {"top", "N", "Also count the true class among the N most probable (default 5)", .kind = CLI_INT,
+         .value = &s.top, .least = 1, .most = 1000},
         {"confusion", "FILE.csv", "Write the confusion matrix", .kind = CLI_TEXT, .value = &s.confusion},
-        {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1, .most = 4096},
+        {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1,
+         .most = 4096},
         {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1,
          .most = 1024},
         {"memory-limit", "BYTES", "Largest arena, as 512M (default: none)", .kind = CLI_BYTES, .value = &s.memory_limit,

@@ -6,9 +6,8 @@
 #include "apps/cli.h"
 #include "apps/predict_files.h"
 #include "runtime/evaluate.h"
-#include "runtime/parallel.h"
 #include "runtime/prediction.h"
-#include "runtime/store.h"
+#include "runtime/served_model.h"
 
 struct settings {
     const char *model, *list, *data, *split, *output, *on_bad_image;
@@ -18,11 +17,7 @@ struct settings {
 };
 
 struct prediction {
-    struct sl_device device;
-    struct sl_safetensors *file;
-    struct sl_model model;
-    struct sl_weights *weights;
-    struct sl_plan *plan;
+    struct sl_served_model served;
     struct sl_prediction_writer writer;
     char *text; /* of --output, written when it is whole */
     size_t length;
@@ -38,13 +33,10 @@ static int open_model(const struct settings *s, struct prediction *p)
 {
     int rc = SL_OK;
     const struct sl_plan_options plan = {.batch = (int32_t)s->batch_size};
-    SL_TRY(sl_device_cpu_open((int)s->threads, &p->device));
-    SL_TRY(sl_store_open_model(s->model, say, NULL, &p->file));
-    SL_TRY(sl_model_load(p->file, &p->device, false, &p->model, &p->weights));
-    SL_TRY(sl_plan_open(p->model.graph, p->weights, &plan, &p->plan));
-    SL_TRY(sl_plan_prepare(p->plan));
-    const int32_t classes = (int32_t)p->model.class_count;
-    p->writer = (struct sl_prediction_writer){stdout, &p->model, s->top < classes ? (int32_t)s->top : classes, s->json};
+    const struct sl_model *model = &p->served.model;
+    SL_TRY(sl_served_model_open(s->model, (int)s->threads, &plan, say, NULL, &p->served));
+    const int32_t classes = (int32_t)model->class_count;
+    p->writer = (struct sl_prediction_writer){stdout, model, s->top < classes ? (int32_t)s->top : classes, s->json};
     if (s->output && !(p->writer.to = open_memstream(&p->text, &p->length)))
         SL_FAIL(SL_SYSTEM, "out of memory for the predictions");
 out:
@@ -65,19 +57,20 @@ static int predict_dataset(const struct settings *s, struct prediction *p)
     int rc = SL_OK;
     struct sl_dataset *dataset = NULL;
     struct sl_loader *loader = NULL;
+    const struct sl_model *model = &p->served.model;
     const struct sl_loader_options options = {
         .split = s->split,
         .batch_size = (int32_t)s->batch_size,
-        .range = p->model.range,
+        .range = model->range,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
     };
     SL_TRY(sl_dataset_open(s->data, &dataset));
-    dataset->image_size = p->model.graph->layers[0].shape.h;
-    memcpy(dataset->mean, p->model.mean, sizeof p->model.mean);
-    memcpy(dataset->deviation, p->model.deviation, sizeof p->model.deviation);
+    dataset->image_size = model->graph->layers[0].shape.h;
+    memcpy(dataset->mean, model->mean, sizeof model->mean);
+    memcpy(dataset->deviation, model->deviation, sizeof model->deviation);
     SL_TRY(sl_loader_open(dataset, &options, &loader));
     SL_TRY(sl_prediction_begin(&p->writer));
-    SL_TRY(sl_evaluate(p->plan, loader, NULL, write_batch, p, NULL));
+    SL_TRY(sl_evaluate(p->served.plan, loader, NULL, write_batch, p, NULL));
 out:
     sl_loader_close(loader);
     sl_dataset_close(dataset);
@@ -87,8 +80,8 @@ out:
 static int predict_files(const struct settings *s, struct prediction *p)
 {
     const struct predict_files files = {
-        .plan = p->plan,
-        .model = &p->model,
+        .plan = p->served.plan,
+        .model = &p->served.model,
         .batch_size = (int32_t)s->batch_size,
         .paths = s->images.at,
         .path_count = (size_t)s->images.count,
@@ -123,12 +116,7 @@ out:
     if (s->output && p.writer.to)
         fclose(p.writer.to);
     free(p.text);
-    sl_plan_close(p.plan);
-    sl_weights_close(p.weights);
-    sl_model_close(&p.model);
-    sl_safetensors_close(p.file);
-    if (p.device.close)
-        p.device.close(p.device.self);
+    sl_served_model_close(&p.served);
     return rc;
 }
 

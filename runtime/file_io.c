@@ -178,49 +178,72 @@ int sl_io_remove_folder(const char *path)
 }
 
 /* Opens a regular file for reading; a FIFO does not block. */
-static int open_regular(const char *path, size_t cap, int *fd, size_t *size)
+static int open_regular(const char *path, int links, size_t cap, int *fd, size_t *size)
 {
     struct stat info;
-    *fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | links);
     if (*fd < 0)
         return sl_fail(sl_io_open_status(errno), "%s: cannot open it: %s", path, strerror(errno));
     if (fstat(*fd, &info))
         return sl_fail(SL_IO, "%s: cannot examine it: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
-        return sl_fail(SL_BAD_DATA, "%s: not a regular file", path);
+        return sl_fail(SL_BAD_DATA, "%s: %s, not a file", path,
+                       S_ISDIR(info.st_mode) ? "a directory" : "a special file");
     if ((uint64_t)info.st_size > cap)
-        return sl_fail(SL_BAD_DATA, "%s: %lld bytes, more than the %zu allowed", path, (long long)info.st_size, cap);
+        return sl_fail(SL_BAD_DATA, "%s: %lld bytes, more than the %zu allowed here", path, (long long)info.st_size,
+                       cap);
     *size = (size_t)info.st_size;
     return SL_OK;
 }
 
-int sl_io_read_small(const char *path, size_t cap, char **text, size_t *n)
+static int read_fully(int fd, const char *path, char *bytes, size_t size)
+{
+    size_t have = 0;
+    while (have < size) {
+        const ssize_t got = read(fd, bytes + have, size - have);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return sl_fail(SL_IO, "%s: cannot read it at offset %zu: %s", path, have, strerror(errno));
+        if (got == 0)
+            return sl_fail(SL_IO, "%s: ends at offset %zu of %zu; it is being changed", path, have, size);
+        have += (size_t)got;
+    }
+    return SL_OK;
+}
+
+/* `links`: O_NOFOLLOW, or 0 to follow them. */
+static int read_file(const char *path, int links, size_t cap, char **text, size_t *n)
 {
     int rc = SL_OK, fd = -1;
     size_t size = 0;
     char *bytes = NULL;
+    *text = NULL;
     *n = 0;
-    SL_TRY(open_regular(path, cap, &fd, &size));
+    SL_TRY(open_regular(path, links, cap, &fd, &size));
     if (!(bytes = malloc(size + 1)))
         SL_FAIL(SL_SYSTEM, "%s: out of memory for %zu bytes", path, size);
-    while (*n < size) {
-        const ssize_t got = read(fd, bytes + *n, size - *n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            SL_FAIL(SL_IO, "%s: cannot read it: %s", path, strerror(errno));
-        if (got == 0)
-            break;
-        *n += (size_t)got;
-    }
-    bytes[*n] = '\0';
+    SL_TRY(read_fully(fd, path, bytes, size));
+    bytes[size] = '\0';
+    *text = bytes;
+    *n = size;
+    bytes = NULL;
 out:
     if (fd >= 0)
         close(fd);
-    if (rc != SL_OK) {
-        free(bytes);
-        bytes = NULL;
-    }
-    *text = bytes;
+    free(bytes);
+    return rc;
+}
+
+int sl_io_read_small(const char *path, size_t cap, char **text, size_t *n)
+{
+    return read_file(path, O_NOFOLLOW, cap, text, n);
+}
+
+int sl_file_read(const char *path, size_t cap, uint8_t **bytes, size_t *length)
+{
+    char *text;
+    const int rc = read_file(path, 0, cap, &text, length);
+    *bytes = (uint8_t *)text;
     return rc;
 }

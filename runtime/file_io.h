@@ -39,9 +39,14 @@ int sl_io_rename(const char *from, const char *to);
 int sl_io_remove(const char *path);        /* a file, link or empty folder; missing is fine */
 int sl_io_remove_folder(const char *path); /* with the files in it; a link only itself; missing is fine */
 
-/* Reads a regular file of at most `cap` bytes; *text is NUL-terminated and freed by the caller. SL_MISSING, SL_BAD_DATA
- * (too large, or not a file), SL_IO, SL_SYSTEM. */
+/* Reads one of our own files, of at most `cap` bytes; *text is NUL-terminated and freed by the caller. SL_MISSING,
+ * SL_BAD_DATA (too large, or not a file), SL_IO, SL_SYSTEM. */
 int sl_io_read_small(const char *path, size_t cap, char **text, size_t *n);
+
+/* Reads a file of the user's, wherever links lead: a regular file of at most `cap` bytes; the caller frees *bytes. One
+ * byte past the end is a zero, so text is a string. SL_MISSING: no such file. SL_BAD_DATA: not a regular file, or over
+ * the cap. SL_IO. */
+int sl_file_read(const char *path, size_t cap, uint8_t **bytes, size_t *length);
 
 #ifdef __cplusplus
 }

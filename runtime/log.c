@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "runtime/clock.h"
 #include "runtime/file_io.h"
 #include "runtime/log_record.h"
 #include "runtime/log_text.h"
@@ -31,13 +31,6 @@ struct sl_log {
 };
 
 /* ---- Lines ---- */
-
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* Prints a line of its own; a progress line on the terminal gives way. */
 static void print_line(struct sl_log *log, const char *text)
@@ -69,7 +62,7 @@ static int columns(const struct sl_log *log)
 static void show_progress(struct sl_log *log, const struct sl_step_record *step)
 {
     char text[SL_LOG_LINE];
-    const double now = seconds_now();
+    const double now = sl_clock();
     const bool last = step->step_in_epoch == step->steps_per_epoch;
     if (log->progress == SL_PROGRESS_NONE || (!last && now - log->last_progress < log->progress_seconds))
         return;
@@ -175,7 +168,7 @@ int sl_log_open(const struct sl_log_options *options, struct sl_log **out_log)
     log->progress_seconds = options->progress_seconds;
     if (log->progress_seconds == 0)
         log->progress_seconds = log->progress == SL_PROGRESS_REDRAWN ? 0.1 : 10;
-    log->last_progress = seconds_now();
+    log->last_progress = sl_clock();
     log->performance_every = options->performance_every;
     log->epochs = options->epochs;
     if (options->run)

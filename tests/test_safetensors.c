@@ -1,80 +1,5 @@
 /* The safetensors format: the bytes that others write, round trips, and files that lie. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "runtime/hash.h"
-#include "runtime/safetensors.h"
-
-static char folder[64], path[128];
-
-static int enter(void **state)
-{
-    (void)state;
-    strcpy(folder, access("/dev/shm", W_OK) ? "/tmp/sl-safetensors-XXXXXX" : "/dev/shm/sl-safetensors-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/a.safetensors", folder);
-    return 0;
-}
-
-static int leave(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(folder);
-}
-
-static void put(const void *bytes, size_t n)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, n, file), n);
-    assert_int_equal(fclose(file), 0);
-}
-
-static size_t get(unsigned char *bytes, size_t cap)
-{
-    FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    const size_t n = fread(bytes, 1, cap, file);
-    fclose(file);
-    return n;
-}
-
-/* Opens what is in the file and closes it at once. */
-static int verdict(void)
-{
-    struct sl_safetensors *file = NULL;
-    sl_clear_error();
-    const int rc = sl_safetensors_open(path, &file);
-    assert_true((rc == SL_OK) == (file != NULL));
-    assert_true(rc == SL_OK || strstr(sl_last_error(), path));
-    sl_safetensors_close(file);
-    return rc;
-}
-
-/* A file of that header, given as text, and `data` zero bytes. */
-static int verdict_of(const char *header, size_t data)
-{
-    const size_t n = strlen(header);
-    unsigned char *bytes = calloc(8 + n + data, 1);
-    bytes[0] = (unsigned char)n;
-    bytes[1] = (unsigned char)(n >> 8);
-    bytes[2] = (unsigned char)(n >> 16);
-    memcpy(bytes + 8, header, n);
-    put(bytes, 8 + n + data);
-    free(bytes);
-    return verdict();
-}
+#include "tests/safetensors_fixture.h"
 
 /* The reference library's own vectors: one tensor, nothing, and metadata only. */
 static void writes_the_known_bytes(void **state)
@@ -105,35 +30,6 @@ static void writes_the_known_bytes(void **state)
     assert_int_equal(get(bytes, sizeof bytes), 48);
     assert_memory_equal(bytes, "\x28\0\0\0\0\0\0\0{\"__metadata__\":{\"framework\":\"pt\"}}     ", 48);
     assert_int_equal(verdict(), SL_OK);
-}
-
-static const float weights[6] = {1, -2, 3.5f, 0, -0.0f, 1e-40f};
-static const uint8_t labels[3] = {7, 0, 255};
-static const uint64_t counters[1] = {0x123456789abcdef0u};
-static const struct sl_named_tensor some[] = {
-    {"labels", SL_U8, 1, {3}, labels},
-    {"weights", SL_F32, 2, {2, 3}, weights},
-    {"none", SL_F32, 2, {0, 5}, NULL},
-    {"counter", SL_U64, 0, {0}, counters},
-};
-enum { SOME = sizeof some / sizeof some[0] };
-static const struct sl_text_pair pairs[] = {
-    {"network", "{\"layers\": [\"a\\b\"]}\n\xc3\xa9"}, {"empty", ""}, {SL_SAFETENSORS_SEAL, ""}};
-enum { PAIRS = sizeof pairs / sizeof pairs[0] };
-
-static void assert_same(const struct sl_named_tensor *a, const struct sl_named_tensor *b)
-{
-    uint64_t bytes;
-    assert_non_null(b);
-    assert_string_equal(a->name, b->name);
-    assert_int_equal(a->dtype, b->dtype);
-    assert_int_equal(a->rank, b->rank);
-    for (int32_t i = 0; i < a->rank; i++)
-        assert_int_equal(a->shape[i], b->shape[i]);
-    assert_int_equal(sl_tensor_bytes(a, &bytes), SL_OK);
-    assert_int_equal((uintptr_t)b->data % sl_dtype_bytes(a->dtype), 0);
-    if (bytes > 0)
-        assert_memory_equal(a->data, b->data, bytes);
 }
 
 static void reads_what_it_wrote(void **state)
@@ -184,67 +80,6 @@ static void refuses_to_write_nonsense(void **state)
     assert_int_equal(sl_safetensors_write(path, some, SOME, NULL, 0, NULL, NULL), SL_CANNOT_CREATE);
     unsigned char kept[2];
     assert_int_equal(get(kept, 2), 1);
-}
-
-static void refuses_every_truncation_and_extension(void **state)
-{
-    (void)state;
-    unsigned char bytes[1024];
-    assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, PAIRS, NULL, NULL), SL_OK);
-    const size_t n = get(bytes, sizeof bytes - 1);
-    for (size_t length = 0; length < n; length++) {
-        put(bytes, length);
-        assert_int_equal(verdict(), SL_BAD_DATA);
-    }
-    bytes[n] = 0;
-    put(bytes, n + 1);
-    assert_int_equal(verdict(), SL_BAD_DATA);
-}
-
-/* With a seal every flip of a bit is refused, but for those in the seal's own key, which only remove the seal. */
-static void notices_every_flipped_bit(void **state)
-{
-    (void)state;
-    unsigned char bytes[1024];
-    assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, PAIRS, NULL, NULL), SL_OK);
-    const size_t n = get(bytes, sizeof bytes);
-    const char *key = memmem(bytes, n, SL_SAFETENSORS_SEAL, strlen(SL_SAFETENSORS_SEAL));
-    const size_t from = (size_t)((const unsigned char *)key - bytes), to = from + strlen(SL_SAFETENSORS_SEAL);
-    for (size_t i = 0; i < n; i++)
-        for (int bit = 0; bit < 8; bit++) {
-            bytes[i] ^= (unsigned char)(1 << bit);
-            put(bytes, n);
-            const int rc = verdict();
-            if (rc != SL_BAD_DATA && !(i >= from && i < to && rc == SL_OK))
-                fail_msg("byte %zu bit %d: status %d", i, bit, rc);
-            bytes[i] ^= (unsigned char)(1 << bit);
-        }
-}
-
-/* Without a seal a flipped header is refused or still describes exactly this file. */
-static void survives_flips_without_a_seal(void **state)
-{
-    (void)state;
-    unsigned char bytes[1024];
-    assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, 1, NULL, NULL), SL_OK);
-    const size_t n = get(bytes, sizeof bytes);
-    for (size_t i = 0; i < n - 39; i++)
-        for (int bit = 0; bit < 8; bit++) {
-            struct sl_safetensors *file;
-            bytes[i] ^= (unsigned char)(1 << bit);
-            put(bytes, n);
-            if (sl_safetensors_open(path, &file) == SL_OK) {
-                uint64_t sum = 0;
-                for (size_t t = 0; t < sl_safetensors_count(file); t++) {
-                    uint64_t size;
-                    assert_int_equal(sl_tensor_bytes(sl_safetensors_at(file, t), &size), SL_OK);
-                    sum += size + (size ? *(const unsigned char *)sl_safetensors_at(file, t)->data * 0u : 0);
-                }
-                assert_int_equal(sum, 6 * 4 + 3 + 8);
-                sl_safetensors_close(file);
-            }
-            bytes[i] ^= (unsigned char)(1 << bit);
-        }
 }
 
 #define TEST(info) "{\"test\":{" info "}}"
@@ -406,23 +241,12 @@ static void hashes_as_xxh3(void **state)
     assert_false(sl_hash_parse("00000000000000ab0", &back));
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, enter, leave)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(writes_the_known_bytes),
-        CASE(reads_what_it_wrote),
-        CASE(refuses_to_write_nonsense),
-        CASE(refuses_every_truncation_and_extension),
-        CASE(notices_every_flipped_bit),
-        CASE(survives_flips_without_a_seal),
-        CASE(judges_headers),
-        CASE(aligns_what_it_reads),
-        CASE(judges_lengths),
-        CASE(bounds_what_it_parses),
-        CASE(names_what_is_not_there),
-        cmocka_unit_test(hashes_as_xxh3),
+        CASE(writes_the_known_bytes), CASE(reads_what_it_wrote),     CASE(refuses_to_write_nonsense),
+        CASE(judges_headers),         CASE(aligns_what_it_reads),    CASE(judges_lengths),
+        CASE(bounds_what_it_parses),  CASE(names_what_is_not_there), cmocka_unit_test(hashes_as_xxh3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,5 +4,6 @@
 #define DIRECT(name) name##_avx512
 /* A quarter of a second-level cache of 1 MiB. */
 #define DIRECT_PANEL_BYTES (256 << 10)
+#include "kernels/conv/conv_bias.h"
 #include "kernels/conv/conv_direct.h"
 #include "kernels/conv/conv_direct_weights.h"

@@ -4,10 +4,8 @@
  * Both passes are one computation over bands (band.h): output pixel t, channel k is the sum over kernel rows of
  * a run of kw*c floats times as many weights. Backward-data is the forward pass of dy under the turned kernel.
  *
- * Weights are packed [blocks of output channels][kh*kw*c][block], zeros in the last block. A register tile holds
- * some pixels x one block: per step of the sum it loads the block's weights, broadcasts one float of each pixel
- * and multiplies. AVX2: 6 pixels x 16 channels, 12 accumulators of 16 registers. AVX-512: 6 x 64 or 12 x 32,
- * 24 of 32. Where the weights of a block exceed DIRECT_PANEL_BYTES the sum is cut; partial sums wait in y. */
+ * Weights are packed [blocks of output channels][kh*kw*c][block], zeros in the last block; conv_tile.h
+ * multiplies. Where the weights of a block exceed DIRECT_PANEL_BYTES the sum is cut; partial sums wait in y. */
 #ifndef SL_KERNELS_CONV_DIRECT_H
 #define SL_KERNELS_CONV_DIRECT_H
 
@@ -15,205 +13,12 @@
 
 #include "kernels/conv/band.h"
 #include "kernels/conv/conv.h"
+#include "kernels/conv/conv_ahead.h"
+#include "kernels/conv/conv_moments.h"
+#include "kernels/conv/conv_tile.h"
 #include "kernels/kernels.h"
-#include "kernels/norm/norm.h"
 
-/* Tiles keep their sums in registers only if their sizes are constants and every loop over them is unrolled. Emulated
- * vectors are in memory anyway, and unrolled they take minutes to compile with sanitizers. */
-#ifdef SL_SIMD_EMULATED
-#define DIRECT_INLINE static __attribute__((noinline))
-#define DIRECT_UNROLL
-#else
-#define DIRECT_INLINE static inline __attribute__((always_inline))
-#define DIRECT_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-enum {
-    DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2, /* of the widest block */
-    DIRECT_TILE = V_REGISTERS == 32 ? 12 : 6,   /* pixels of the longest tile */
-    DIRECT_SUMS = V_REGISTERS == 32 ? 24 : 12,  /* accumulators of a full tile */
-    DIRECT_MOMENTS = 4,                         /* vectors of channels whose moments are summed at once */
-    DIRECT_MOST_SCRATCH = 1 << 28,
-};
-
-/* A piece of the sum for one block of output channels: `run` floats of some kernel rows. */
-struct direct_piece {
-    const float *x; /* of output pixel 0's run, in the first kernel row of the piece */
-    ptrdiff_t row;  /* floats from one kernel row to the next */
-    int32_t rows, run;
-    const float *weights; /* [rows][run][block] */
-    const float *bias;    /* of this block, zero-padded; NULL: the tile continues the sum in y */
-    float slope;          /* of the activation; 1: none yet */
-    int32_t lanes;        /* floats of a pixel of y that belong to this block */
-    ptrdiff_t ys;
-};
-
-/* Lanes of vector v of a block that belong to y. */
-DIRECT_INLINE int direct_lanes(const struct direct_piece *piece, int v)
-{
-    const int lanes = piece->lanes - v * VL;
-    return lanes < 0 ? 0 : lanes < VL ? lanes : VL;
-}
-
-/* Accumulators start from the bias, or from y. */
-DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struct direct_piece *piece, const float *y,
-                                vf sum[DIRECT_TILE][DIRECT_VECTORS])
-{
-    DIRECT_UNROLL
-    for (int i = 0; i < pixels; i++) {
-        DIRECT_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            if (piece->bias)
-                sum[i][v] = v_load(piece->bias + v * VL);
-            else
-                sum[i][v] = v_load_head(y + i * piece->ys + v * VL, direct_lanes(piece, v));
-        }
-    }
-}
-
-DIRECT_INLINE vf direct_activate(vf a, float slope)
-{
-    return v_select(v_ge(a, v_zero()), a, v_mul(a, v_set1(slope)));
-}
-
-DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct direct_piece *piece, float *y,
-                              vf sum[DIRECT_TILE][DIRECT_VECTORS])
-{
-    const bool whole = piece->lanes >= vectors * VL;
-    if (piece->slope != 1.0f) {
-        DIRECT_UNROLL
-        for (int i = 0; i < pixels; i++) {
-            DIRECT_UNROLL
-            for (int v = 0; v < vectors; v++)
-                sum[i][v] = direct_activate(sum[i][v], piece->slope);
-        }
-    }
-    DIRECT_UNROLL
-    for (int i = 0; i < pixels; i++) {
-        DIRECT_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            if (whole)
-                v_store(y + i * piece->ys + v * VL, sum[i][v]);
-            else
-                v_store_head(y + i * piece->ys + v * VL, sum[i][v], direct_lanes(piece, v));
-        }
-    }
-}
-
-/* One register tile: the pixels whose runs begin at offset[0..pixels), to y. */
-DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct direct_piece *piece,
-                               const ptrdiff_t *offset, float *y)
-{
-    vf sum[DIRECT_TILE][DIRECT_VECTORS];
-    ptrdiff_t at[DIRECT_TILE];
-    DIRECT_UNROLL
-    for (int i = 0; i < pixels; i++) {
-        at[i] = offset[i];
-        __builtin_prefetch(y + i * piece->ys, 1);
-    }
-    direct_begin(pixels, vectors, piece, y, sum);
-    const float *w = piece->weights;
-    for (int32_t r = 0; r < piece->rows; r++) {
-        const float *x = piece->x + r * piece->row;
-        for (const float *end = x + piece->run; x != end; x++, w += vectors * VL) {
-            vf weight[DIRECT_VECTORS];
-            DIRECT_UNROLL
-            for (int v = 0; v < vectors; v++)
-                weight[v] = v_load(w + v * VL);
-            DIRECT_UNROLL
-            for (int i = 0; i < pixels; i++) {
-                const vf a = v_set1(x[at[i]]);
-                DIRECT_UNROLL
-                for (int v = 0; v < vectors; v++)
-                    sum[i][v] = v_fma(a, weight[v], sum[i][v]);
-            }
-        }
-    }
-    direct_end(pixels, vectors, piece, y, sum);
-}
-
-/* A function of its own for each tile, so that each has its registers to itself. */
-#define DIRECT_TILE_OF(pixels, vectors)                                                                                \
-    static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,           \
-                                                                           const ptrdiff_t *offset, float *y)          \
-    {                                                                                                                  \
-        direct_tile(pixels, vectors, piece, offset, y);                                                                \
-    }
-typedef void direct_tile_fn(const struct direct_piece *piece, const ptrdiff_t *offset, float *y);
-
-DIRECT_TILE_OF(1, 2)
-DIRECT_TILE_OF(2, 2)
-DIRECT_TILE_OF(3, 2)
-DIRECT_TILE_OF(4, 2)
-DIRECT_TILE_OF(5, 2)
-DIRECT_TILE_OF(6, 2)
-#if V_REGISTERS == 32
-DIRECT_TILE_OF(7, 2)
-DIRECT_TILE_OF(8, 2)
-DIRECT_TILE_OF(9, 2)
-DIRECT_TILE_OF(10, 2)
-DIRECT_TILE_OF(11, 2)
-DIRECT_TILE_OF(12, 2)
-DIRECT_TILE_OF(1, 4)
-DIRECT_TILE_OF(2, 4)
-DIRECT_TILE_OF(3, 4)
-DIRECT_TILE_OF(4, 4)
-DIRECT_TILE_OF(5, 4)
-DIRECT_TILE_OF(6, 4)
-#endif
-
-static direct_tile_fn *const direct_narrow[] = {
-    direct_tile_1x2, direct_tile_2x2, direct_tile_3x2, direct_tile_4x2,  direct_tile_5x2,  direct_tile_6x2,
-#if V_REGISTERS == 32
-    direct_tile_7x2, direct_tile_8x2, direct_tile_9x2, direct_tile_10x2, direct_tile_11x2, direct_tile_12x2,
-#endif
-};
-#if V_REGISTERS == 32
-static direct_tile_fn *const direct_wide[] = {
-    direct_tile_1x4, direct_tile_2x4, direct_tile_3x4, direct_tile_4x4, direct_tile_5x4, direct_tile_6x4,
-};
-#endif
-
-/* Output channels of a block: AVX-512 takes 64 where that wastes no more than 32 does. */
-static int32_t direct_block(int32_t k)
-{
-    return DIRECT_VECTORS == 4 && sl_round_up(k, 4 * VL) == sl_round_up(k, 2 * VL) ? 4 * VL : 2 * VL;
-}
-
-/* What will be read next, brought into the second-level cache a few lines a tile: otherwise its copy would wait for
- * memory. Rows of `width` bytes, `pitch` bytes apart. */
-struct direct_ahead {
-    const char *at;
-    int64_t rows;
-    ptrdiff_t width, pitch, done; /* bytes; done: of the present row */
-    int32_t lines;                /* a tile */
-};
-
-/* `tiles` calls of direct_prefetch will have asked for all of it. */
-static inline struct direct_ahead direct_ahead_of(const void *at, int64_t rows, ptrdiff_t width, ptrdiff_t pitch,
-                                                  int64_t tiles)
-{
-    struct direct_ahead ahead = {at, rows, width, pitch, 0, 0};
-    if (width == pitch) {
-        ahead.width = ahead.pitch = (ptrdiff_t)rows * width;
-        ahead.rows = rows > 0;
-    }
-    ahead.lines = (int32_t)(ahead.rows * (ahead.width / 64 + 1) / (tiles > 0 ? tiles : 1)) + 1;
-    return ahead;
-}
-
-static inline void direct_prefetch(struct direct_ahead *ahead)
-{
-    for (int32_t i = 0; i < ahead->lines && ahead->rows > 0; i++) {
-        __builtin_prefetch(ahead->at + ahead->done, 0, 2);
-        ahead->done += 64;
-        if (ahead->done >= ahead->width) {
-            ahead->done = 0;
-            ahead->at += ahead->pitch;
-            ahead->rows--;
-        }
-    }
-}
+enum { DIRECT_MOST_SCRATCH = 1 << 28 };
 
 /* All output pixels of a unit for one piece, in tiles as even as possible. */
 static void direct_pixels(const struct sl_band_view *view, const struct direct_piece *piece, int32_t block,
@@ -286,56 +91,6 @@ static void direct_block_run(const struct direct *d, const struct sl_band_view *
             piece.slope = r + piece.rows == d->band.kh && from + piece.run == kernel_row ? d->slope : 1.0f;
             direct_pixels(view, &piece, d->block, ahead, y + first);
         }
-}
-
-DIRECT_INLINE vf direct_load(const float *p, int lanes)
-{
-    return lanes == VL ? v_load(p) : v_load_head(p, lanes);
-}
-
-/* Mean and sum of squared deviations of some channels over the pixels of a unit. Several vectors at once, because
- * each is a chain of additions. */
-DIRECT_INLINE void direct_moments_of(const int vectors, int lanes, int32_t pixels, int32_t ys, const float *y,
-                                     float *mean, float *squares)
-{
-    vf sum[DIRECT_MOMENTS], square[DIRECT_MOMENTS];
-    DIRECT_UNROLL
-    for (int v = 0; v < vectors; v++)
-        sum[v] = square[v] = v_zero();
-    for (int32_t t = 0; t < pixels; t++) {
-        DIRECT_UNROLL
-        for (int v = 0; v < vectors; v++)
-            sum[v] = v_add(sum[v], direct_load(y + (ptrdiff_t)t * ys + v * VL, lanes));
-    }
-    DIRECT_UNROLL
-    for (int v = 0; v < vectors; v++)
-        sum[v] = v_div(sum[v], v_set1((float)pixels));
-    for (int32_t t = 0; t < pixels; t++) {
-        DIRECT_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            const vf d = v_sub(direct_load(y + (ptrdiff_t)t * ys + v * VL, lanes), sum[v]);
-            square[v] = v_fma(d, d, square[v]);
-        }
-    }
-    DIRECT_UNROLL
-    for (int v = 0; v < vectors; v++) {
-        v_store_head(mean + v * VL, sum[v], lanes);
-        v_store_head(squares + v * VL, square[v], lanes);
-    }
-}
-
-/* The record of a unit, while its output is in cache. */
-static void direct_moments(int32_t pixels, int32_t ys, const float *y, float *record)
-{
-    int32_t k = 0;
-    for (; k + DIRECT_MOMENTS * VL <= ys; k += DIRECT_MOMENTS * VL)
-        direct_moments_of(DIRECT_MOMENTS, VL, pixels, ys, y + k, record + k, record + ys + k);
-    for (; k + VL <= ys; k += VL)
-        direct_moments_of(1, VL, pixels, ys, y + k, record + k, record + ys + k);
-    if (k < ys)
-        direct_moments_of(1, ys - k, pixels, ys, y + k, record + k, record + ys + k);
-    memset(record + 2 * ys, 0, SL_LANES * sizeof *record);
-    record[2 * ys] = (float)pixels;
 }
 
 /* The source of unit `next`, or nothing. */

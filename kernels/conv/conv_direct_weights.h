@@ -1,129 +1,24 @@
-/* Direct backward-weights and the bias's gradient, as a template like conv_direct.h.
+/* Direct backward-weights, as a template like conv_direct.h.
  *
  * A unit owns some output channels x some input channels of dw, for the whole kernel, and sums over all images
  * itself, pixel by pixel, so that no slicing changes a bit. Neighbouring units of a slice are computed together. It
  * copies the input bands of its channels (band.h), gathers dy under them as [block of output channels][pixel][block],
- * and adds, chunk of pixels by chunk, to [block][kernel row][kw*c][block] in scratch. A register tile is some floats of
- * a kernel row's run x one block: per pixel it loads the block of dy, broadcasts each float of x and multiplies. AVX2:
- * 6 x 16, 12 accumulators; AVX-512: 14 x 32, 28. In the end the sums are transposed into dw. */
+ * and adds, chunk of pixels by chunk, to [block][kernel row][kw*c][block] in scratch
+ * (conv_gradient_tile.h). In the end the sums are transposed into dw. */
 #ifndef SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 #define SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 
 #include "kernels/conv/conv_direct.h"
+#include "kernels/conv/conv_gradient_tile.h"
 
 enum {
-    GRADIENT_TILE = V_REGISTERS == 32 ? 14 : 6, /* floats of the longest tile */
-    GRADIENT_BLOCK = 2 * VL,                    /* output channels */
-    GRADIENT_CHUNK = 96,                        /* pixels between visits of the sums */
-    GRADIENT_NEAR = 64,                         /* floats of a pixel of dy that is read where it lies */
-    GRADIENT_SUMS = 192 << 10,                  /* bytes of sums of a unit, at most */
-    GRADIENT_MOST_SUMS = 4 << 20,               /* bytes of sums of the units that are computed together */
-    GRADIENT_UNITS = 64,                        /* units wanted, while ... */
-    GRADIENT_INTENSITY = 16,                    /* ... each has so many operations per byte it reads */
+    GRADIENT_CHUNK = 96,          /* pixels between visits of the sums */
+    GRADIENT_NEAR = 64,           /* floats of a pixel of dy that is read where it lies */
+    GRADIENT_SUMS = 192 << 10,    /* bytes of sums of a unit, at most */
+    GRADIENT_MOST_SUMS = 4 << 20, /* bytes of sums of the units that are computed together */
+    GRADIENT_UNITS = 64,          /* units wanted, while ... */
+    GRADIENT_INTENSITY = 16,      /* ... each has so many operations per byte it reads */
 };
-
-/* Pixels [0, pixels) of one block of dy against a run of x. */
-struct gradient_piece {
-    const float *x; /* run of pixel t: x + offset[t] */
-    const ptrdiff_t *offset;
-    const float *dy; /* block of pixel t: dy + t*stride */
-    ptrdiff_t stride;
-    int32_t pixels;
-    bool first; /* nothing has been summed yet */
-};
-
-DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *piece, int32_t from, float *sums)
-{
-    vf sum[GRADIENT_TILE][2];
-    DIRECT_UNROLL
-    for (int i = 0; i < floats; i++) {
-        sum[i][0] = piece->first ? v_zero() : v_load(sums + i * GRADIENT_BLOCK);
-        sum[i][1] = piece->first ? v_zero() : v_load(sums + i * GRADIENT_BLOCK + VL);
-    }
-    const float *x = piece->x + from, *dy = piece->dy;
-    const ptrdiff_t *offset = piece->offset;
-    for (const ptrdiff_t *end = offset + piece->pixels; offset != end; offset++, dy += piece->stride) {
-        const float *at = x + *offset;
-        const vf low = v_load(dy), high = v_load(dy + VL);
-        DIRECT_UNROLL
-        for (int i = 0; i < floats; i++) {
-            const vf a = v_set1(at[i]);
-            sum[i][0] = v_fma(a, low, sum[i][0]);
-            sum[i][1] = v_fma(a, high, sum[i][1]);
-        }
-    }
-    DIRECT_UNROLL
-    for (int i = 0; i < floats; i++) {
-        v_store(sums + i * GRADIENT_BLOCK, sum[i][0]);
-        v_store(sums + i * GRADIENT_BLOCK + VL, sum[i][1]);
-    }
-}
-
-#define GRADIENT_TILE_OF(floats)                                                                                       \
-    static __attribute__((noinline)) void gradient_tile_##floats(const struct gradient_piece *piece, int32_t from,     \
-                                                                 float *sums)                                          \
-    {                                                                                                                  \
-        gradient_tile(floats, piece, from, sums);                                                                      \
-    }
-typedef void gradient_tile_fn(const struct gradient_piece *piece, int32_t from, float *sums);
-
-GRADIENT_TILE_OF(1)
-GRADIENT_TILE_OF(2)
-GRADIENT_TILE_OF(3)
-GRADIENT_TILE_OF(4)
-GRADIENT_TILE_OF(5)
-GRADIENT_TILE_OF(6)
-#if V_REGISTERS == 32
-GRADIENT_TILE_OF(7)
-GRADIENT_TILE_OF(8)
-GRADIENT_TILE_OF(9)
-GRADIENT_TILE_OF(10)
-GRADIENT_TILE_OF(11)
-GRADIENT_TILE_OF(12)
-GRADIENT_TILE_OF(13)
-GRADIENT_TILE_OF(14)
-#endif
-
-/* What comes next of x and dy. */
-struct gradient_ahead {
-    struct direct_ahead x, dy;
-};
-
-static int32_t gradient_tiles(int32_t run)
-{
-    return (run + GRADIENT_TILE - 1) / GRADIENT_TILE;
-}
-
-/* A whole run of x, in tiles as even as possible. */
-static void gradient_run(const struct gradient_piece *piece, int32_t run, struct gradient_ahead *ahead, float *sums)
-{
-    static gradient_tile_fn *const tiles[] = {
-        gradient_tile_1,
-        gradient_tile_2,
-        gradient_tile_3,
-        gradient_tile_4,
-        gradient_tile_5,
-        gradient_tile_6,
-#if V_REGISTERS == 32
-        gradient_tile_7,
-        gradient_tile_8,
-        gradient_tile_9,
-        gradient_tile_10,
-        gradient_tile_11,
-        gradient_tile_12,
-        gradient_tile_13,
-        gradient_tile_14,
-#endif
-    };
-    const int32_t count = gradient_tiles(run), size = run / count, longer = run % count;
-    for (int32_t i = 0, from = 0; i < count; i++) {
-        const int32_t floats = size + (i < longer);
-        tiles[floats - 1](piece, from, sums + (ptrdiff_t)from * GRADIENT_BLOCK);
-        direct_prefetch(&ahead->x);
-        direct_prefetch(&ahead->dy);
-        from += floats;
-    }
-}
 
 /* The plan: dw in groups of k x c channels. */
 struct gradient {
@@ -359,50 +254,4 @@ const struct sl_kernel DIRECT(sl_conv2d_bwd_weights_direct) = {
     .scratch = gradient_scratch,
     .run = gradient_run_slice,
 };
-
-/* --- bias_bwd -------------------------------------------------------------------------------------------------- */
-
-enum {
-    BIAS_VECTORS = 64 / VL,
-    BIAS_CHANNELS = 64, /* of a unit */
-    BIAS_PIXELS = 256,  /* summed on their own, so that rounding grows with the root of the pixels twice */
-};
-
-static int64_t bias_units(const void *shape)
-{
-    const struct sl_conv2d *s = shape;
-    return (s->k + BIAS_CHANNELS - 1) / BIAS_CHANNELS;
-}
-
-/* Adds some pixels of up to 64 channels to `sum`. */
-static void bias_add(const struct sl_conv2d *s, const float *dy, int32_t channels, int64_t pixels, vf sum[BIAS_VECTORS])
-{
-    for (int v = 0; v < BIAS_VECTORS && v * VL < channels; v++) {
-        const int lanes = channels - v * VL < VL ? channels - v * VL : VL;
-        vf part = v_zero();
-        for (int64_t t = 0; t < pixels; t++)
-            part = v_add(part, v_load_head(dy + t * s->ys + v * VL, lanes));
-        sum[v] = v_add(sum[v], part);
-    }
-}
-
-static void bias_run(const void *shape, const void *args, const struct sl_work *work)
-{
-    const struct sl_conv2d *s = shape;
-    const struct sl_bias_bwd *a = args;
-    const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
-    for (int64_t unit = work->begin; unit < work->end; unit++) {
-        const int32_t first = (int32_t)unit * BIAS_CHANNELS;
-        const int32_t channels = s->k - first < BIAS_CHANNELS ? s->k - first : BIAS_CHANNELS;
-        vf sum[BIAS_VECTORS];
-        for (int v = 0; v < BIAS_VECTORS; v++)
-            sum[v] = v_zero();
-        for (int64_t t = 0; t < pixels; t += BIAS_PIXELS)
-            bias_add(s, a->dy + t * s->ys + first, channels, pixels - t < BIAS_PIXELS ? pixels - t : BIAS_PIXELS, sum);
-        for (int v = 0; v < BIAS_VECTORS && v * VL < channels; v++)
-            v_store_head(a->db + first + v * VL, sum[v], channels - v * VL < VL ? channels - v * VL : VL);
-    }
-}
-
-const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.units = bias_units, .run = bias_run};
 #endif

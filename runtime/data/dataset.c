@@ -1,28 +1,15 @@
-/* dataset.json. Its last member is the XXH3-64 of every byte before that member's line, so that no change goes unseen:
- *
- *   { "format": "starling-dataset", "version": 1, ..., "splits": { ... },
- *     "xxh3": "0123456789abcdef"
- *   }
- */
 #include "runtime/data/dataset.h"
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/data/dataset_format.h"
 #include "runtime/data/file.h"
-#include "runtime/hash.h"
-#include "runtime/store.h"
 
-enum { FORMAT_VERSION = 1, MAX_JSON_BYTES = 256 << 20, MAX_SPLITS = 16 };
+enum { MAX_JSON_BYTES = 256 << 20, MAX_SPLITS = 16 };
 static const uint64_t max_samples = UINT32_MAX;
-
-/* `"xxh3": "HHHHHHHHHHHHHHHH"\n}\n` */
-static const char seal_head[] = "\"xxh3\": \"", seal_tail[] = "\"\n}\n";
-enum { SEAL_LENGTH = sizeof seal_head - 1 + SL_HASH_DIGITS + sizeof seal_tail - 1 };
 
 void sl_dataset_close(struct sl_dataset *dataset)
 {
@@ -59,16 +46,18 @@ const struct sl_split *sl_dataset_split(const struct sl_dataset *dataset, const 
 
 static int check_seal(const uint8_t *bytes, size_t length)
 {
+    static const char head[] = SL_DATASET_SEAL_HEAD, tail[] = SL_DATASET_SEAL_TAIL;
+    enum { HEAD_LENGTH = sizeof head - 1, TAIL_LENGTH = sizeof tail - 1 };
+    const size_t seal_length = HEAD_LENGTH + SL_HASH_DIGITS + TAIL_LENGTH;
     char hex[SL_HASH_DIGITS + 1];
-    if (length < SEAL_LENGTH)
+    if (length < seal_length)
         return sl_fail(SL_BAD_DATA, "%zu bytes, too few; it was cut off", length);
-    const size_t sealed = length - SEAL_LENGTH;
+    const size_t sealed = length - seal_length;
     const uint8_t *seal = bytes + sealed;
     sl_hash_text(sl_hash64(bytes, sealed), hex);
-    if (memcmp(seal, seal_head, sizeof seal_head - 1) ||
-        memcmp(seal + sizeof seal_head - 1 + SL_HASH_DIGITS, seal_tail, sizeof seal_tail - 1))
+    if (memcmp(seal, head, HEAD_LENGTH) || memcmp(seal + HEAD_LENGTH + SL_HASH_DIGITS, tail, TAIL_LENGTH))
         return sl_fail(SL_BAD_DATA, "does not end with its own hash; it was cut off or changed");
-    if (memcmp(seal + sizeof seal_head - 1, hex, SL_HASH_DIGITS))
+    if (memcmp(seal + HEAD_LENGTH, hex, SL_HASH_DIGITS))
         return sl_fail(SL_BAD_DATA, "its hash differs (should be %s); it was damaged or changed by hand", hex);
     return SL_OK;
 }
@@ -204,9 +193,9 @@ static int take_all(json_t *root, struct sl_dataset *dataset)
     if (!format || strcmp(format, "starling-dataset"))
         SL_FAIL(SL_BAD_DATA, "its format is not \"starling-dataset\"");
     SL_TRY(take_count(json_object_get(root, "version"), "version", INT32_MAX, &version));
-    if (version != FORMAT_VERSION)
+    if (version != SL_DATASET_VERSION)
         SL_FAIL(SL_BAD_DATA, "format version %" PRIu64 ", but this program reads %d; prepare the set again", version,
-                FORMAT_VERSION);
+                SL_DATASET_VERSION);
     SL_TRY(take_text(json_object_get(root, "name"), "name", &dataset->name));
     SL_TRY(take_count(json_object_get(root, "image_size"), "image_size", SL_DATASET_MAX_IMAGE_SIZE, &size));
     if (size < 1)
@@ -250,94 +239,5 @@ out:
     free(bytes);
     free(path);
     sl_dataset_close(self);
-    return rc;
-}
-
-/* ---- writing ---- */
-
-static json_t *pack_channels(const double values[3])
-{
-    return json_pack("[f, f, f]", values[0], values[1], values[2]);
-}
-
-static int pack_classes(const struct sl_dataset *dataset, json_t *list)
-{
-    for (size_t i = 0; i < dataset->class_count; i++) {
-        const struct sl_class *class = &dataset->classes[i];
-        json_t *entry = json_pack("{s:s, s:s}", "id", class->id, "words", class->words);
-        if (!entry)
-            return sl_fail(SL_BAD_DATA, "the name or the words of class %zu (%s) are not UTF-8", i, class->id);
-        json_array_append_new(list, entry);
-    }
-    return SL_OK;
-}
-
-static json_t *pack_split(const struct sl_split *split, size_t class_count)
-{
-    json_t *shards = json_array(), *classes = json_array();
-    for (size_t i = 0; i < split->shard_count; i++) {
-        const struct sl_shard *shard = &split->shards[i];
-        char hex[SL_HASH_DIGITS + 1];
-        sl_hash_text(shard->hash, hex);
-        json_array_append_new(shards,
-                              json_pack("{s:s, s:I, s:I, s:s}", "name", shard->name, "bytes", (json_int_t)shard->bytes,
-                                        "samples", (json_int_t)shard->samples, "xxh3", hex));
-    }
-    for (size_t i = 0; i < class_count; i++)
-        json_array_append_new(classes, json_integer((json_int_t)split->class_samples[i]));
-    return json_pack("{s:I, s:o, s:o}", "samples", (json_int_t)split->samples, "class_samples", classes, "shards",
-                     shards);
-}
-
-/* The sealed text; the caller frees it. */
-static int seal_text(const json_t *root, char **text)
-{
-    int rc = SL_OK;
-    char hex[SL_HASH_DIGITS + 1];
-    char *plain = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17)), *head = NULL;
-    const size_t length = plain ? strlen(plain) : 0;
-    *text = NULL;
-    if (length < 2)
-        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
-    /* Without the closing "\n}". */
-    if (asprintf(&head, "%.*s,\n ", (int)(length - 2), plain) < 0) {
-        head = NULL;
-        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
-    }
-    sl_hash_text(sl_hash64(head, strlen(head)), hex);
-    if (asprintf(text, "%s%s%s%s", head, seal_head, hex, seal_tail) < 0) {
-        *text = NULL;
-        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
-    }
-out:
-    free(head);
-    free(plain);
-    return rc;
-}
-
-int sl_dataset_write(const struct sl_dataset *dataset)
-{
-    int rc = SL_OK;
-    char *text = NULL, *path = sl_path_join(dataset->folder, "dataset.json");
-    json_t *classes = json_array(), *splits = json_object(), *root = NULL;
-    if (!path)
-        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
-    SL_TRY(pack_classes(dataset, classes));
-    for (size_t i = 0; i < dataset->split_count; i++)
-        json_object_set_new(splits, dataset->splits[i].name, pack_split(&dataset->splits[i], dataset->class_count));
-    root = json_pack("{s:s, s:i, s:s, s:i, s:I, s:o, s:o, s:O, s:O}", "format", "starling-dataset", "version",
-                     FORMAT_VERSION, "name", dataset->name, "image_size", (int)dataset->image_size, "skipped",
-                     (json_int_t)dataset->skipped, "mean", pack_channels(dataset->mean), "deviation",
-                     pack_channels(dataset->deviation), "classes", classes, "splits", splits);
-    if (!root)
-        SL_FAIL(SL_BAD_DATA, "the name of the data set or of a shard is not UTF-8");
-    SL_TRY(seal_text(root, &text));
-    SL_TRY(sl_write_atomically(path, text, strlen(text)));
-out:
-    json_decref(classes);
-    json_decref(splits);
-    json_decref(root);
-    free(text);
-    free(path);
     return rc;
 }

@@ -1,6 +1,6 @@
 #include "runtime/data/draw.h"
 
-void sl_draw_permutation(uint64_t seed, enum sl_draw_purpose purpose, uint64_t epoch, uint32_t *order, uint32_t n)
+void sl_draw_permutation(uint64_t seed, enum sl_random_purpose purpose, uint64_t epoch, uint32_t *order, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         order[i] = i;

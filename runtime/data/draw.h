@@ -4,24 +4,16 @@
 
 #include "kernels/base.h"
 #include "kernels/elementwise/philox.h"
+#include "runtime/random.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Keeps the streams of one seed apart. */
-enum sl_draw_purpose {
-    SL_DRAW_SAMPLE_SET = 0x51, /* starling-sample */
-    SL_DRAW_SHARDS,            /* order of images in the shards */
-    SL_DRAW_VALIDATION,        /* choice of validation images */
-    SL_DRAW_EPOCH,             /* order of an epoch */
-    SL_DRAW_AUGMENT,           /* flip and crop */
-};
-
 /* 128 bits. `epoch` is below 2^56. */
-static inline struct sl_philox sl_draw(uint64_t seed, enum sl_draw_purpose purpose, uint64_t epoch, uint64_t index)
+static inline struct sl_philox sl_draw(uint64_t seed, enum sl_random_purpose purpose, uint64_t epoch, uint64_t index)
 {
-    return sl_philox4x32(seed, (uint64_t)purpose << 56 | epoch, index);
+    return sl_philox4x32(seed, sl_stream(purpose, epoch), index);
 }
 
 /* Uniform in [0, below). */
@@ -31,7 +23,7 @@ static inline uint32_t sl_draw_below(uint32_t bits, uint32_t below)
 }
 
 /* order[0..n) becomes a permutation of 0..n-1 (Fisher and Yates). */
-void sl_draw_permutation(uint64_t seed, enum sl_draw_purpose purpose, uint64_t epoch, uint32_t *order, uint32_t n);
+void sl_draw_permutation(uint64_t seed, enum sl_random_purpose purpose, uint64_t epoch, uint32_t *order, uint32_t n);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,4 @@
-/* Whole files in, whole files out: a reader with a cap, and an output that appears under its name only when it is
- * complete. */
+/* On top of file_io.h: paths as expressions, and an output that appears under its name only when it is complete. */
 #ifndef SL_RUNTIME_DATA_FILE_H
 #define SL_RUNTIME_DATA_FILE_H
 
@@ -8,11 +7,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Reads a file of the user's, wherever links lead: a regular file of at most `cap` bytes; the caller frees *bytes. One
- * byte past the end is a zero, so text is a string. SL_MISSING: no such file. SL_BAD_DATA: not a regular file, or over
- * the cap. SL_IO. */
-int sl_file_read(const char *path, size_t cap, uint8_t **bytes, size_t *length);
 
 /* FOLDER/NAME as an expression: fresh memory, or NULL with the error's detail set (SL_SYSTEM). */
 static inline char *sl_path_join(const char *folder, const char *name)

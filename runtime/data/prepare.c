@@ -220,7 +220,7 @@ static int write_split(const struct sl_prepare_options *options, const struct sl
     dataset->split_count++;
     split->samples = list->count;
     SL_TRY(count_per_class(list, dataset->class_count, &split->class_samples));
-    sl_draw_permutation(options->seed, SL_DRAW_SHARDS, *name == 't' ? 0 : 1, order, (uint32_t)list->count);
+    sl_draw_permutation(options->seed, SL_RANDOM_SHARDS, *name == 't' ? 0 : 1, order, (uint32_t)list->count);
     const struct split_job job = {options, list, verdicts, order};
     SL_TRY(write_shards(&job, split));
 out:

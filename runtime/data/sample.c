@@ -99,7 +99,7 @@ static int write_val(const struct job *job)
     uint32_t *order = calloc((size_t)count + 1, sizeof *order);
     if (!order)
         SL_FAIL(SL_SYSTEM, "no memory for %u validation images", count);
-    sl_draw_permutation(job->options->seed, SL_DRAW_SAMPLE_SET, 1, order, count);
+    sl_draw_permutation(job->options->seed, SL_RANDOM_SAMPLE_SET, 1, order, count);
     SL_TRY(path_of(list_path, "%s/val/val_annotations.txt", job->folder));
     SL_TRY(create(list_path, &list));
     for (uint32_t i = 0; i < count; i++) {
@@ -140,7 +140,7 @@ static int write_wnids(const struct job *job)
     char path[PATH_BYTES];
     FILE *file = NULL;
     uint32_t order[SL_SAMPLE_MAX_CLASSES];
-    sl_draw_permutation(job->options->seed, SL_DRAW_SAMPLE_SET, 0, order, (uint32_t)job->options->classes);
+    sl_draw_permutation(job->options->seed, SL_RANDOM_SAMPLE_SET, 0, order, (uint32_t)job->options->classes);
     SL_TRY(path_of(path, "%s/wnids.txt", job->folder));
     SL_TRY(create(path, &file));
     for (int32_t i = 0; i < job->options->classes; i++)

@@ -16,7 +16,7 @@ struct dice {
 static double roll(struct dice *dice)
 {
     if (dice->next % 4 == 0)
-        dice->bits = sl_draw(dice->seed, SL_DRAW_SAMPLE_SET, dice->number, dice->next / 4);
+        dice->bits = sl_draw(dice->seed, SL_RANDOM_SAMPLE_SET, dice->number, dice->next / 4);
     return sl_uniform(dice->bits.word[dice->next++ % 4]);
 }
 
@@ -161,7 +161,7 @@ static bool circles(const struct dice *dice, double x, double y)
 static bool mosaic(const struct dice *dice, double x, double y)
 {
     const uint64_t cell = (uint64_t)(int64_t)floor(2 * x) << 32 ^ (uint32_t)(int32_t)floor(2 * y);
-    return sl_draw(dice->seed, SL_DRAW_SAMPLE_SET, dice->number, cell ^ UINT64_C(1) << 63).word[0] & 1;
+    return sl_draw(dice->seed, SL_RANDOM_SAMPLE_SET, dice->number, cell ^ UINT64_C(1) << 63).word[0] & 1;
 }
 
 static bool diagonals(const struct dice *dice, double x, double y)

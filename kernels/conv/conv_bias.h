@@ -1,0 +1,51 @@
+/* The gradient of the bias: the sum of dy over all pixels, as a template like conv_direct.h. */
+#ifndef SL_KERNELS_CONV_BIAS_H
+#define SL_KERNELS_CONV_BIAS_H
+
+#include "kernels/conv/conv.h"
+#include "kernels/kernels.h"
+
+enum {
+    BIAS_VECTORS = 64 / VL,
+    BIAS_CHANNELS = 64, /* of a unit */
+    BIAS_PIXELS = 256,  /* summed on their own, so that rounding grows with the root of the pixels twice */
+};
+
+static int64_t bias_units(const void *shape)
+{
+    const struct sl_conv2d *s = shape;
+    return (s->k + BIAS_CHANNELS - 1) / BIAS_CHANNELS;
+}
+
+/* Adds some pixels of up to 64 channels to `sum`. */
+static void bias_add(const struct sl_conv2d *s, const float *dy, int32_t channels, int64_t pixels, vf sum[BIAS_VECTORS])
+{
+    for (int v = 0; v < BIAS_VECTORS && v * VL < channels; v++) {
+        const int lanes = channels - v * VL < VL ? channels - v * VL : VL;
+        vf part = v_zero();
+        for (int64_t t = 0; t < pixels; t++)
+            part = v_add(part, v_load_head(dy + t * s->ys + v * VL, lanes));
+        sum[v] = v_add(sum[v], part);
+    }
+}
+
+static void bias_run(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d *s = shape;
+    const struct sl_bias_bwd *a = args;
+    const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
+    for (int64_t unit = work->begin; unit < work->end; unit++) {
+        const int32_t first = (int32_t)unit * BIAS_CHANNELS;
+        const int32_t channels = s->k - first < BIAS_CHANNELS ? s->k - first : BIAS_CHANNELS;
+        vf sum[BIAS_VECTORS];
+        for (int v = 0; v < BIAS_VECTORS; v++)
+            sum[v] = v_zero();
+        for (int64_t t = 0; t < pixels; t += BIAS_PIXELS)
+            bias_add(s, a->dy + t * s->ys + first, channels, pixels - t < BIAS_PIXELS ? pixels - t : BIAS_PIXELS, sum);
+        for (int v = 0; v < BIAS_VECTORS && v * VL < channels; v++)
+            v_store_head(a->db + first + v * VL, sum[v], channels - v * VL < VL ? channels - v * VL : VL);
+    }
+}
+
+const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.units = bias_units, .run = bias_run};
+#endif

@@ -1,0 +1,61 @@
+/* The moments record of a unit (norm.h), taken while its output is still in cache. */
+#ifndef SL_KERNELS_CONV_MOMENTS_H
+#define SL_KERNELS_CONV_MOMENTS_H
+
+#include <string.h>
+
+#include "kernels/conv/conv_tile.h"
+#include "kernels/norm/norm.h"
+
+enum { DIRECT_MOMENTS = 4 }; /* vectors of channels whose moments are summed at once */
+
+DIRECT_INLINE vf direct_load(const float *p, int lanes)
+{
+    return lanes == VL ? v_load(p) : v_load_head(p, lanes);
+}
+
+/* Mean and sum of squared deviations of some channels over the pixels of a unit. Several vectors at once, because
+ * each is a chain of additions. */
+DIRECT_INLINE void direct_moments_of(const int vectors, int lanes, int32_t pixels, int32_t ys, const float *y,
+                                     float *mean, float *squares)
+{
+    vf sum[DIRECT_MOMENTS], square[DIRECT_MOMENTS];
+    DIRECT_UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = square[v] = v_zero();
+    for (int32_t t = 0; t < pixels; t++) {
+        DIRECT_UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[v] = v_add(sum[v], direct_load(y + (ptrdiff_t)t * ys + v * VL, lanes));
+    }
+    DIRECT_UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = v_div(sum[v], v_set1((float)pixels));
+    for (int32_t t = 0; t < pixels; t++) {
+        DIRECT_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const vf d = v_sub(direct_load(y + (ptrdiff_t)t * ys + v * VL, lanes), sum[v]);
+            square[v] = v_fma(d, d, square[v]);
+        }
+    }
+    DIRECT_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        v_store_head(mean + v * VL, sum[v], lanes);
+        v_store_head(squares + v * VL, square[v], lanes);
+    }
+}
+
+/* The record of a unit, while its output is in cache. */
+static void direct_moments(int32_t pixels, int32_t ys, const float *y, float *record)
+{
+    int32_t k = 0;
+    for (; k + DIRECT_MOMENTS * VL <= ys; k += DIRECT_MOMENTS * VL)
+        direct_moments_of(DIRECT_MOMENTS, VL, pixels, ys, y + k, record + k, record + ys + k);
+    for (; k + VL <= ys; k += VL)
+        direct_moments_of(1, VL, pixels, ys, y + k, record + k, record + ys + k);
+    if (k < ys)
+        direct_moments_of(1, ys - k, pixels, ys, y + k, record + k, record + ys + k);
+    memset(record + 2 * ys, 0, SL_LANES * sizeof *record);
+    record[2 * ys] = (float)pixels;
+}
+#endif

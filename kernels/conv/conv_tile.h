@@ -1,0 +1,173 @@
+/* The register tile of the direct convolutions, forward and backward-data: some pixels x one block of output channels,
+ * over a piece of the sum. A template over the names of simd/vec_*.h, like all of conv_*.h.
+ *
+ * Per step of the sum a tile loads the block's weights, broadcasts one float of each pixel and multiplies. AVX2:
+ * 6 pixels x 16 channels, 12 accumulators of 16 registers. AVX-512: 6 x 64 or 12 x 32, 24 of 32. */
+#ifndef SL_KERNELS_CONV_TILE_H
+#define SL_KERNELS_CONV_TILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base.h"
+
+/* Tiles keep their sums in registers only if their sizes are constants and every loop over them is unrolled. Emulated
+ * vectors are in memory anyway, and unrolled they take minutes to compile with sanitizers. */
+#ifdef SL_SIMD_EMULATED
+#define DIRECT_INLINE static __attribute__((noinline))
+#define DIRECT_UNROLL
+#else
+#define DIRECT_INLINE static inline __attribute__((always_inline))
+#define DIRECT_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+enum {
+    DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2, /* of the widest block */
+    DIRECT_TILE = V_REGISTERS == 32 ? 12 : 6,   /* pixels of the longest tile */
+    DIRECT_SUMS = V_REGISTERS == 32 ? 24 : 12,  /* accumulators of a full tile */
+};
+
+/* A piece of the sum for one block of output channels: `run` floats of some kernel rows. */
+struct direct_piece {
+    const float *x; /* of output pixel 0's run, in the first kernel row of the piece */
+    ptrdiff_t row;  /* floats from one kernel row to the next */
+    int32_t rows, run;
+    const float *weights; /* [rows][run][block] */
+    const float *bias;    /* of this block, zero-padded; NULL: the tile continues the sum in y */
+    float slope;          /* of the activation; 1: none yet */
+    int32_t lanes;        /* floats of a pixel of y that belong to this block */
+    ptrdiff_t ys;
+};
+
+/* Lanes of vector v of a block that belong to y. */
+DIRECT_INLINE int direct_lanes(const struct direct_piece *piece, int v)
+{
+    const int lanes = piece->lanes - v * VL;
+    return lanes < 0 ? 0 : lanes < VL ? lanes : VL;
+}
+
+/* Accumulators start from the bias, or from y. */
+DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struct direct_piece *piece, const float *y,
+                                vf sum[DIRECT_TILE][DIRECT_VECTORS])
+{
+    DIRECT_UNROLL
+    for (int i = 0; i < pixels; i++) {
+        DIRECT_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            if (piece->bias)
+                sum[i][v] = v_load(piece->bias + v * VL);
+            else
+                sum[i][v] = v_load_head(y + i * piece->ys + v * VL, direct_lanes(piece, v));
+        }
+    }
+}
+
+DIRECT_INLINE vf direct_activate(vf a, float slope)
+{
+    return v_select(v_ge(a, v_zero()), a, v_mul(a, v_set1(slope)));
+}
+
+DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct direct_piece *piece, float *y,
+                              vf sum[DIRECT_TILE][DIRECT_VECTORS])
+{
+    const bool whole = piece->lanes >= vectors * VL;
+    if (piece->slope != 1.0f) {
+        DIRECT_UNROLL
+        for (int i = 0; i < pixels; i++) {
+            DIRECT_UNROLL
+            for (int v = 0; v < vectors; v++)
+                sum[i][v] = direct_activate(sum[i][v], piece->slope);
+        }
+    }
+    DIRECT_UNROLL
+    for (int i = 0; i < pixels; i++) {
+        DIRECT_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            if (whole)
+                v_store(y + i * piece->ys + v * VL, sum[i][v]);
+            else
+                v_store_head(y + i * piece->ys + v * VL, sum[i][v], direct_lanes(piece, v));
+        }
+    }
+}
+
+/* One register tile: the pixels whose runs begin at offset[0..pixels), to y. */
+DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct direct_piece *piece,
+                               const ptrdiff_t *offset, float *y)
+{
+    vf sum[DIRECT_TILE][DIRECT_VECTORS];
+    ptrdiff_t at[DIRECT_TILE];
+    DIRECT_UNROLL
+    for (int i = 0; i < pixels; i++) {
+        at[i] = offset[i];
+        __builtin_prefetch(y + i * piece->ys, 1);
+    }
+    direct_begin(pixels, vectors, piece, y, sum);
+    const float *w = piece->weights;
+    for (int32_t r = 0; r < piece->rows; r++) {
+        const float *x = piece->x + r * piece->row;
+        for (const float *end = x + piece->run; x != end; x++, w += vectors * VL) {
+            vf weight[DIRECT_VECTORS];
+            DIRECT_UNROLL
+            for (int v = 0; v < vectors; v++)
+                weight[v] = v_load(w + v * VL);
+            DIRECT_UNROLL
+            for (int i = 0; i < pixels; i++) {
+                const vf a = v_set1(x[at[i]]);
+                DIRECT_UNROLL
+                for (int v = 0; v < vectors; v++)
+                    sum[i][v] = v_fma(a, weight[v], sum[i][v]);
+            }
+        }
+    }
+    direct_end(pixels, vectors, piece, y, sum);
+}
+
+/* A function of its own for each tile, so that each has its registers to itself. */
+#define DIRECT_TILE_OF(pixels, vectors)                                                                                \
+    static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,           \
+                                                                           const ptrdiff_t *offset, float *y)          \
+    {                                                                                                                  \
+        direct_tile(pixels, vectors, piece, offset, y);                                                                \
+    }
+typedef void direct_tile_fn(const struct direct_piece *piece, const ptrdiff_t *offset, float *y);
+
+DIRECT_TILE_OF(1, 2)
+DIRECT_TILE_OF(2, 2)
+DIRECT_TILE_OF(3, 2)
+DIRECT_TILE_OF(4, 2)
+DIRECT_TILE_OF(5, 2)
+DIRECT_TILE_OF(6, 2)
+#if V_REGISTERS == 32
+DIRECT_TILE_OF(7, 2)
+DIRECT_TILE_OF(8, 2)
+DIRECT_TILE_OF(9, 2)
+DIRECT_TILE_OF(10, 2)
+DIRECT_TILE_OF(11, 2)
+DIRECT_TILE_OF(12, 2)
+DIRECT_TILE_OF(1, 4)
+DIRECT_TILE_OF(2, 4)
+DIRECT_TILE_OF(3, 4)
+DIRECT_TILE_OF(4, 4)
+DIRECT_TILE_OF(5, 4)
+DIRECT_TILE_OF(6, 4)
+#endif
+
+static direct_tile_fn *const direct_narrow[] = {
+    direct_tile_1x2, direct_tile_2x2, direct_tile_3x2, direct_tile_4x2,  direct_tile_5x2,  direct_tile_6x2,
+#if V_REGISTERS == 32
+    direct_tile_7x2, direct_tile_8x2, direct_tile_9x2, direct_tile_10x2, direct_tile_11x2, direct_tile_12x2,
+#endif
+};
+#if V_REGISTERS == 32
+static direct_tile_fn *const direct_wide[] = {
+    direct_tile_1x4, direct_tile_2x4, direct_tile_3x4, direct_tile_4x4, direct_tile_5x4, direct_tile_6x4,
+};
+#endif
+
+/* Output channels of a block: AVX-512 takes 64 where that wastes no more than 32 does. */
+static int32_t direct_block(int32_t k)
+{
+    return DIRECT_VECTORS == 4 && sl_round_up(k, 4 * VL) == sl_round_up(k, 2 * VL) ? 4 * VL : 2 * VL;
+}
+#endif

@@ -1,0 +1,58 @@
+/* The loader's parts: a ring of slots, workers that fill them (loader_fill.c), and the order in which they are claimed
+ * and taken (loader.c). */
+#ifndef SL_RUNTIME_DATA_LOADER_INTERNAL_H
+#define SL_RUNTIME_DATA_LOADER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "kernels/image/image.h"
+#include "kernels/kernels.h"
+#include "runtime/data/loader.h"
+#include "runtime/data/samples.h"
+
+struct sl_loader_slot {
+    struct sl_batch batch;
+    const char **keys;
+    uint32_t *samples; /* claimed, [batch_size] */
+    int32_t claimed;
+    bool ready;
+    int status;
+    char detail[1024];
+};
+
+struct sl_loader_worker {
+    pthread_t thread;
+    struct sl_loader *loader;
+    struct sl_jpeg *jpeg;
+    uint8_t *rgb;
+    void *scratch; /* of the kernel */
+};
+
+struct sl_loader {
+    struct sl_samples *samples;
+    struct sl_loader_options options;
+    struct sl_image shape;
+    const struct sl_kernel *to_float;
+    float scale[3], shift[3];
+    uint64_t batches;
+    struct sl_loader_worker *workers;
+    int worker_count, started;
+
+    pthread_mutex_t lock;
+    pthread_cond_t wake_workers, wake_consumer;
+    struct sl_loader_slot *ring;
+    uint64_t ring_size;
+    uint64_t claim, deliver; /* batches since the beginning of epoch 0: the next to be filled, the next to be taken */
+    uint64_t busy;           /* workers that are filling */
+    bool holding;            /* the consumer still reads the batch before `deliver` */
+    bool paused, closing;
+    uint32_t *order; /* of epoch order_epoch */
+    uint64_t order_epoch;
+};
+
+size_t sl_loader_image_floats(const struct sl_loader *loader); /* of one image of a batch */
+
+/* Decodes and augments what the slot has claimed, outside the lock. The errors of sl_samples_pixels. */
+int sl_loader_fill(const struct sl_loader_worker *worker, struct sl_loader_slot *slot);
+
+#endif

@@ -1,0 +1,130 @@
+/* The loader's memory and threads, from opening to closing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/data/loader_internal.h"
+#include "runtime/data/pixels.h"
+
+enum { DEFAULT_PREFETCH = 4, MAX_THREADS = 256, MAX_PREFETCH = 4096, MAX_PADDING = 1024 };
+static const uint64_t max_slot_bytes = UINT64_C(1) << 34;
+
+static int check_options(const struct sl_loader_options *o, int32_t size)
+{
+    const uint64_t bytes = (uint64_t)size * (uint64_t)size * 3 * sizeof(float);
+    if (o->batch_size < 1 || (uint64_t)o->batch_size > max_slot_bytes / bytes)
+        return sl_fail(SL_BAD_CONFIG, "a batch size of %d; 1 to %llu can be at %d pixels a side", o->batch_size,
+                       (unsigned long long)(max_slot_bytes / bytes), size);
+    if (o->crop_padding < 0 || o->crop_padding > MAX_PADDING)
+        return sl_fail(SL_BAD_CONFIG, "a crop padding of %d; 0 to %d can be", o->crop_padding, MAX_PADDING);
+    if (o->threads < 0 || o->threads > MAX_THREADS || o->prefetch < 0 || o->prefetch > MAX_PREFETCH)
+        return sl_fail(SL_BAD_CONFIG, "%d loader threads and %d batches ahead; at most %d and %d can be", o->threads,
+                       o->prefetch, MAX_THREADS, MAX_PREFETCH);
+    return SL_OK;
+}
+
+static int open_slot(const struct sl_loader *loader, struct sl_loader_slot *slot)
+{
+    const size_t n = (size_t)loader->options.batch_size;
+    const size_t bytes = (n * sl_loader_image_floats(loader) * sizeof(float) + 63) / 64 * 64;
+    slot->batch.images = aligned_alloc(64, bytes);
+    slot->batch.labels = calloc(n, sizeof *slot->batch.labels);
+    slot->keys = calloc(n, sizeof *slot->keys);
+    slot->samples = calloc(n, sizeof *slot->samples);
+    slot->batch.keys = slot->keys;
+    if (!slot->batch.images || !slot->batch.labels || !slot->keys || !slot->samples)
+        return sl_fail(SL_UNAVAILABLE, "no memory for a batch of %zu images (%zu bytes)", n, bytes);
+    return SL_OK;
+}
+
+static int open_worker(struct sl_loader *loader, struct sl_loader_worker *worker)
+{
+    const size_t scratch = sl_kernel_scratch(loader->to_float, &loader->shape);
+    worker->loader = loader;
+    worker->rgb = malloc(sl_loader_image_floats(loader));
+    worker->scratch = aligned_alloc(64, (scratch + 64) / 64 * 64);
+    if (!worker->rgb || !worker->scratch)
+        return sl_fail(SL_UNAVAILABLE, "no memory for a loader thread");
+    return sl_jpeg_open(&worker->jpeg);
+}
+
+static int open_buffers(struct sl_loader *loader)
+{
+    int rc = SL_OK;
+    const int threads = loader->options.threads ? loader->options.threads : 1;
+    const int prefetch = loader->options.prefetch ? loader->options.prefetch : DEFAULT_PREFETCH;
+    /* One slot is in the consumer's hands; every thread wants one to fill. */
+    const uint64_t ring_size = (uint64_t)(prefetch > threads ? prefetch : threads) + 1;
+    loader->order = calloc((size_t)sl_samples_count(loader->samples) + 1, sizeof *loader->order);
+    loader->order_epoch = UINT64_MAX;
+    loader->ring = calloc(ring_size, sizeof *loader->ring);
+    loader->workers = calloc((size_t)threads, sizeof *loader->workers);
+    if (!loader->order || !loader->ring || !loader->workers)
+        SL_FAIL(SL_UNAVAILABLE, "no memory for the loader");
+    while (loader->ring_size < ring_size)
+        SL_TRY(open_slot(loader, &loader->ring[loader->ring_size++]));
+    while (loader->worker_count < threads)
+        SL_TRY(open_worker(loader, &loader->workers[loader->worker_count++]));
+out:
+    return rc;
+}
+
+int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_options *options, struct sl_loader **loader)
+{
+    int rc = SL_OK;
+    const struct sl_split *split = sl_dataset_split(dataset, options->split);
+    struct sl_loader *self = calloc(1, sizeof *self);
+    *loader = NULL;
+    if (!self)
+        SL_FAIL(SL_UNAVAILABLE, "no memory for the loader");
+    pthread_mutex_init(&self->lock, NULL);
+    pthread_cond_init(&self->wake_workers, NULL);
+    pthread_cond_init(&self->wake_consumer, NULL);
+    SL_TRY(check_options(options, dataset->image_size));
+    if (!split || split->samples == 0)
+        SL_FAIL(SL_MISSING, "%s: the data set has no images for %s", dataset->folder, options->split);
+    self->options = *options;
+    self->options.split = split->name;
+    self->shape = (struct sl_image){dataset->image_size, dataset->image_size, dataset->image_size, dataset->image_size};
+    self->to_float = sl_pick(SL_OP_image_to_float, &self->shape, sl_isa())->kernel;
+    sl_pixel_range(options->range, dataset->mean, dataset->deviation, self->scale, self->shift);
+    SL_TRY(sl_samples_open(dataset, split, options->cache_bytes, &self->samples));
+    const uint64_t count = sl_samples_count(self->samples), each = (uint64_t)options->batch_size;
+    self->batches = (count + each - 1) / each;
+    SL_TRY(open_buffers(self));
+    *loader = self;
+    self = NULL;
+out:
+    sl_loader_close(self);
+    return rc;
+}
+
+void sl_loader_close(struct sl_loader *loader)
+{
+    if (!loader)
+        return;
+    pthread_mutex_lock(&loader->lock);
+    loader->closing = true;
+    pthread_cond_broadcast(&loader->wake_workers);
+    pthread_mutex_unlock(&loader->lock);
+    for (int i = 0; i < loader->started; i++)
+        pthread_join(loader->workers[i].thread, NULL);
+    for (int i = 0; i < loader->worker_count; i++) {
+        sl_jpeg_close(loader->workers[i].jpeg);
+        free(loader->workers[i].rgb);
+        free(loader->workers[i].scratch);
+    }
+    for (uint64_t i = 0; i < loader->ring_size; i++) {
+        free(loader->ring[i].batch.images);
+        free(loader->ring[i].batch.labels);
+        free(loader->ring[i].keys);
+        free(loader->ring[i].samples);
+    }
+    free(loader->workers);
+    free(loader->ring);
+    free(loader->order);
+    sl_samples_close(loader->samples);
+    pthread_cond_destroy(&loader->wake_consumer);
+    pthread_cond_destroy(&loader->wake_workers);
+    pthread_mutex_destroy(&loader->lock);
+    free(loader);
+}

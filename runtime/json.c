@@ -1,0 +1,49 @@
+#include "runtime/json_internal.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "runtime/option.h"
+
+int sl_json_parse(const char *text, size_t length, json_t **root)
+{
+    json_error_t error;
+    if (length > SL_JSON_MAX_BYTES)
+        return sl_fail(SL_BAD_CONFIG, "the description is larger than %d bytes", SL_JSON_MAX_BYTES);
+    *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (!*root)
+        return sl_fail(SL_BAD_CONFIG, "line %d, column %d: %s", error.line, error.column, error.text);
+    if (!json_is_object(*root))
+        return sl_fail(SL_BAD_CONFIG, "the description must be a JSON object");
+    return SL_OK;
+}
+
+int sl_json_check_keys(const json_t *object, const char *const *known, const struct sl_layer_type *type)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        bool found = type && sl_option_find(type, key);
+        for (const char *const *k = known; *k && !found; k++)
+            found = !strcmp(*k, key);
+        if (!found)
+            return sl_fail(SL_BAD_CONFIG, "unknown key \"%s\"", key);
+    }
+    return SL_OK;
+}
+
+int sl_json_int(const json_t *value, const char *name, int32_t *to)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < INT32_MIN || json_integer_value(value) > INT32_MAX)
+        return sl_fail(SL_BAD_CONFIG, "\"%s\" must be an integer", name);
+    *to = (int32_t)json_integer_value(value);
+    return SL_OK;
+}
+
+int sl_json_text(json_t *root, char **text)
+{
+    *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(root);
+    return *text ? SL_OK : sl_fail(SL_SYSTEM, "out of memory while describing the network");
+}
