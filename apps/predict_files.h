@@ -11,7 +11,7 @@ struct predict_files {
     int32_t batch_size;
     char **paths; /* these, */
     size_t path_count;
-    const char *list; /* or the lines of this file; "-": standard input */
+    const char *list;     /* or the lines of this file; "-": standard input */
     bool skip_bad_images; /* says so on stderr and goes on */
     sl_evaluate_fn *visit;
     void *self;

@@ -206,8 +206,8 @@ void add_optimizer(size_t n)
         add(step.op, "n" + std::to_string(n), shape, [=](Memory &m, const sl_kernel &k) {
             const sl_optimizer_step args = {
                 m.floats(n), m.floats(n), m.floats(n), static_cast<float *>(std::memset(m.floats(n), 0, 4 * n)),
-                m.floats(n), nullptr,     8e-3f,       0.9f,        0.9f,
-                0.999f,      1e-8f,       1e-4f};
+                m.floats(n), nullptr,     8e-3f,       0.9f,
+                0.9f,        0.999f,      1e-8f,       1e-4f};
             return job(k, shape, args, step.reads * n, step.writes * n, true);
         });
 }

@@ -49,10 +49,10 @@ int sl_fail_prefix(int status, const char *format, ...) __attribute__((format(pr
 
 /* The two verbs of error handling. A fallible function declares `int rc = SL_OK;`, ends in the one
  * label `out:` and returns rc. */
-#define SL_TRY(call)                 \
-    do {                             \
-        if ((rc = (call)) != SL_OK)  \
-            goto out;                \
+#define SL_TRY(call)                \
+    do {                            \
+        if ((rc = (call)) != SL_OK) \
+            goto out;               \
     } while (0)
 #define SL_FAIL(status, ...)                 \
     do {                                     \

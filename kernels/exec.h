@@ -10,8 +10,8 @@ extern "C" {
 #endif
 
 /* One slice of a kernel's outermost loop: units [begin, end). `scratch` belongs to this slice alone
- * while it runs, is 64-byte aligned and as large as the row asked for; its content is undefined. A CUDA launcher gets all
- * units at once and a stream. */
+ * while it runs, is 64-byte aligned and as large as the row asked for; its content is undefined. A CUDA launcher gets
+ * all units at once and a stream. */
 struct sl_work {
     int64_t begin, end;
     void *scratch;

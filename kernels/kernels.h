@@ -1,8 +1,8 @@
 /* The public face of the kernels: the operations, the table and the choice.
  *
- * A kernel is a row of kernels.def. Its shape structure and its argument structure are those of its operation, declared in
- * the operation's header (kernels/conv/conv.h, ...), which also states formula, units and errors.
- * A kernel allocates nothing, logs nothing, has no globals and cannot fail. */
+ * A kernel is a row of kernels.def. Its shape structure and its argument structure are those of its operation, declared
+ * in the operation's header (kernels/conv/conv.h, ...), which also states formula, units and errors. A kernel allocates
+ * nothing, logs nothing, has no globals and cannot fail. */
 #ifndef SL_KERNELS_KERNELS_H
 #define SL_KERNELS_KERNELS_H
 
@@ -14,31 +14,31 @@ extern "C" {
 #endif
 
 /* Every operation: the name used in rows, logs, tests, benchmarks and SL_KERNEL=op:name. */
-#define SL_OP_MAP(X)                                          \
-    X(conv2d_fwd)         /* conv/conv.h */                   \
-    X(conv2d_bwd_data)                                        \
-    X(conv2d_bwd_weights)                                     \
-    X(bias_bwd)                                               \
-    X(norm_moments)       /* norm/norm.h */                   \
-    X(norm_fwd)                                               \
-    X(norm_bwd_reduce)                                        \
-    X(norm_bwd_apply)                                         \
-    X(pool_max_fwd)       /* pool/pool.h */                   \
-    X(pool_max_bwd)                                           \
-    X(pool_avg_fwd)                                           \
-    X(pool_avg_bwd)                                           \
-    X(leaky_relu_fwd)     /* activation/activation.h */       \
-    X(leaky_relu_bwd)                                         \
-    X(softmax_nll_fwd)    /* softmax/softmax.h */             \
-    X(softmax_nll_bwd)                                        \
-    X(add_fwd)            /* elementwise/elementwise.h */     \
-    X(accumulate)                                             \
-    X(channel_copy)                                           \
-    X(dropout)                                                \
-    X(sgd_step)           /* optimizer/optimizer.h */         \
-    X(adam_step)                                              \
-    X(amsgrad_step)                                           \
-    X(image_to_float)     /* image/image.h */
+#define SL_OP_MAP(X)                                \
+    X(conv2d_fwd) /* conv/conv.h */                 \
+    X(conv2d_bwd_data)                              \
+    X(conv2d_bwd_weights)                           \
+    X(bias_bwd)                                     \
+    X(norm_moments) /* norm/norm.h */               \
+    X(norm_fwd)                                     \
+    X(norm_bwd_reduce)                              \
+    X(norm_bwd_apply)                               \
+    X(pool_max_fwd) /* pool/pool.h */               \
+    X(pool_max_bwd)                                 \
+    X(pool_avg_fwd)                                 \
+    X(pool_avg_bwd)                                 \
+    X(leaky_relu_fwd) /* activation/activation.h */ \
+    X(leaky_relu_bwd)                               \
+    X(softmax_nll_fwd) /* softmax/softmax.h */      \
+    X(softmax_nll_bwd)                              \
+    X(add_fwd) /* elementwise/elementwise.h */      \
+    X(accumulate)                                   \
+    X(channel_copy)                                 \
+    X(dropout)                                      \
+    X(sgd_step) /* optimizer/optimizer.h */         \
+    X(adam_step)                                    \
+    X(amsgrad_step)                                 \
+    X(image_to_float) /* image/image.h */
 
 enum sl_op {
 #define X(op) SL_OP_##op,
@@ -56,7 +56,7 @@ struct sl_kernel {
     int64_t (*units)(const void *shape);  /* length of the outermost loop; NULL: 1. Never depends on the thread count */
     bool joins;                           /* neighbouring units share work: few long slices are cheaper than many */
     size_t (*scratch)(const void *shape); /* bytes each running slice needs; NULL: none */
-    size_t (*packed)(const void *shape);  /* floats of re-ordered weights the kernel reads; NULL: reads them as stored */
+    size_t (*packed)(const void *shape); /* floats of re-ordered weights the kernel reads; NULL: reads them as stored */
     void (*pack)(const void *shape, const float *weights, float *packed, const struct sl_work *work);
     int64_t (*pack_units)(const void *shape);
     void (*run)(const void *shape, const void *args, const struct sl_work *work);

@@ -1,7 +1,7 @@
 #include "runtime/evaluate.h"
 
-int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit, void *self,
-                const volatile int *stop)
+int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit,
+                void *self, const volatile int *stop)
 {
     int rc = SL_OK;
     SL_TRY(sl_plan_prepare(plan));

@@ -13,10 +13,10 @@ extern "C" {
 /* What one batch gave: `p` has rows `stride` floats apart. Returns an sl_status. */
 typedef int sl_evaluate_fn(void *self, const struct sl_batch *batch, const float *p, int32_t stride);
 
-/* One pass over the loader's first epoch through an inference plan (prepared here). `visit` may be NULL, `metrics` too (not reset). Stops early, with
- * SL_PREEMPTED, when *stop becomes true (may be NULL). */
-int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit, void *self,
-                const volatile int *stop);
+/* One pass over the loader's first epoch through an inference plan (prepared here). `visit` may be NULL, `metrics` too
+ * (not reset). Stops early, with SL_PREEMPTED, when *stop becomes true (may be NULL). */
+int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit,
+                void *self, const volatile int *stop);
 
 #ifdef __cplusplus
 }

@@ -55,10 +55,10 @@ struct sl_no_options { /* relu, add, concat, softmax_nll */
 };
 
 /* The last argument of sl_graph_add: type and options. */
-#define SL_LAYER(type, options_type, ...)                                                                              \
-#type, &(const struct options_type)                                                                                \
-    {                                                                                                                  \
-        __VA_ARGS__                                                                                                    \
+#define SL_LAYER(type, options_type, ...) \
+#type, &(const struct options_type)   \
+    {                                     \
+        __VA_ARGS__                       \
     }
 #define SL_CONV2D(...) SL_LAYER(conv2d, sl_conv2d_options, __VA_ARGS__)
 #define SL_BATCH_NORM(...) SL_LAYER(batch_norm, sl_batch_norm_options, __VA_ARGS__)

@@ -2,11 +2,10 @@
  *
  * RUN/log.jsonl: one JSON object per line, appended whole, with schema_version, event and time (seconds since 1970).
  * Events: "step", "epoch", "message", "resumed", and those of sl_log_event. A number that is not finite is null. After
- * a "resumed" record, "step" records before it with a greater iteration no longer count, nor "epoch" records of its epoch
- * or a later one: they were done again. RUN/metrics.csv: a header, then one row per epoch; those that are done again are
- * removed on resume. A
- * number that is not finite is an empty field. The lines go to one stream. On a terminal progress is one line, redrawn;
- * elsewhere plain lines now and then.
+ * a "resumed" record, "step" records before it with a greater iteration no longer count, nor "epoch" records of its
+ * epoch or a later one: they were done again. RUN/metrics.csv: a header, then one row per epoch; those that are done
+ * again are removed on resume. A number that is not finite is an empty field. The lines go to one stream. On a terminal
+ * progress is one line, redrawn; elsewhere plain lines now and then.
  *
  * Training does not end because its log cannot be written: the first failure is said once, and returned by
  * sl_log_close. Not for several threads at once. */

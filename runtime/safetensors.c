@@ -30,10 +30,10 @@ struct sl_safetensors {
     struct entry **by_name;
 };
 
-#define REFUSE(file, ...)                                                                                              \
-    do {                                                                                                               \
-        sl_fail(SL_BAD_DATA, __VA_ARGS__);                                                                             \
-        return sl_fail_prefix(SL_BAD_DATA, "%s", (file)->path);                                                        \
+#define REFUSE(file, ...)                                       \
+    do {                                                        \
+        sl_fail(SL_BAD_DATA, __VA_ARGS__);                      \
+        return sl_fail_prefix(SL_BAD_DATA, "%s", (file)->path); \
     } while (0)
 
 static int map_file(struct sl_safetensors *file, int open_flags)

@@ -65,9 +65,15 @@ static int open_loaders(struct sl_session *s)
     int rc = SL_OK;
     struct sl_session_memory memory = {0};
     struct sl_loader_options options = {
-        .split = "train", .batch_size = s->options.batch_size, .seed = s->options.seed, .shuffle = true,
-        .flip = s->options.flip, .crop_padding = s->options.crop_padding, .range = s->options.range,
-        .threads = s->options.loader_threads, .skip_bad_images = s->options.skip_bad_images,
+        .split = "train",
+        .batch_size = s->options.batch_size,
+        .seed = s->options.seed,
+        .shuffle = true,
+        .flip = s->options.flip,
+        .crop_padding = s->options.crop_padding,
+        .range = s->options.range,
+        .threads = s->options.loader_threads,
+        .skip_bad_images = s->options.skip_bad_images,
     };
     memory = sl_session_memory(s);
     options.cache_bytes = left(s, memory.weights + memory.training + memory.inference);
@@ -98,7 +104,8 @@ out:
     return rc;
 }
 
-int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self, struct sl_session *session)
+int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
+                    struct sl_session *session)
 {
     int rc = SL_OK;
     *session = (struct sl_session){.options = *options};

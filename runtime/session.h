@@ -1,5 +1,5 @@
-/* A training session: data, model, weights, plans and position, opened together, saved and resumed together. The loop itself stays in the
- * program, so that an exchange can plug in there. */
+/* A training session: data, model, weights, plans and position, opened together, saved and resumed together. The loop
+ * itself stays in the program, so that an exchange can plug in there. */
 #ifndef SL_RUNTIME_SESSION_H
 #define SL_RUNTIME_SESSION_H
 
@@ -15,28 +15,28 @@ extern "C" {
 #endif
 
 struct sl_session_options {
-    const char *data;       /* prepared data set */
+    const char *data; /* prepared data set */
     int32_t batch_size;
     uint64_t seed;
-    int threads;            /* of compute; 0: all this process may use */
-    int loader_threads;     /* 0: 1 */
+    int threads;        /* of compute; 0: all this process may use */
+    int loader_threads; /* 0: 1 */
     struct sl_schedule schedule;
     struct sl_updater_options updater;
     enum sl_pixel_range range;
     bool flip;
     int32_t crop_padding;
     bool skip_bad_images;
-    uint64_t memory_limit;  /* bytes for weights, arenas and the image cache; 0: four fifths of what is available */
+    uint64_t memory_limit; /* bytes for weights, arenas and the image cache; 0: four fifths of what is available */
 };
 
 /* Where training stands: the next batch. Everything that resuming needs besides the arrays. After an epoch's last batch
  * `index` is the number of batches, until sl_session_next_epoch: a run that is interrupted while it validates resumes
  * with the validation. */
 struct sl_position {
-    uint64_t epoch, index;  /* next batch */
-    uint64_t iteration;     /* steps done */
-    uint64_t samples;       /* of this epoch */
-    double loss_sum;        /* over those samples */
+    uint64_t epoch, index; /* next batch */
+    uint64_t iteration;    /* steps done */
+    uint64_t samples;      /* of this epoch */
+    double loss_sum;       /* over those samples */
 };
 
 struct sl_session {
@@ -49,9 +49,9 @@ struct sl_session {
     struct sl_plan *training, *inference;
     struct sl_loader *train, *val; /* val: NULL if the data set has none */
     struct sl_train_hooks hooks;
-    float *update;                 /* for hooks.update */
+    float *update; /* for hooks.update */
     struct sl_position position;
-    const struct sl_batch *batch;  /* the loader's, from `position` on, not yet trained on; or NULL */
+    const struct sl_batch *batch; /* the loader's, from `position` on, not yet trained on; or NULL */
 };
 
 /* What one step was. */
@@ -59,17 +59,19 @@ struct sl_session_step {
     uint64_t epoch, index, iteration; /* of this step */
     int32_t samples;                  /* 0: none of the batch could be read, and such images are skipped */
     double rate, loss, score;
-    double waited, seconds;           /* for data; for the whole step, waiting included */
+    double waited, seconds; /* for data; for the whole step, waiting included */
 };
 
 typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph);
 
-/* Opens everything and initialises the weights from the seed. `build` makes the network. On failure the session is closed. */
-int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self, struct sl_session *session);
+/* Opens everything and initialises the weights from the seed. `build` makes the network. On failure the session is
+ * closed. */
+int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
+                    struct sl_session *session);
 void sl_session_close(struct sl_session *session);
 
-/* Trains on the next batch. One without a readable image (skip_bad_images) is a step of no samples that changes nothing but
- * the position. SL_NUMERICS leaves weights, statistics and position as they were. */
+/* Trains on the next batch. One without a readable image (skip_bad_images) is a step of no samples that changes nothing
+ * but the position. SL_NUMERICS leaves weights, statistics and position as they were. */
 int sl_session_step(struct sl_session *session, struct sl_session_step *step);
 
 /* Has every batch of the epoch been trained on? Then validate if wanted, and sl_session_next_epoch. */

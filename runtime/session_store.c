@@ -29,11 +29,11 @@ static void identify(const struct sl_session *s, struct identity *id, struct sl_
     snprintf(id->updater, TEXT_BYTES, "%s", sl_updater_name(o->updater.kind));
     if (o->updater.kind == SL_UPDATER_SGD)
         snprintf(id->updater, TEXT_BYTES, "sgd, momentum %.9g", o->updater.momentum);
-    snprintf(id->augmentation, TEXT_BYTES, "flip %d, crop %" PRId32 ", range %d", o->flip, o->crop_padding, (int)o->range);
+    snprintf(id->augmentation, TEXT_BYTES, "flip %d, crop %" PRId32 ", range %d", o->flip, o->crop_padding,
+             (int)o->range);
     const struct sl_text_pair list[IDENTITY_KEYS] = {
-        {"seed", id->seed},           {"batch-size", id->batch_size},
-        {"training-samples", id->samples}, {"optimizer", id->updater},
-        {"weight-decay", id->l2},     {"augmentation", id->augmentation},
+        {"seed", id->seed},         {"batch-size", id->batch_size}, {"training-samples", id->samples},
+        {"optimizer", id->updater}, {"weight-decay", id->l2},       {"augmentation", id->augmentation},
     };
     memcpy(pairs, list, sizeof list);
 }
@@ -51,8 +51,8 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store)
     SL_TRY(sl_weights_tensors(session->weights, &weights, &weight_count));
     SL_TRY(sl_model_to_json(&session->model, &description));
     for (int32_t i = 0; i < session->updater->slots; i++)
-        updater[i] = (struct sl_named_tensor){sl_updater_slot_name(i), SL_F32, 1, {session->weights->trained},
-                                              session->updater->state[i]};
+        updater[i] = (struct sl_named_tensor){
+            sl_updater_slot_name(i), SL_F32, 1, {session->weights->trained}, session->updater->state[i]};
     identify(session, &id, identity);
     const struct sl_named_tensor rank[] = {
         {"position", SL_U64, 1, {POSITION_FIELDS}, position},
@@ -79,13 +79,15 @@ static int check_identity(const struct sl_session *session, const struct sl_safe
     for (int i = 0; i < IDENTITY_KEYS; i++) {
         const char *then = sl_safetensors_metadata(rank, now[i].key);
         if (!then || strcmp(then, now[i].value))
-            return sl_fail(SL_BAD_CONFIG, "the checkpoint has %s %s and this run %s; resume with the same, or start a new --run",
+            return sl_fail(SL_BAD_CONFIG,
+                           "the checkpoint has %s %s and this run %s; resume with the same, or start a new --run",
                            now[i].key, then ? then : "(none)", now[i].value);
     }
     return SL_OK;
 }
 
-static int read_array(const struct sl_safetensors *file, const char *name, enum sl_dtype dtype, int64_t n, size_t size, void *to)
+static int read_array(const struct sl_safetensors *file, const char *name, enum sl_dtype dtype, int64_t n, size_t size,
+                      void *to)
 {
     const struct sl_named_tensor *tensor = file ? sl_safetensors_find(file, name) : NULL;
     if (!tensor || tensor->dtype != dtype || tensor->rank != 1 || tensor->shape[0] != n)
@@ -106,7 +108,8 @@ static int check_network(const struct sl_session *session, const struct sl_safet
     SL_TRY(sl_graph_to_json(model.graph, &theirs));
     SL_TRY(sl_graph_to_json(session->model.graph, &ours));
     if (strcmp(ours, theirs))
-        SL_FAIL(SL_BAD_CONFIG, "the checkpoint's network \"%s\" (%" PRIu64 " parameters) is not this run's \"%s\" (%" PRIu64 ")",
+        SL_FAIL(SL_BAD_CONFIG,
+                "the checkpoint's network \"%s\" (%" PRIu64 " parameters) is not this run's \"%s\" (%" PRIu64 ")",
                 model.graph->name, sl_graph_parameters(model.graph), session->model.graph->name,
                 sl_graph_parameters(session->model.graph));
 out:

@@ -49,8 +49,8 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static const void *describe(const struct sl_conv2d *s, const char *what, char *name, size_t size)
 {
-    snprintf(name, size, "n%dh%dw%dc%d_%dk%d_%do%dx%d_%dx%ds%dx%dp%d_%d%s", s->n, s->h, s->w, s->c, s->xs, s->k, s->ys, s->oh,
-             s->ow, s->kh, s->kw, s->stride_h, s->stride_w, s->pad_top, s->pad_left, what);
+    snprintf(name, size, "n%dh%dw%dc%d_%dk%d_%do%dx%d_%dx%ds%dx%dp%d_%d%s", s->n, s->h, s->w, s->c, s->xs, s->k, s->ys,
+             s->oh, s->ow, s->kh, s->kw, s->stride_h, s->stride_w, s->pad_top, s->pad_left, what);
     return s;
 }
 

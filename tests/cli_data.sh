@@ -1,6 +1,7 @@
 #!/bin/sh
 # starling-sample and starling-prepare from end to end: results, messages and exit codes.
 # usage: cli_data.sh FOLDER_OF_PROGRAMS
+# shellcheck disable=SC2016 # conditions are texts that check() evaluates
 set -u
 bin=$1
 root=$(mktemp -d) || exit 1

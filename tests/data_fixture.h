@@ -19,18 +19,18 @@
 
 enum { PATH_ROOM = 512 };
 
-#define assert_ok(call)                                                                                                \
-    do {                                                                                                               \
-        if ((call) != SL_OK)                                                                                           \
-            fail_msg("%s: %s", #call, sl_last_error());                                                                \
+#define assert_ok(call)                                 \
+    do {                                                \
+        if ((call) != SL_OK)                            \
+            fail_msg("%s: %s", #call, sl_last_error()); \
     } while (0)
 
 /* The call fails with `status`, and says `part` in its message. */
-#define assert_fails(call, status, part)                                                                               \
-    do {                                                                                                               \
-        assert_int_equal((call), (status));                                                                            \
-        if (!strstr(sl_last_error(), (part)))                                                                          \
-            fail_msg("\"%s\" is not in: %s", part, sl_last_error());                                                   \
+#define assert_fails(call, status, part)                             \
+    do {                                                             \
+        assert_int_equal((call), (status));                          \
+        if (!strstr(sl_last_error(), (part)))                        \
+            fail_msg("\"%s\" is not in: %s", part, sl_last_error()); \
     } while (0)
 
 /* The test program's own folder, removed by leave(). */

@@ -22,12 +22,12 @@
     } while (0)
 
 /* The call fails with this status, and its detail holds this text. */
-#define MUST_FAIL(call, wanted, text)                                                \
-    do {                                                                             \
-        sl_clear_error();                                                            \
-        const int status = (call);                                                   \
-        if (status != (wanted) || !strstr(sl_last_error(), text))                    \
-            fail_msg("%s: status %d, \"%s\"", #call, status, sl_last_error());       \
+#define MUST_FAIL(call, wanted, text)                                          \
+    do {                                                                       \
+        sl_clear_error();                                                      \
+        const int status = (call);                                             \
+        if (status != (wanted) || !strstr(sl_last_error(), text))              \
+            fail_msg("%s: status %d, \"%s\"", #call, status, sl_last_error()); \
     } while (0)
 
 struct net {

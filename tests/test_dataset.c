@@ -102,8 +102,8 @@ static void put_sealed(const char *json)
 #define HEAD "{\"format\": \"starling-dataset\", \"version\": 1, \"name\": \"x\", \"image_size\": 16, \"skipped\": 0"
 #define MOMENTS ", \"mean\": [0, 0, 0.5], \"deviation\": [1, 1, 1]"
 #define CLASSES ", \"classes\": [{\"id\": \"a\", \"words\": \"a\"}]"
-#define SPLIT(samples, counts, name)                                                                                   \
-    ", \"splits\": {\"train\": {\"samples\": " samples ", \"class_samples\": " counts                                  \
+#define SPLIT(samples, counts, name)                                                  \
+    ", \"splits\": {\"train\": {\"samples\": " samples ", \"class_samples\": " counts \
     ", \"shards\": [{\"name\": \"" name "\", \"bytes\": 1, \"samples\": 1, \"xxh3\": \"0123456789abcdef\"}]}}"
 
 static void sealed_nonsense_is_refused(void **state)

@@ -1,5 +1,5 @@
-/* One whole training step against PyTorch in double precision (tests/golden/make_golden.py): loss to 1e-5 relative, every gradient to 1e-4 of its norm,
- * batch statistics, and the weights after one AMSGrad step of DL4J's formula. */
+/* One whole training step against PyTorch in double precision (tests/golden/make_golden.py): loss to 1e-5 relative,
+ * every gradient to 1e-4 of its norm, batch statistics, and the weights after one AMSGrad step of DL4J's formula. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -151,7 +151,12 @@ static void one_step_equals_pytorch(const char *name)
         labels[i] = label_tensor->dtype == SL_I64 ? (int32_t)((const int64_t *)label_tensor->data)[i]
                                                   : ((const int32_t *)label_tensor->data)[i];
     const struct sl_train_step step = {
-        .images = find(&g, "", "input")->data, .labels = labels, .count = 4, .rate = 8e-3, .seed = 1, .iteration = 0,
+        .images = find(&g, "", "input")->data,
+        .labels = labels,
+        .count = 4,
+        .rate = 8e-3,
+        .seed = 1,
+        .iteration = 0,
     };
     struct sl_train_result result;
     MUST(sl_train(g.plan, g.updater, &step, NULL, NULL, &result));

@@ -24,11 +24,11 @@ static void must_be_broken(struct sl_graph *graph, const char *text)
     sl_graph_free(graph);
 }
 
-#define BROKEN_LAYER(text, name, input, ...)                                                                           \
-    do {                                                                                                               \
-        struct sl_graph *graph = new_graph(7, 5, 3);                                                                   \
-        assert_int_equal(sl_graph_add(graph, name, input, __VA_ARGS__), -1);                                           \
-        must_be_broken(graph, text);                                                                                   \
+#define BROKEN_LAYER(text, name, input, ...)                                 \
+    do {                                                                     \
+        struct sl_graph *graph = new_graph(7, 5, 3);                         \
+        assert_int_equal(sl_graph_add(graph, name, input, __VA_ARGS__), -1); \
+        must_be_broken(graph, text);                                         \
     } while (0)
 
 static void builder_errors_name_the_layer(void **state)

@@ -1,8 +1,8 @@
 /* Two-dimensional convolution (cross-correlation, as every framework means it), its two gradients, and the
  * gradient of its bias.
  *
- *   y[n,p,q,k]  = act( bias[k] + sum_{r,s,c} x[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c] * w[k,r,s,c] )
- *   dx[n,i,j,c] = sum_{k,r,s : p*stride_h + r - pad_top = i, q*stride_w + s - pad_left = j} dy[n,p,q,k] * w[k,r,s,c]
+ *   y[n,p,q,k]  = act( bias[k] + sum_{r,s,c} x[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c] * w[k,r,s,c]
+ * ) dx[n,i,j,c] = sum_{k,r,s : p*stride_h + r - pad_top = i, q*stride_w + s - pad_left = j} dy[n,p,q,k] * w[k,r,s,c]
  *   dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c]
  *   db[k]       = sum_{n,p,q} dy[n,p,q,k]
  * where x is zero outside its borders.
@@ -17,13 +17,13 @@
 #include "kernels/base.h"
 
 struct sl_conv2d {
-    int32_t n, h, w, c;   /* input: images, rows, columns, channels */
-    int32_t k;            /* output channels */
-    int32_t kh, kw;       /* kernel */
+    int32_t n, h, w, c; /* input: images, rows, columns, channels */
+    int32_t k;          /* output channels */
+    int32_t kh, kw;     /* kernel */
     int32_t stride_h, stride_w;
     int32_t pad_top, pad_left; /* bottom and right padding follow from oh and ow */
-    int32_t oh, ow;       /* output rows and columns */
-    int32_t xs, ys;       /* floats from one pixel to the next: input, output */
+    int32_t oh, ow;            /* output rows and columns */
+    int32_t xs, ys;            /* floats from one pixel to the next: input, output */
 };
 
 /* conv2d_fwd. Packed by `pack` from OHWI when the row asks for it. */

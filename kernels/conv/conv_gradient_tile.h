@@ -49,11 +49,11 @@ DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *
     }
 }
 
-#define GRADIENT_TILE_OF(floats)                                                                                       \
-    static __attribute__((noinline)) void gradient_tile_##floats(const struct gradient_piece *piece, int32_t from,     \
-                                                                 float *sums)                                          \
-    {                                                                                                                  \
-        gradient_tile(floats, piece, from, sums);                                                                      \
+#define GRADIENT_TILE_OF(floats)                                                                                   \
+    static __attribute__((noinline)) void gradient_tile_##floats(const struct gradient_piece *piece, int32_t from, \
+                                                                 float *sums)                                      \
+    {                                                                                                              \
+        gradient_tile(floats, piece, from, sums);                                                                  \
     }
 typedef void gradient_tile_fn(const struct gradient_piece *piece, int32_t from, float *sums);
 

@@ -124,11 +124,11 @@ DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct
 }
 
 /* A function of its own for each tile, so that each has its registers to itself. */
-#define DIRECT_TILE_OF(pixels, vectors)                                                                                \
-    static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,           \
-                                                                           const ptrdiff_t *offset, float *y)          \
-    {                                                                                                                  \
-        direct_tile(pixels, vectors, piece, offset, y);                                                                \
+#define DIRECT_TILE_OF(pixels, vectors)                                                                       \
+    static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,  \
+                                                                           const ptrdiff_t *offset, float *y) \
+    {                                                                                                         \
+        direct_tile(pixels, vectors, piece, offset, y);                                                       \
     }
 typedef void direct_tile_fn(const struct direct_piece *piece, const ptrdiff_t *offset, float *y);
 
