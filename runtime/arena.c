@@ -80,7 +80,7 @@ void sl_arena_consumers(const struct sl_block *blocks, size_t count, char *text,
         if (!best || at >= length)
             return;
         shown[best - blocks] = true;
-        at += (size_t)snprintf(text + at, length - at, "%s%s %.1f MB", k ? ", " : "", best->owner,
+        at += (size_t)snprintf(text + at, length - at, "%s%s %s %.1f MB", k ? ", " : "", best->owner, best->what,
                                (double)best->bytes / 1e6);
     }
 }

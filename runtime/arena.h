@@ -13,9 +13,9 @@ enum { SL_ARENA_ALIGNMENT = 256 };
 
 struct sl_block {
     size_t bytes;
-    int32_t first, last; /* the times of its first and last use, inclusive */
-    const char *owner;   /* for the message of a refusal */
-    size_t offset;       /* out */
+    int32_t first, last;      /* the times of its first and last use, inclusive */
+    const char *owner, *what; /* "conv1", "output": for the message of a refusal */
+    size_t offset;            /* out */
 };
 
 /* Gives every block its offset; *total is the size of the arena. SL_SYSTEM without memory to plan in. */

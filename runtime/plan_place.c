@@ -38,28 +38,28 @@ static int grow(struct sl_planner *planner)
 }
 
 static int add_block(struct sl_planner *planner, float **at, size_t floats, int32_t first, int32_t last,
-                     const char *owner)
+                     const char *owner, const char *what)
 {
     const size_t most = (size_t)1 << 44; /* so that no sum of blocks overflows */
     if (floats == 0)
         return SL_OK;
     if (floats > most)
-        return sl_fail(SL_UNAVAILABLE, "layer \"%s\" asks for %zu floats; use a smaller --batch-size", owner, floats);
+        return sl_fail(SL_UNAVAILABLE, "layer \"%s\" asks for %zu floats (%s); use a smaller --batch-size", owner,
+                       floats, what);
     const int rc = grow(planner);
     if (rc != SL_OK)
         return rc;
-    planner->blocks[planner->count] = (struct sl_block){floats * sizeof(float), first, last, owner, 0};
+    planner->blocks[planner->count] = (struct sl_block){floats * sizeof(float), first, last, owner, what, 0};
     planner->targets[planner->count++] = at;
     return SL_OK;
 }
 
 int sl_planner_buffer(struct sl_planner *planner, float **at, size_t floats, enum sl_life life, const char *purpose)
 {
-    (void)purpose;
     const int32_t forward = planner->step->index, backward = backward_time(planner->plan, forward);
     const int32_t first = life == SL_LIFE_PLAN ? 0 : life == SL_LIFE_BACKWARD ? backward : forward;
     const int32_t last = life == SL_LIFE_PLAN ? end_time(planner->plan) : life == SL_LIFE_FORWARD ? forward : backward;
-    return add_block(planner, at, floats, first, last, planner->step->layer->name);
+    return add_block(planner, at, floats, first, last, planner->step->layer->name, purpose);
 }
 
 const struct sl_kernel *sl_planner_pick(struct sl_planner *planner, enum sl_op op, const void *shape)
@@ -118,7 +118,7 @@ static int place_contributions(struct sl_planner *planner, struct sl_value *valu
                 continue;
             plan->adds_to[s][k] = value;
             const int rc = add_block(planner, &plan->steps[s].dx[k], sl_tensor_floats(&value->shape), time, time,
-                                     plan->steps[s].layer->name);
+                                     plan->steps[s].layer->name, "gradient to add");
             if (rc != SL_OK)
                 return rc;
         }
@@ -144,10 +144,11 @@ static int place_value(struct sl_planner *planner, int32_t index)
         if (shared)
             last = own;
         else
-            SL_TRY(add_block(planner, &value->grad, floats, backward_time(plan, uses.last_step), own, owner));
+            SL_TRY(
+                add_block(planner, &value->grad, floats, backward_time(plan, uses.last_step), own, owner, "gradient"));
         SL_TRY(place_contributions(planner, value, &uses));
     }
-    SL_TRY(add_block(planner, &value->data, floats, producer, last, owner));
+    SL_TRY(add_block(planner, &value->data, floats, producer, last, owner, "output"));
 out:
     return rc;
 }

@@ -21,7 +21,8 @@ static size_t random_blocks(struct sl_block *blocks, uint64_t seed)
             .bytes = 1 + bits.word[0] % (bits.word[3] % 4 ? 1000 : 100000),
             .first = first,
             .last = first + (int32_t)(bits.word[2] % (uint32_t)(TIMES - first)),
-            .owner = "block",
+            .owner = "layer",
+            .what = "block",
         };
     }
     return count;
@@ -74,15 +75,15 @@ static void blocks_alive_together_share_no_byte(void **state)
 static void blocks_that_never_meet_share(void **state)
 {
     (void)state;
-    struct sl_block chain[] = {{1000, 0, 1, "a", 0}, {2000, 2, 3, "b", 0}, {1500, 4, 5, "c", 0}};
+    struct sl_block chain[] = {{1000, 0, 1, "a", "x", 0}, {2000, 2, 3, "b", "y", 0}, {1500, 4, 5, "c", "z", 0}};
     size_t total;
     char text[64];
     MUST(sl_arena_place(chain, 3, &total));
     assert_int_equal(total, 2048);
     sl_arena_consumers(chain, 3, text, sizeof text);
-    assert_string_equal(text, "b 0.0 MB, c 0.0 MB, a 0.0 MB");
+    assert_string_equal(text, "b y 0.0 MB, c z 0.0 MB, a x 0.0 MB");
     sl_arena_consumers(chain, 3, text, 5); /* cut, not overrun */
-    assert_string_equal(text, "b 0.");
+    assert_string_equal(text, "b y ");
 }
 
 /* ---- fusion ---- */

@@ -136,7 +136,7 @@ refuses 78 "$place/deep.json: " 'a network file of 100,000 brackets' train_tinyi
 
 # ---- limits, backends, numbers ----
 refuses 69 'memory' 'a memory limit that is too small' train_tinyimagenet --data "$data" --run "$place/limit" --memory-limit 1M
-check 'lists the largest wishes' says 'needs [0-9.]+ MB and the limit leaves [0-9.]+ MB; largest: conv[0-9] [0-9.]+ MB, '
+check 'lists the largest wishes' says 'needs [0-9.]+ MB and the limit leaves [0-9.]+ MB; largest: conv[0-9] [a-z ]+ [0-9.]+ MB, '
 refuses 69 'no CUDA backend' 'a backend that is not there' train_tinyimagenet --data "$data" --run "$place/none" --backend cuda
 sgd='--optimizer sgd --momentum 0.5'
 # shellcheck disable=SC2086 # lists of words
