@@ -66,21 +66,26 @@ int sl_arena_place(struct sl_block *blocks, size_t count, size_t *total)
     return SL_OK;
 }
 
+/* The largest block after `last` in the order of larger_first; the largest of all after NULL. */
+static const struct sl_block *next_largest(const struct sl_block *blocks, size_t count, const struct sl_block *last)
+{
+    const struct sl_block *best = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct sl_block *block = &blocks[i];
+        const bool comes_after = !last || (block != last && larger_first(&last, &block) < 0);
+        if (comes_after && (!best || larger_first(&block, &best) < 0))
+            best = block;
+    }
+    return best;
+}
+
 void sl_arena_consumers(const struct sl_block *blocks, size_t count, char *text, size_t length)
 {
     enum { SHOWN = 5 };
-    bool shown[4096] = {false};
+    const struct sl_block *block = NULL;
     size_t at = 0;
     text[0] = '\0';
-    for (int k = 0; k < SHOWN; k++) {
-        const struct sl_block *best = NULL;
-        for (size_t i = 0; i < count && i < sizeof shown; i++)
-            if (!shown[i] && (!best || blocks[i].bytes > best->bytes))
-                best = &blocks[i];
-        if (!best || at >= length)
-            return;
-        shown[best - blocks] = true;
-        at += (size_t)snprintf(text + at, length - at, "%s%s %s %.1f MB", k ? ", " : "", best->owner, best->what,
-                               (double)best->bytes / 1e6);
-    }
+    for (int k = 0; k < SHOWN && at < length && (block = next_largest(blocks, count, block)); k++)
+        at += (size_t)snprintf(text + at, length - at, "%s%s %s %.1f MB", k ? ", " : "", block->owner, block->what,
+                               (double)block->bytes / 1e6);
 }
