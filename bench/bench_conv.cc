@@ -170,14 +170,14 @@ template <class Conv> double seconds(Conv &conv)
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// Sums over layers, by row and pass.
+// Sums over layers, by row and pass. `least` is the time that the machine's FMA peak, measured in between, allows.
 struct Sum {
-    double flops = 0.0, ours = 0.0, theirs = 0.0;
+    double flops = 0.0, ours = 0.0, theirs = 0.0, least = 0.0;
 };
 
-void print_line(const std::string &what, const Sum &s, double median, double peak)
+void print_line(const std::string &what, const Sum &s, double median)
 {
-    std::printf("%-44s %8.1f %6.1f", what.c_str(), s.flops / s.ours * 1e-9, s.flops / s.ours * 1e-7 / peak);
+    std::printf("%-44s %8.1f %6.1f", what.c_str(), s.flops / s.ours * 1e-9, s.least / s.ours * 100.0);
     if (s.theirs > 0.0)
         std::printf(" %10.1f %8.3f", s.flops / s.theirs * 1e-9, s.theirs / s.ours);
     if (median > 0.0)
@@ -185,14 +185,17 @@ void print_line(const std::string &what, const Sum &s, double median, double pea
     std::printf("\n");
 }
 
-// Ours and oneDNN in turn. The ratio of the medians goes to `median`.
-Sum compare(OurConv &ours, OnednnConv *theirs, const sl_conv2d &shape, int rounds, double *median)
+// Ours, oneDNN and the peak in turn: the speed of a shared machine changes while this runs. The ratio of the medians
+// goes to `median`.
+Sum compare(OurConv &ours, OnednnConv *theirs, const sl_conv2d &shape, const Options &options, double *median)
 {
     std::vector<double> a, b;
+    double peak = 0.0;
     ours.run();
     if (theirs)
         theirs->run();
-    for (int i = 0; i < rounds; i++) {
+    for (int i = 0; i < options.rounds; i++) {
+        peak = std::max(peak, fma_peak(options.threads));
         a.push_back(seconds(ours));
         if (theirs)
             b.push_back(seconds(*theirs));
@@ -200,14 +203,14 @@ Sum compare(OurConv &ours, OnednnConv *theirs, const sl_conv2d &shape, int round
     std::sort(a.begin(), a.end());
     std::sort(b.begin(), b.end());
     *median = theirs ? b[b.size() / 2] / a[a.size() / 2] : 0.0;
-    return {sl_conv2d_flops(&shape), a.front(), theirs ? b.front() : 0.0};
+    const double flops = sl_conv2d_flops(&shape);
+    return {flops, a.front(), theirs ? b.front() : 0.0, flops / peak * 1e-9};
 }
 
-void print_table(const std::vector<Layer> &layers, const sl_device &device, const Options &options, double peak)
+void print_table(const std::vector<Layer> &layers, const sl_device &device, const Options &options)
 {
     std::map<std::string, Sum> sums;
-    std::printf("\nbatch %d, %d thread(s), FMA peak %.1f GFLOP/s, best of %d\n", options.batch, options.threads, peak,
-                options.rounds);
+    std::printf("\nbatch %d, %d thread(s), best of %d\n", options.batch, options.threads, options.rounds);
     std::printf("%-44s %8s %6s %10s %8s %8s\n", "pass/row/layer", "GFLOP/s", "%peak", "oneDNN", "ratio", "median");
     for (int i = 0; i < 3; i++)
         for (const Layer &layer : layers) {
@@ -217,19 +220,20 @@ void print_table(const std::vector<Layer> &layers, const sl_device &device, cons
             for (const sl_kernel_row *row : rows_of(kOps[i], layer.shape, options)) {
                 OurConv ours(device, *row, layer.shape);
                 double median;
-                const Sum s = compare(ours, theirs.get(), layer.shape, options.rounds, &median);
+                const Sum s = compare(ours, theirs.get(), layer.shape, options, &median);
                 const std::string op = sl_op_name(kOps[i]);
-                print_line(op + "/" + row->name + "/" + layer.name, s, median, peak);
+                print_line(op + "/" + row->name + "/" + layer.name, s, median);
                 for (const std::string &key : {op + "/" + row->name + "/sum", std::string("sum/") + row->name}) {
                     Sum &sum = sums[key];
                     sum.flops += s.flops;
                     sum.ours += s.ours;
                     sum.theirs += s.theirs;
+                    sum.least += s.least;
                 }
             }
         }
     for (const auto &entry : sums)
-        print_line(entry.first, entry.second, 0.0, peak);
+        print_line(entry.first, entry.second, 0.0);
 }
 
 // Takes our options out of argv; what is left is Google Benchmark's.
@@ -286,12 +290,11 @@ int main(int argc, char **argv)
         std::fprintf(stderr, "bench_conv: no layers in %s\n", options.shapes.c_str());
         return 66;
     }
-    const double peak = fma_peak(options.threads);
     if (!options.table_only) {
-        register_all(layers, device, options, peak);
+        register_all(layers, device, options, fma_peak(options.threads));
         benchmark::RunSpecifiedBenchmarks();
     }
-    print_table(layers, device, options, peak);
+    print_table(layers, device, options);
     device.close(device.self);
     return 0;
 }

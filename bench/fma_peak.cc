@@ -1,7 +1,6 @@
 // Independent chains of fused multiply-adds: more of them than latency x ports.
 #include "bench/fma_peak.h"
 
-#include <algorithm>
 #include <chrono>
 #include <immintrin.h>
 #include <thread>
@@ -10,7 +9,7 @@
 namespace
 {
 constexpr int kChains = 12;
-constexpr long kSteps = 2000000;
+constexpr long kSteps = 1000000;
 
 __attribute__((target("avx2,fma"))) float chains_avx2()
 {
@@ -52,17 +51,13 @@ double fma_peak(int threads)
     const bool wide = __builtin_cpu_supports("avx512f");
     if (!wide && !__builtin_cpu_supports("fma"))
         return 0.0;
-    double best = 0.0;
-    for (int round = 0; round < 5; round++) {
-        const auto begin = std::chrono::steady_clock::now();
-        std::vector<std::thread> others;
-        for (int i = 1; i < threads; i++)
-            others.emplace_back([wide] { sink = wide ? chains_avx512() : chains_avx2(); });
-        sink = wide ? chains_avx512() : chains_avx2();
-        for (auto &other : others)
-            other.join();
-        const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        best = std::max(best, 2.0 * kSteps * kChains * (wide ? 16 : 8) * threads / s * 1e-9);
-    }
-    return best;
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<std::thread> others;
+    for (int i = 1; i < threads; i++)
+        others.emplace_back([wide] { sink = wide ? chains_avx512() : chains_avx2(); });
+    sink = wide ? chains_avx512() : chains_avx2();
+    for (auto &other : others)
+        other.join();
+    const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return 2.0 * kSteps * kChains * (wide ? 16 : 8) * threads / s * 1e-9;
 }

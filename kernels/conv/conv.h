@@ -1,8 +1,9 @@
 /* Two-dimensional convolution (cross-correlation, as every framework means it), its two gradients, and the
  * gradient of its bias.
  *
- *   y[n,p,q,k]  = act( bias[k] + sum_{r,s,c} x[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c] * w[k,r,s,c]
- * ) dx[n,i,j,c] = sum_{k,r,s : p*stride_h + r - pad_top = i, q*stride_w + s - pad_left = j} dy[n,p,q,k] * w[k,r,s,c]
+ *   y[n,p,q,k]  = act(bias[k] +
+ *                     sum_{r,s,c} x[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c] * w[k,r,s,c])
+ *   dx[n,i,j,c] = sum_{k,r,s : p*stride_h + r - pad_top = i, q*stride_w + s - pad_left = j} dy[n,p,q,k] * w[k,r,s,c]
  *   dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c]
  *   db[k]       = sum_{n,p,q} dy[n,p,q,k]
  * where x is zero outside its borders.

@@ -8,6 +8,7 @@
 #ifndef SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 #define SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 
+#include "kernels/conv/band.h"
 #include "kernels/conv/conv_direct.h"
 #include "kernels/conv/conv_gradient_tile.h"
 
@@ -46,11 +47,8 @@ static int32_t half(int32_t n, int32_t multiple)
 
 static struct sl_band gradient_band(const struct sl_conv2d *s, int32_t c)
 {
-    static const struct sl_band_goal goal = {.bytes = 128 << 10, .most = 2048, .copy = true};
-    struct sl_band band = sl_band_forward(s);
-    band.c = c;
-    sl_band_plan(&band, &goal);
-    return band;
+    static const struct sl_units_goal goal = {.bytes = 128 << 10, .most = 2048};
+    return sl_band_plan(s, c, &goal);
 }
 
 static struct gradient gradient_plan(const struct sl_conv2d *s)
@@ -207,7 +205,7 @@ static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_
     float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
     float *gathered = sums + gradient_sums(s, k, c) / sizeof *sums;
     const struct gradient_job job = {s, a->dy, area->k, area->k + k, s->kw * c, gathered, sums};
-    const int64_t units = sl_band_units(&band);
+    const int64_t units = sl_units_count(&band.units);
     const int64_t tiles = (int64_t)k / GRADIENT_BLOCK * s->kh * gradient_tiles(job.run);
     for (int64_t i = 0; i < units; i++) {
         const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/base.h"
+#include "kernels/conv/window.h"
 
 /* Tiles keep their sums in registers only if their sizes are constants and every loop over them is unrolled. Emulated
  * vectors are in memory anyway, and unrolled they take minutes to compile with sanitizers. */
@@ -27,16 +27,17 @@ enum {
     DIRECT_SUMS = V_REGISTERS == 32 ? 24 : 12,  /* accumulators of a full tile */
 };
 
-/* A piece of the sum for one block of output channels: `run` floats of some kernel rows. */
+/* A piece of the sum for one block of output channels: runs of source floats, one of each kernel row, each beside as
+ * many [block] of weights. */
 struct direct_piece {
-    const float *x; /* of output pixel 0's run, in the first kernel row of the piece */
-    ptrdiff_t row;  /* floats from one kernel row to the next */
-    int32_t rows, run;
-    const float *weights; /* [rows][run][block] */
+    const float *x;       /* the first run of a pixel begins at x + pixel.x */
+    const float *weights; /* of the first run */
+    int32_t rows, run;    /* kernel rows, floats of a run */
+    ptrdiff_t x_row;      /* floats from run to run */
+    ptrdiff_t skip;       /* floats of weights between those of two runs */
     const float *bias;    /* of this block, zero-padded; NULL: the tile continues the sum in y */
     float slope;          /* of the activation; 1: none yet */
     int32_t lanes;        /* floats of a pixel of y that belong to this block */
-    ptrdiff_t ys;
 };
 
 /* Lanes of vector v of a block that belong to y. */
@@ -47,8 +48,8 @@ DIRECT_INLINE int direct_lanes(const struct direct_piece *piece, int v)
 }
 
 /* Accumulators start from the bias, or from y. */
-DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struct direct_piece *piece, const float *y,
-                                vf sum[DIRECT_TILE][DIRECT_VECTORS])
+DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struct direct_piece *piece,
+                                const struct sl_pixel *pixel, const float *y, vf sum[DIRECT_TILE][DIRECT_VECTORS])
 {
     DIRECT_UNROLL
     for (int i = 0; i < pixels; i++) {
@@ -57,7 +58,7 @@ DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struc
             if (piece->bias)
                 sum[i][v] = v_load(piece->bias + v * VL);
             else
-                sum[i][v] = v_load_head(y + i * piece->ys + v * VL, direct_lanes(piece, v));
+                sum[i][v] = v_load_head(y + pixel[i].y + v * VL, direct_lanes(piece, v));
         }
     }
 }
@@ -67,8 +68,8 @@ DIRECT_INLINE vf direct_activate(vf a, float slope)
     return v_select(v_ge(a, v_zero()), a, v_mul(a, v_set1(slope)));
 }
 
-DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct direct_piece *piece, float *y,
-                              vf sum[DIRECT_TILE][DIRECT_VECTORS])
+DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct direct_piece *piece,
+                              const struct sl_pixel *pixel, float *y, vf sum[DIRECT_TILE][DIRECT_VECTORS])
 {
     const bool whole = piece->lanes >= vectors * VL;
     if (piece->slope != 1.0f) {
@@ -84,28 +85,27 @@ DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct 
         DIRECT_UNROLL
         for (int v = 0; v < vectors; v++) {
             if (whole)
-                v_store(y + i * piece->ys + v * VL, sum[i][v]);
+                v_store(y + pixel[i].y + v * VL, sum[i][v]);
             else
-                v_store_head(y + i * piece->ys + v * VL, sum[i][v], direct_lanes(piece, v));
+                v_store_head(y + pixel[i].y + v * VL, sum[i][v], direct_lanes(piece, v));
         }
     }
 }
 
-/* One register tile: the pixels whose runs begin at offset[0..pixels), to y. */
+/* One register tile: pixel[0..pixels), to y. */
 DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct direct_piece *piece,
-                               const ptrdiff_t *offset, float *y)
+                               const struct sl_pixel *pixel, float *y)
 {
     vf sum[DIRECT_TILE][DIRECT_VECTORS];
     ptrdiff_t at[DIRECT_TILE];
     DIRECT_UNROLL
     for (int i = 0; i < pixels; i++) {
-        at[i] = offset[i];
-        __builtin_prefetch(y + i * piece->ys, 1);
+        at[i] = pixel[i].x;
     }
-    direct_begin(pixels, vectors, piece, y, sum);
+    direct_begin(pixels, vectors, piece, pixel, y, sum);
     const float *w = piece->weights;
-    for (int32_t r = 0; r < piece->rows; r++) {
-        const float *x = piece->x + r * piece->row;
+    for (int32_t r = 0; r < piece->rows; r++, w += piece->skip) {
+        const float *x = piece->x + r * piece->x_row;
         for (const float *end = x + piece->run; x != end; x++, w += vectors * VL) {
             vf weight[DIRECT_VECTORS];
             DIRECT_UNROLL
@@ -120,17 +120,17 @@ DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct
             }
         }
     }
-    direct_end(pixels, vectors, piece, y, sum);
+    direct_end(pixels, vectors, piece, pixel, y, sum);
 }
 
 /* A function of its own for each tile, so that each has its registers to itself. */
-#define DIRECT_TILE_OF(pixels, vectors)                                                                       \
-    static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,  \
-                                                                           const ptrdiff_t *offset, float *y) \
-    {                                                                                                         \
-        direct_tile(pixels, vectors, piece, offset, y);                                                       \
+#define DIRECT_TILE_OF(pixels, vectors)                                                                            \
+    static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,       \
+                                                                           const struct sl_pixel *pixel, float *y) \
+    {                                                                                                              \
+        direct_tile(pixels, vectors, piece, pixel, y);                                                             \
     }
-typedef void direct_tile_fn(const struct direct_piece *piece, const ptrdiff_t *offset, float *y);
+typedef void direct_tile_fn(const struct direct_piece *piece, const struct sl_pixel *pixel, float *y);
 
 DIRECT_TILE_OF(1, 2)
 DIRECT_TILE_OF(2, 2)

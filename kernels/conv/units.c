@@ -1,0 +1,36 @@
+#include "kernels/conv/units.h"
+
+static bool small_enough(const struct sl_units *u, const struct sl_units_input *input, const struct sl_units_goal *goal,
+                         int32_t images)
+{
+    const int64_t rows = (int64_t)(u->rows - 1) * input->stride + input->kernel;
+    return (size_t)rows * input->row_bytes * (size_t)images <= goal->bytes &&
+           (int64_t)u->rows * u->ow * images <= goal->most;
+}
+
+struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl_units_input *input,
+                              const struct sl_units_goal *goal)
+{
+    struct sl_units u = {.n = n, .oh = oh, .ow = ow, .rows = oh, .images = 1};
+    while (u.rows > 1 && !small_enough(&u, input, goal, 1))
+        u.rows--;
+    while (u.rows > 1 && (int64_t)n * ((oh + u.rows - 1) / u.rows) < goal->units &&
+           (int64_t)(u.rows - 1) * ow >= goal->least)
+        u.rows--;
+    u.bands = (oh + u.rows - 1) / u.rows;
+    u.rows = (oh + u.bands - 1) / u.bands;
+    u.bands = (oh + u.rows - 1) / u.rows;
+    const int64_t image = (int64_t)oh * ow;
+    while (u.bands == 1 && u.images < n && small_enough(&u, input, goal, u.images + 1) &&
+           (n / (u.images + 1) >= goal->units || u.images * image < goal->least))
+        u.images++;
+    return u;
+}
+
+struct sl_unit sl_units_at(const struct sl_units *u, int64_t unit)
+{
+    struct sl_unit at = {.n = unit / u->bands * u->images, .p = (int32_t)(unit % u->bands) * u->rows};
+    at.images = u->n - at.n < u->images ? (int32_t)(u->n - at.n) : u->images;
+    at.rows = u->oh - at.p < u->rows ? u->oh - at.p : u->rows;
+    return at;
+}

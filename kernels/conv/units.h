@@ -1,0 +1,49 @@
+/* Units of work of the direct convolutions: output pixels that follow each other in memory, rows of one image or a few
+ * whole images. */
+#ifndef SL_KERNELS_CONV_UNITS_H
+#define SL_KERNELS_CONV_UNITS_H
+
+#include "kernels/base.h"
+
+struct sl_units {
+    int32_t n, oh, ow;   /* images, output rows and columns */
+    int32_t rows, bands; /* output rows of a unit, units of an image */
+    int32_t images;      /* images of a unit; 1 unless bands is 1 */
+};
+
+/* What a unit should be, where the shape allows. */
+struct sl_units_goal {
+    size_t bytes;        /* of input under it, at most */
+    int32_t most, least; /* output pixels: at most, and not fewer for the sake of more units */
+    int32_t units;       /* at least so many */
+};
+
+/* The input under `rows` output rows: about (rows - 1)*stride + kernel rows of `row_bytes`. */
+struct sl_units_input {
+    size_t row_bytes;
+    int32_t stride, kernel;
+};
+
+/* Where a unit lies: images [n, n + images), output rows [p, p + rows) of each. */
+struct sl_unit {
+    int64_t n;
+    int32_t images, p, rows;
+};
+
+/* Cuts n images of oh x ow output pixels. The answer never depends on the thread count. */
+struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl_units_input *input,
+                              const struct sl_units_goal *goal);
+
+struct sl_unit sl_units_at(const struct sl_units *units, int64_t unit);
+
+static inline int64_t sl_units_count(const struct sl_units *u)
+{
+    return u->bands > 1 ? (int64_t)u->n * u->bands : (u->n + u->images - 1) / u->images;
+}
+
+/* Output pixels of the largest unit. */
+static inline int32_t sl_units_pixels(const struct sl_units *u)
+{
+    return u->rows * u->ow * u->images;
+}
+#endif

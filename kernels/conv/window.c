@@ -1,0 +1,185 @@
+#include "kernels/conv/window.h"
+
+static int32_t least(int64_t a, int64_t b)
+{
+    return (int32_t)(a < b ? a : b);
+}
+
+/* --- One axis -------------------------------------------------------------------------------------------------- */
+
+static int32_t phase_taps(const struct sl_axis *a, int32_t phase)
+{
+    return phase < a->kernel ? (a->kernel - phase + a->step - 1) / a->step : 0;
+}
+
+/* Taps of the phases before `phase`. */
+static int32_t taps_before(const struct sl_axis *a, int32_t phase)
+{
+    int32_t taps = 0;
+    for (int32_t i = 0; i < phase; i++)
+        taps += phase_taps(a, i);
+    return taps;
+}
+
+/* The taps that output position i meets. */
+static struct sl_reach reach_of(const struct sl_axis *a, int32_t i)
+{
+    const int64_t origin = (int64_t)i * a->stride - a->padding;
+    const int32_t phase = (int32_t)((a->step - origin % a->step) % a->step);
+    const int64_t base = (origin + phase) / a->step, all = phase_taps(a, phase);
+    const int64_t first = base < 0 ? -base : 0, end = all < a->source - base ? all : a->source - base;
+    if (end <= first)
+        return (struct sl_reach){.begin = i, .length = 1};
+    return (struct sl_reach){i, 1, phase, (int32_t)first, (int32_t)(end - first), (int32_t)(base + first)};
+}
+
+/* Extends a reach over the following positions of its phase, before `end`, that meet the same taps: where the whole
+ * phase lies inside, or nothing of it. Near a border each position meets its own. */
+static void extend(const struct sl_axis *a, int32_t end, struct sl_reach *reach)
+{
+    const int32_t most = (end - reach->begin + a->step - 1) / a->step;
+    if (reach->taps && reach->taps == phase_taps(a, reach->phase))
+        reach->length = least(most, (a->source - reach->taps - reach->at) / a->stride + 1);
+    while (!reach->taps && reach->length < most && !reach_of(a, reach->begin + reach->length * a->step).taps)
+        reach->length++;
+}
+
+/* The next reach over [begin, end): phase by phase. After {0} the first one. */
+static bool next_reach(const struct sl_axis *a, int32_t begin, int32_t end, struct sl_reach *reach)
+{
+    int32_t i = begin;
+    if (reach->length) {
+        const int32_t lane = (reach->begin - begin) % a->step;
+        i = reach->begin + reach->length * a->step;
+        if (i >= end)
+            i = lane + 1 < a->step ? begin + lane + 1 : end;
+    }
+    if (i >= end)
+        return false;
+    *reach = reach_of(a, i);
+    extend(a, end, reach);
+    return true;
+}
+
+/* --- The window ------------------------------------------------------------------------------------------------ */
+
+static void plan(struct sl_window *w, int32_t n, const struct sl_units_goal *goal)
+{
+    const struct sl_units_input input = {.row_bytes = (size_t)w->columns.source * (size_t)w->xs * sizeof(float) /
+                                                      (size_t)w->rows.step,
+                                         .stride = w->rows.stride,
+                                         .kernel = w->rows.kernel};
+    w->units = sl_units_plan(n, w->rows.output, w->columns.output, &input, goal);
+}
+
+struct sl_window sl_window_forward(const struct sl_conv2d *s, const struct sl_units_goal *goal)
+{
+    struct sl_window w = {.rows = {s->h, s->oh, s->kh, s->stride_h, s->pad_top, 1},
+                          .columns = {s->w, s->ow, s->kw, s->stride_w, s->pad_left, 1},
+                          .c = s->c,
+                          .xs = s->xs,
+                          .ys = s->ys};
+    plan(&w, s->n, goal);
+    return w;
+}
+
+struct sl_window sl_window_backward(const struct sl_conv2d *s, const struct sl_units_goal *goal)
+{
+    struct sl_window w = {.rows = {s->oh, s->h, s->kh, 1, s->kh - 1 - s->pad_top, s->stride_h},
+                          .columns = {s->ow, s->w, s->kw, 1, s->kw - 1 - s->pad_left, s->stride_w},
+                          .c = s->k,
+                          .xs = s->ys,
+                          .ys = s->xs};
+    plan(&w, s->n, goal);
+    return w;
+}
+
+size_t sl_window_scratch(const struct sl_window *w)
+{
+    return (size_t)sl_units_pixels(&w->units) * sizeof(struct sl_pixel);
+}
+
+bool sl_window_next(const struct sl_window *w, const struct sl_unit *unit, struct sl_group *group)
+{
+    if (!group->columns.length && !next_reach(&w->rows, unit->p, unit->p + unit->rows, &group->rows))
+        return false;
+    if (!next_reach(&w->columns, 0, w->columns.output, &group->columns)) {
+        group->columns = (struct sl_reach){0};
+        if (!next_reach(&w->rows, unit->p, unit->p + unit->rows, &group->rows))
+            return false;
+        next_reach(&w->columns, 0, w->columns.output, &group->columns);
+    }
+    group->begin += group->count;
+    group->images = unit->images;
+    group->count = group->rows.length * group->columns.length * unit->images;
+    return true;
+}
+
+/* Lists the pixels of a group, image by image, row by row. */
+static void list_pixels(const struct sl_window *w, const struct sl_unit *unit, const struct sl_group *g,
+                        struct sl_pixel *pixel)
+{
+    const struct sl_reach *rows = &g->rows, *columns = &g->columns;
+    const ptrdiff_t x_step = (ptrdiff_t)w->columns.stride * w->xs, y_step = (ptrdiff_t)w->columns.step * w->ys;
+    for (int64_t n = 0; n < unit->images; n++)
+        for (int64_t i = 0; i < rows->length; i++) {
+            const int64_t row = n * w->rows.source + rows->at + i * w->rows.stride;
+            const int64_t p = n * w->rows.output + rows->begin - unit->p + i * w->rows.step;
+            struct sl_pixel at = {(row * w->columns.source + columns->at) * w->xs,
+                                  (p * w->columns.output + columns->begin) * w->ys};
+            for (int32_t j = 0; j < columns->length; j++, at.x += x_step, at.y += y_step)
+                *pixel++ = at;
+        }
+}
+
+struct sl_window_view sl_window_open(const struct sl_window *w, const float *x, int64_t unit, void *scratch)
+{
+    const struct sl_unit at = sl_units_at(&w->units, unit);
+    const struct sl_window_view view = {.unit = at,
+                                        .x = x + at.n * w->rows.source * w->columns.source * w->xs,
+                                        .pixels = scratch,
+                                        .first = (at.n * w->rows.output + at.p) * w->columns.output,
+                                        .count = at.images * at.rows * w->columns.output};
+    struct sl_group group = {0};
+    while (sl_window_next(w, &at, &group))
+        list_pixels(w, &at, &group, (struct sl_pixel *)scratch + group.begin);
+    return view;
+}
+
+int32_t sl_window_row_taps(const struct sl_window *w, int32_t phase)
+{
+    return phase_taps(&w->columns, phase);
+}
+
+int64_t sl_window_tap_number(const struct sl_window *w, const struct sl_group *g)
+{
+    const int64_t row_taps = phase_taps(&w->columns, g->columns.phase);
+    return (int64_t)taps_before(&w->rows, g->rows.phase) * w->columns.kernel +
+           (int64_t)phase_taps(&w->rows, g->rows.phase) * taps_before(&w->columns, g->columns.phase) +
+           g->rows.first * row_taps + g->columns.first;
+}
+
+int64_t sl_window_tap(const struct sl_window *w, int64_t number)
+{
+    int32_t r = 0, s = 0;
+    while (number >= (int64_t)phase_taps(&w->rows, r) * w->columns.kernel)
+        number -= (int64_t)phase_taps(&w->rows, r++) * w->columns.kernel;
+    const int64_t rows = phase_taps(&w->rows, r);
+    while (number >= rows * phase_taps(&w->columns, s))
+        number -= rows * phase_taps(&w->columns, s++);
+    const int64_t row_taps = phase_taps(&w->columns, s);
+    return (r + number / row_taps * w->rows.step) * w->columns.kernel + s + number % row_taps * w->columns.step;
+}
+
+struct sl_window_source sl_window_source(const struct sl_window *w, const float *x, int64_t unit)
+{
+    const struct sl_unit at = sl_units_at(&w->units, unit);
+    const int64_t row = (int64_t)w->columns.source * w->xs;
+    const struct sl_axis *a = &w->rows;
+    int64_t first = ((int64_t)at.p * a->stride - a->padding) / a->step;
+    int64_t last = ((int64_t)(at.p + at.rows - 1) * a->stride - a->padding + a->kernel) / a->step + 1;
+    first = first < 0 ? 0 : least(first, a->source);
+    last = last < first ? first : least(last, a->source);
+    return (struct sl_window_source){x + (at.n * a->source + first) * row,
+                                     ((at.images - 1) * (int64_t)a->source + last - first) * w->columns.source};
+}
