@@ -6,7 +6,7 @@
 #include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_tile.h"
 
-/* All pixels of a group for one piece, in tiles as even as possible. Their places in y are asked for two tiles ahead.
+/* All pixels of a group for one piece, in tiles as even as possible.
  */
 static void direct_pixels(const struct direct_piece *piece, int32_t block, const struct sl_pixel *pixel, int32_t count,
                           struct direct_ahead *ahead, float *y)
@@ -18,11 +18,8 @@ static void direct_pixels(const struct direct_piece *piece, int32_t block, const
 #endif
     const int32_t longest = DIRECT_SUMS / (block / VL), parts = (count + longest - 1) / longest;
     const int32_t size = count / parts, longer = count % parts;
-    const struct sl_pixel *soon = pixel + 2 * longest, *const end = pixel + count;
     for (int32_t i = 0; i < parts; i++) {
         const int32_t pixels = size + (i < longer);
-        for (int32_t j = 0; j < pixels && soon < end; j++, soon++)
-            __builtin_prefetch(y + soon->y, 1);
         tiles[pixels - 1](piece, pixel, y);
         direct_prefetch(ahead);
         pixel += pixels;

@@ -92,7 +92,8 @@ DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct 
     }
 }
 
-/* One register tile: pixel[0..pixels), to y. */
+/* One register tile: pixel[0..pixels), to y. Of the list behind them, the fourth tile from here has its place in y
+ * asked for: where sums are short, y waits for memory longer than a tile takes. */
 DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct direct_piece *piece,
                                const struct sl_pixel *pixel, float *y)
 {
@@ -101,6 +102,7 @@ DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct
     DIRECT_UNROLL
     for (int i = 0; i < pixels; i++) {
         at[i] = pixel[i].x;
+        __builtin_prefetch(y + pixel[4 * pixels + i].y, 1);
     }
     direct_begin(pixels, vectors, piece, pixel, y, sum);
     const float *w = piece->weights;

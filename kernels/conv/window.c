@@ -96,7 +96,7 @@ struct sl_window sl_window_backward(const struct sl_conv2d *s, const struct sl_u
 
 size_t sl_window_scratch(const struct sl_window *w)
 {
-    return (size_t)sl_units_pixels(&w->units) * sizeof(struct sl_pixel);
+    return ((size_t)sl_units_pixels(&w->units) + SL_PIXELS_AHEAD) * sizeof(struct sl_pixel);
 }
 
 bool sl_window_next(const struct sl_window *w, const struct sl_unit *unit, struct sl_group *group)
@@ -140,9 +140,12 @@ struct sl_window_view sl_window_open(const struct sl_window *w, const float *x, 
                                         .pixels = scratch,
                                         .first = (at.n * w->rows.output + at.p) * w->columns.output,
                                         .count = at.images * at.rows * w->columns.output};
+    struct sl_pixel *pixels = scratch;
     struct sl_group group = {0};
     while (sl_window_next(w, &at, &group))
-        list_pixels(w, &at, &group, (struct sl_pixel *)scratch + group.begin);
+        list_pixels(w, &at, &group, pixels + group.begin);
+    for (int32_t i = 0; i < SL_PIXELS_AHEAD; i++)
+        pixels[view.count + i] = pixels[view.count - 1];
     return view;
 }
 

@@ -37,6 +37,9 @@ struct sl_pixel {
     ptrdiff_t x, y; /* its first tap in the source, and the pixel in the output: floats from the unit's */
 };
 
+/* A list of pixels goes on so far past its end, with the last one, for whoever looks ahead. */
+enum { SL_PIXELS_AHEAD = 48 };
+
 /* One unit, ready to be computed. */
 struct sl_window_view {
     struct sl_unit unit;
