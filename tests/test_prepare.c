@@ -354,8 +354,10 @@ static void used_folders_are_left_alone(void **state)
     put_text("killed/unfinished", "");
     put_text("killed/train-000007.tar.tmp", "x");
     put_text("killed/train-000000.tar", "x");
+    put_text("killed/dataset.json.0123456789abcdef.tmp", "{");
     assert_ok(prepare("in", "killed", false, &set));
     assert_int_not_equal(access(at("killed/train-000007.tar.tmp"), F_OK), 0);
+    assert_int_not_equal(access(at("killed/dataset.json.0123456789abcdef.tmp"), F_OK), 0);
     assert_int_equal(label_of(set, "train", "class00_9"), -1);
     sl_dataset_close(set);
     put_text("mixed/unfinished", "");

@@ -28,11 +28,15 @@ struct output_folder {
     int lock; /* the marker, open and locked */
 };
 
-/* Something a killed preparation left behind. */
+static bool begins(const char *name, const char *with)
+{
+    return !strncmp(name, with, strlen(with));
+}
+
+/* Something a killed preparation left behind: shards, and a dataset.json.NUMBER.tmp. */
 static bool is_leftover(const char *name)
 {
-    return !strcmp(name, "dataset.json.tmp") ||
-           ((!strncmp(name, "train-", 6) || !strncmp(name, "val-", 4)) && strstr(name, ".tar"));
+    return begins(name, "dataset.json.") || ((begins(name, "train-") || begins(name, "val-")) && strstr(name, ".tar"));
 }
 
 /* With `remove`, leftovers go; anything else is in the way. */
