@@ -23,35 +23,55 @@ static void spread(const float three[3], vf to[3])
         to[v] = v_load(lanes + v * VL);
 }
 
-/* `pixels` pixels, all inside; `y` gets no more than theirs. */
-static inline void convert(const struct affine *f, const uint8_t *x, float *y, int32_t pixels)
+/* The VL pixels at x. */
+static inline void convert_run(const struct affine *f, const uint8_t *x, float *y)
 {
-    int32_t j = 0;
-    for (; j + VL <= pixels; j += VL)
-        for (int v = 0; v < 3; v++)
-            v_store(y + 3 * j + v * VL, v_fma(v_load_bytes(x + 3 * j + v * VL), f->scale[v], f->shift[v]));
-    if (j == pixels)
-        return;
-    const size_t rest = 3 * (size_t)(pixels - j);
-    uint8_t bytes[3 * VL] = {0};
-    float floats[3 * VL];
-    memcpy(bytes, x + 3 * j, rest);
+#pragma GCC unroll 3
     for (int v = 0; v < 3; v++)
-        v_store(floats + v * VL, v_fma(v_load_bytes(bytes + v * VL), f->scale[v], f->shift[v]));
-    memcpy(y + 3 * j, floats, sizeof(float) * rest);
+        v_store(y + v * VL, v_fma(v_load_bytes(x + v * VL), f->scale[v], f->shift[v]));
 }
 
-/* The same from right to left: CHUNK pixels at a time are turned round in a buffer, long enough that the bytes have
- * arrived in the cache when they are read as vectors. */
+/* `pixels` pixels, all inside; `y` gets no more than theirs. The last run goes back over pixels of the one before. */
+static inline void convert(const struct affine *f, const uint8_t *x, float *y, int32_t pixels)
+{
+    if (pixels < VL) {
+        uint8_t bytes[3 * VL] = {0};
+        float floats[3 * VL];
+        memcpy(bytes, x, 3 * (size_t)pixels);
+        convert_run(f, bytes, floats);
+        memcpy(y, floats, sizeof(float) * 3 * (size_t)pixels);
+        return;
+    }
+    for (int32_t j = 0; j < pixels - VL; j += VL)
+        convert_run(f, x + 3 * j, y + 3 * j);
+    convert_run(f, x + 3 * (pixels - VL), y + 3 * (pixels - VL));
+}
+
+/* Pixels from right to left, five at a time: bytes 1 to 15 of a vector; its byte 0 belongs to the pixel before. One
+ * byte behind `to` is written as well. */
+static inline void mirror(const uint8_t *x, int32_t pixels, uint8_t *to)
+{
+    typedef uint8_t bytes16 __attribute__((vector_size(16)));
+    int32_t left = pixels;
+    for (; left > 5; left -= 5, to += 15) {
+        bytes16 five;
+        memcpy(&five, x + 3 * (left - 5) - 1, sizeof five);
+        five = __builtin_shufflevector(five, five, 13, 14, 15, 10, 11, 12, 7, 8, 9, 4, 5, 6, 1, 2, 3, 0);
+        memcpy(to, &five, sizeof five);
+    }
+    for (; left > 0; left--, to += 3)
+        memcpy(to, x + 3 * (left - 1), 3);
+}
+
+/* The same from right to left, by way of a buffer long enough that the bytes have arrived in the cache when they are
+ * read again. */
 static void convert_mirrored(const struct affine *f, const uint8_t *x, float *y, int32_t pixels)
 {
     enum { CHUNK = 64 };
-    uint8_t bytes[3 * CHUNK];
+    uint8_t bytes[3 * CHUNK + 1];
     for (int32_t j = 0; j < pixels; j += CHUNK) {
         const int32_t n = pixels - j < CHUNK ? pixels - j : CHUNK;
-        const uint8_t *from = x + 3 * (pixels - 1 - j);
-        for (int32_t i = 0; i < n; i++, from -= 3)
-            memcpy(bytes + 3 * i, from, 3);
+        mirror(x + 3 * (pixels - j - n), n, bytes);
         convert(f, bytes, y + 3 * j, n);
     }
 }
@@ -59,8 +79,8 @@ static void convert_mirrored(const struct affine *f, const uint8_t *x, float *y,
 /* Pixels outside the image are byte 0. */
 static void blank(const float shift[3], float *y, int32_t pixels)
 {
-    for (int32_t i = 0; i < 3 * pixels; i++)
-        y[i] = shift[i % 3];
+    for (int32_t i = 0; i < pixels; i++, y += 3)
+        memcpy(y, shift, 3 * sizeof *y);
 }
 
 static void to_float(const void *shape, const void *args, const struct sl_work *work)

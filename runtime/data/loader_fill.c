@@ -36,6 +36,8 @@ int sl_loader_fill(const struct sl_loader_worker *worker, struct sl_loader_slot 
     for (int32_t i = 0; i < slot->claimed; i++) {
         const uint32_t sample = slot->samples[i];
         const uint8_t *pixels = NULL;
+        if (i + 2 < slot->claimed)
+            sl_samples_prefetch(loader->samples, slot->samples[i + 1], slot->samples[i + 2]);
         const int rc = sl_samples_pixels(loader->samples, sample, worker->jpeg, worker->rgb, &pixels);
         if (rc == SL_BAD_DATA && loader->options.skip_bad_images)
             continue;

@@ -146,6 +146,18 @@ uint64_t sl_samples_bad(const struct sl_samples *samples)
     return atomic_load(&((struct sl_samples *)(uintptr_t)samples)->bad);
 }
 
+void sl_samples_prefetch(const struct sl_samples *samples, uint32_t index, uint32_t later)
+{
+    enum { LINE = 64, MOST = 4096 };
+    const struct sl_shard_sample *sample = samples->at[index];
+    const bool cached = atomic_load_explicit(&samples->state[index], memory_order_relaxed) == CACHED;
+    const uint8_t *bytes = cached ? samples->cache + (size_t)index * samples->image_bytes : sample->jpeg;
+    const size_t length = cached ? samples->image_bytes : sample->length;
+    for (size_t i = 0; i < length && i < MOST; i += LINE)
+        __builtin_prefetch(bytes + i);
+    __builtin_prefetch(samples->at[later]);
+}
+
 int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
                       const uint8_t **pixels)
 {

@@ -27,6 +27,10 @@ const struct sl_shard_sample *sl_samples_at(const struct sl_samples *samples, ui
 int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
                       const uint8_t **pixels);
 
+/* Asks for what sl_samples_pixels of this sample and of a later one will read: a shuffled epoch jumps about in memory.
+ */
+void sl_samples_prefetch(const struct sl_samples *samples, uint32_t index, uint32_t later);
+
 /* Samples found to be bad so far. */
 uint64_t sl_samples_bad(const struct sl_samples *samples);
 
