@@ -21,10 +21,16 @@ static int64_t input_columns(const struct sl_band *b)
     return (int64_t)(b->ow - 1) * b->stride_w + b->kw;
 }
 
+static int32_t pitch_of(int32_t c)
+{
+    enum { SETS = 512 / sizeof(float) };
+    return c % SETS ? c : c + SL_LINE / (int32_t)sizeof(float);
+}
+
 /* Does every kernel row under every output pixel lie in the source as it is? Channels far apart are better copied. */
 static bool fits_in_place(const struct sl_band *b)
 {
-    return b->c == b->xs && !b->pad_top && !b->pad_left && input_rows(b, b->oh) <= b->h && input_columns(b) <= b->w;
+    return b->pitch == b->xs && !b->pad_top && !b->pad_left && input_rows(b, b->oh) <= b->h && input_columns(b) <= b->w;
 }
 
 struct sl_band sl_band_plan(const struct sl_conv2d *s, int32_t c, const struct sl_units_goal *goal)
@@ -40,12 +46,13 @@ struct sl_band sl_band_plan(const struct sl_conv2d *s, int32_t c, const struct s
                         .pad_top = s->pad_top,
                         .pad_left = s->pad_left,
                         .oh = s->oh,
-                        .ow = s->ow};
+                        .ow = s->ow,
+                        .pitch = pitch_of(c)};
     b.in_place = fits_in_place(&b);
-    const struct sl_units_input copied = {.row_bytes =
-                                              b.in_place ? 0 : (size_t)input_columns(&b) * (size_t)c * sizeof(float),
-                                          .stride = s->stride_h,
-                                          .kernel = s->kh};
+    const struct sl_units_input copied = {
+        .row_bytes = b.in_place ? 0 : (size_t)input_columns(&b) * (size_t)b.pitch * sizeof(float),
+        .stride = s->stride_h,
+        .kernel = s->kh};
     b.units = sl_units_plan(s->n, s->oh, s->ow, &copied, goal);
     return b;
 }
@@ -53,7 +60,7 @@ struct sl_band sl_band_plan(const struct sl_conv2d *s, int32_t c, const struct s
 static size_t copy_bytes(const struct sl_band *b)
 {
     const size_t rows = (size_t)input_rows(b, b->units.rows) * (size_t)b->units.images;
-    return b->in_place ? 0 : rows * (size_t)input_columns(b) * (size_t)b->c * sizeof(float);
+    return b->in_place ? 0 : rows * (size_t)input_columns(b) * (size_t)b->pitch * sizeof(float);
 }
 
 size_t sl_band_scratch(const struct sl_band *b)
@@ -65,19 +72,19 @@ size_t sl_band_scratch(const struct sl_band *b)
 static float *copy_row(const struct sl_band *b, const float *from, float *to)
 {
     const int64_t columns = input_columns(b);
-    const size_t c = (size_t)b->c;
+    const size_t c = (size_t)b->c, pitch = (size_t)b->pitch;
     int64_t begin = b->pad_left < 0 ? 0 : b->pad_left < columns ? b->pad_left : columns;
     int64_t end = (int64_t)b->pad_left + b->w;
     end = !from || end < begin ? begin : end < columns ? end : columns;
-    memset(to, 0, (size_t)begin * c * sizeof *to);
-    memset(to + (size_t)end * c, 0, (size_t)(columns - end) * c * sizeof *to);
+    memset(to, 0, (size_t)begin * pitch * sizeof *to);
+    memset(to + (size_t)end * pitch, 0, (size_t)(columns - end) * pitch * sizeof *to);
     if (end > begin)
         from += (begin - b->pad_left) * b->xs;
-    if (b->c == b->xs && end > begin)
-        memcpy(to + (size_t)begin * c, from, (size_t)(end - begin) * c * sizeof *to);
-    for (int64_t j = begin; b->c != b->xs && j < end; j++, from += b->xs)
-        memcpy(to + (size_t)j * c, from, c * sizeof *to);
-    return to + (size_t)columns * c;
+    if (b->pitch == b->xs && end > begin)
+        memcpy(to + (size_t)begin * pitch, from, (size_t)(end - begin) * pitch * sizeof *to);
+    for (int64_t j = begin; b->pitch != b->xs && j < end; j++, from += b->xs)
+        memcpy(to + (size_t)j * pitch, from, c * sizeof *to);
+    return to + (size_t)columns * pitch;
 }
 
 /* The padded input under output rows [p, p + rows) of one image. */
@@ -127,9 +134,9 @@ struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_
         view.pixels = fill_offsets(b, at.rows, at.images, (ptrdiff_t)image, view.row, b->xs, offset);
         return view;
     }
-    view.row = (ptrdiff_t)(input_columns(b) * b->c);
+    view.row = (ptrdiff_t)(input_columns(b) * b->pitch);
     view.pixels =
-        fill_offsets(b, at.rows, at.images, (ptrdiff_t)input_rows(b, at.rows) * view.row, view.row, b->c, offset);
+        fill_offsets(b, at.rows, at.images, (ptrdiff_t)input_rows(b, at.rows) * view.row, view.row, b->pitch, offset);
     for (int32_t i = 0; i < at.images; i++)
         copy = copy_rows(b, x + (size_t)(at.n + i) * image, at.p, at.rows, copy);
     return view;

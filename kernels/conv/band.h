@@ -1,8 +1,10 @@
 /* Bands: how direct backward-weights sees its input.
  *
  * The input rows under a unit's output pixels are copied into scratch with their zero padding, so that no kernel meets
- * a border, and one kernel row is one contiguous run of kw*c floats under every output pixel. Where the input needs no
- * padding it is read where it lies. A table holds where the run of each output pixel begins. */
+ * a border. Under every output pixel a kernel row is one contiguous run of kw*c floats, or kw runs of c where pixels
+ * are a multiple of 512 bytes: those are kept a line further apart, or the same channel of a hundred pixels would share
+ * a few sets of the first-level cache. Input that needs neither is read where it lies. A table holds where the run of
+ * each output pixel begins. */
 #ifndef SL_KERNELS_CONV_BAND_H
 #define SL_KERNELS_CONV_BAND_H
 
@@ -16,12 +18,13 @@ struct sl_band {
     int32_t pad_top, pad_left; /* may be negative */
     int32_t oh, ow;            /* output */
     struct sl_units units;
+    int32_t pitch; /* floats of a pixel as it is read */
     bool in_place; /* the source needs no copy */
 };
 
 /* One unit, ready to be computed. */
 struct sl_band_view {
-    const float *x; /* run of output pixel t, kernel row r: x + offset[t] + r*row, kw*c floats */
+    const float *x; /* output pixel t, kernel row r, column s: x + offset[t] + r*row + s*pitch, c floats */
     const ptrdiff_t *offset;
     ptrdiff_t row;
     int64_t first; /* the unit's first output pixel, counted over all images */

@@ -106,8 +106,9 @@ struct gradient_job {
     const struct sl_conv2d *s;
     const float *dy;
     int32_t k, k_end;
-    int32_t run;     /* floats of a kernel row: kw * channels of x */
-    float *gathered; /* dy of a chunk */
+    int32_t columns, run; /* of a kernel row: runs and floats of each, in all kw * channels of x */
+    int32_t pitch;        /* floats from run to run of x */
+    float *gathered;      /* dy of a chunk */
     float *sums;
 };
 
@@ -142,10 +143,17 @@ static void gradient_chunk(const struct gradient_job *job, const struct sl_band_
     }
     float *to = job->sums;
     for (int32_t b = job->k; b < job->k_end; b += GRADIENT_BLOCK, piece.dy += next)
-        for (int32_t r = 0; r < s->kh; r++, to += (ptrdiff_t)job->run * GRADIENT_BLOCK) {
-            piece.x = view->x + r * view->row;
-            gradient_run(&piece, job->run, ahead, to);
-        }
+        for (int32_t r = 0; r < s->kh; r++)
+            for (int32_t i = 0; i < job->columns; i++, to += (ptrdiff_t)job->run * GRADIENT_BLOCK) {
+                piece.x = view->x + r * view->row + i * job->pitch;
+                gradient_run(&piece, job->run, ahead, to);
+            }
+}
+
+/* Tiles of a chunk. */
+static int64_t gradient_job_tiles(const struct gradient_job *job)
+{
+    return (int64_t)(job->k_end - job->k) / GRADIENT_BLOCK * job->s->kh * job->columns * gradient_tiles(job->run);
 }
 
 /* Adds one band to the sums of an area. */
@@ -154,7 +162,7 @@ static void gradient_add(const struct gradient_job *job, const struct sl_band_vi
     const struct sl_conv2d *s = job->s;
     const int32_t chunks = (view->pixels + GRADIENT_CHUNK - 1) / GRADIENT_CHUNK;
     const int32_t chunk = (view->pixels + chunks - 1) / chunks;
-    const int64_t tiles = (int64_t)(job->k_end - job->k) / GRADIENT_BLOCK * s->kh * gradient_tiles(job->run);
+    const int64_t tiles = gradient_job_tiles(job);
     const int64_t all = (int64_t)s->n * s->oh * s->ow;
     ahead->x.lines = ahead->x.lines / chunks + 1;
     for (int32_t t = 0; t < view->pixels; t += chunk) {
@@ -204,9 +212,17 @@ static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_
     const struct sl_band band = gradient_band(s, c);
     float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
     float *gathered = sums + gradient_sums(s, k, c) / sizeof *sums;
-    const struct gradient_job job = {s, a->dy, area->k, area->k + k, s->kw * c, gathered, sums};
-    const int64_t units = sl_units_count(&band.units);
-    const int64_t tiles = (int64_t)k / GRADIENT_BLOCK * s->kh * gradient_tiles(job.run);
+    const bool joined = band.pitch == c;
+    const struct gradient_job job = {.s = s,
+                                     .dy = a->dy,
+                                     .k = area->k,
+                                     .k_end = area->k + k,
+                                     .columns = joined ? 1 : s->kw,
+                                     .run = joined ? s->kw * c : c,
+                                     .pitch = band.pitch,
+                                     .gathered = gathered,
+                                     .sums = sums};
+    const int64_t units = sl_units_count(&band.units), tiles = gradient_job_tiles(&job);
     for (int64_t i = 0; i < units; i++) {
         const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);
         struct gradient_ahead ahead = {{0}, {0}};
