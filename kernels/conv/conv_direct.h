@@ -28,17 +28,26 @@ struct direct {
     float *y, *moments;
 };
 
-static const struct sl_units_goal direct_goal = {.bytes = 160 << 10, .most = 1024, .least = 96, .units = 64};
+/* The source of a unit should stay in the second-level cache while block after block of output channels reads it; where
+ * there are so many weights that reading them again for each unit costs more, units are larger. */
+static struct sl_units_goal direct_goal(const struct sl_conv2d *s)
+{
+    enum { NEAR = 160 << 10 };
+    const size_t weights = sl_conv2d_weights(s) * sizeof(float) / 8;
+    return (struct sl_units_goal){.bytes = weights > NEAR ? weights : NEAR, .most = 1024, .least = 96, .units = 64};
+}
 
 static struct direct direct_forward(const struct sl_conv2d *s)
 {
-    return (struct direct){.window = sl_window_forward(s, &direct_goal), .k = s->k, .block = direct_block(s->k)};
+    const struct sl_units_goal goal = direct_goal(s);
+    return (struct direct){.window = sl_window_forward(s, &goal), .k = s->k, .block = direct_block(s->k)};
 }
 
 static struct direct direct_backward(const struct sl_conv2d *s)
 {
+    const struct sl_units_goal goal = direct_goal(s);
     return (struct direct){
-        .window = sl_window_backward(s, &direct_goal), .k = s->c, .block = direct_block(s->c), .slope = 1.0f};
+        .window = sl_window_backward(s, &goal), .k = s->c, .block = direct_block(s->c), .slope = 1.0f};
 }
 
 /* One block of output channels of a unit. Where channels fill the source's pixels, the taps of a kernel row are one
