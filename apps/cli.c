@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *argp_program_version = "Starling " SL_VERSION;
 
@@ -153,6 +154,19 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
     }
 }
 
+/* Shards and checkpoints are mapped: where one is cut short, or its disk fails, reading it is a signal. */
+static void mapped_file_lost(int number)
+{
+    static const char text[] =
+        ": a file of the data set or of the model was cut short or became unreadable while it was in use; put it back "
+        "and start again (training: with --resume)\n";
+    (void)number;
+    const bool said = write(STDERR_FILENO, program_invocation_short_name, strlen(program_invocation_short_name)) > 0 &&
+                      write(STDERR_FILENO, text, sizeof text - 1) > 0;
+    (void)said;
+    _exit(SL_IO);
+}
+
 void cli_parse(const struct cli_program *program, int argc, char **argv, struct cli_rest *rest)
 {
     struct argp_option options[MAX_OPTIONS + 1] = {0};
@@ -168,6 +182,7 @@ void cli_parse(const struct cli_program *program, int argc, char **argv, struct 
     *rest = (struct cli_rest){0};
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGBUS, mapped_file_lost);
     argp_parse(&argp, argc, argv, 0, NULL, &parse);
 }
 

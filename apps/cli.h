@@ -52,7 +52,8 @@ struct cli_rest {
 };
 
 /* Parses; ends the program with 0 after --help or --version and with 64, a message and a hint after a mistake. Also
- * makes a closed pipe and a file size limit ordinary write errors instead of deaths by signal. */
+ * makes a closed pipe and a file size limit ordinary write errors instead of deaths by signal, and gives a mapped file
+ * that is cut short while it is read a message and SL_IO. */
 void cli_parse(const struct cli_program *program, int argc, char **argv, struct cli_rest *rest);
 
 /* The last words of a program: prints "PROGRAM: message" on stderr if `rc` is a failure, flushes stdout, and returns

@@ -103,4 +103,19 @@ check 'nothing was removed' test "$(find "$run" -name 'ckpt-*' | wc -l)" -eq 3
 echo nonsense >"$place/good-run/last-good"
 check 'a last-good that lies does not matter' trains 0 "$place/good-run" --epochs 4 --seed 7 --resume
 check 'the bits of the unbroken run' same_run "$place/good-run" "$place/unbroken"
+
+# A shard that is cut short while training reads it, image by image: too many to be kept in so little memory.
+check 'more images' quietly 0 starling-sample --output "$place/more" --classes 4 --per-class 200 --val-per-class 2 --size 16
+check 'their shard' quietly 0 starling-prepare --input "$place/more" --output "$place/live" --image-size 16
+cut=$place/cut
+"$bin/train_tinyimagenet" --data "$place/live" --run "$cut" --model "$here/tiny.json" --batch-size 5 --threads 1 \
+    --epochs 1000 --checkpoint-every 20 --memory-limit 600K >"$place/out" 2>"$place/err" &
+pid=$!
+while kill -0 $pid 2>/dev/null && [ ! -e "$cut/ckpt-20" ]; do sleep 0.01; done
+: >"$place/live/train-000000.tar"
+status=0
+wait $pid || status=$?
+check 'a shard cut short in use: exit 74' test "$status" -eq 74
+check 'says what happened' says 'cut short'
+check 'its checkpoint is whole' quietly 0 starling-predict --model "$cut" "$place/more/val/images/val_0.JPEG"
 finish
