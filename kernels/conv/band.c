@@ -23,8 +23,8 @@ static int64_t input_columns(const struct sl_band *b)
 
 static int32_t pitch_of(int32_t c)
 {
-    enum { SETS = 512 / sizeof(float) };
-    return c % SETS ? c : c + SL_LINE / (int32_t)sizeof(float);
+    enum { TOO_REGULAR = 512 / sizeof(float) };
+    return c % TOO_REGULAR ? c : c + SL_LINE / (int32_t)sizeof(float);
 }
 
 /* Does every kernel row under every output pixel lie in the source as it is? Channels far apart are better copied. */
@@ -80,9 +80,10 @@ static float *copy_row(const struct sl_band *b, const float *from, float *to)
     memset(to + (size_t)end * pitch, 0, (size_t)(columns - end) * pitch * sizeof *to);
     if (end > begin)
         from += (begin - b->pad_left) * b->xs;
-    if (b->pitch == b->xs && end > begin)
-        memcpy(to + (size_t)begin * pitch, from, (size_t)(end - begin) * pitch * sizeof *to);
-    for (int64_t j = begin; b->pitch != b->xs && j < end; j++, from += b->xs)
+    const bool whole = pitch == c && b->c == b->xs;
+    if (whole && end > begin)
+        memcpy(to + (size_t)begin * c, from, (size_t)(end - begin) * c * sizeof *to);
+    for (int64_t j = begin; !whole && j < end; j++, from += b->xs)
         memcpy(to + (size_t)j * pitch, from, c * sizeof *to);
     return to + (size_t)columns * pitch;
 }
