@@ -44,6 +44,7 @@ static const struct sl_conv2d shapes[] = {
     { 3, 10,  7,  16,  48, 5, 4, 3, 2, 2, 1,  4,  4,  16,  48},
     { 1, 11, 12,  16,  16, 2, 1, 4, 3, 0, 0,  3,  4,  16,  16},   /* rows and columns that no output reads */
     { 1,  2,  2, 144, 112, 3, 3, 1, 1, 1, 1,  2,  2, 144, 112},   /* one slice of backward-weights: the last 128 of 144 channels */
+    { 1, 24, 24, 112,  64, 1, 1, 1, 1, 0, 0, 24, 24, 112,  80},   /* its groups of channels are not alike */
     { 1, 64, 64,   3,  32, 3, 3, 1, 1, 1, 1, 64, 64,   3,  32},   /* the network, some of it on smaller images */
     { 1, 32, 32,  32,  64, 3, 3, 1, 1, 1, 1, 32, 32,  32,  64},
     { 1, 16, 32,  64, 128, 2, 2, 1, 1, 0, 0, 16, 32,  64, 128},

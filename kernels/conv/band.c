@@ -111,15 +111,11 @@ static int32_t fill_offsets(const struct sl_band *b, int32_t rows, int32_t image
     return t;
 }
 
-struct sl_band_source sl_band_source(const struct sl_band *b, const float *x, int64_t unit)
+struct sl_unit_source sl_band_source(const struct sl_band *b, const float *x, int64_t unit)
 {
     const struct sl_unit at = sl_units_at(&b->units, unit);
-    const int64_t row = (int64_t)b->w * b->xs, begin = (int64_t)at.p * b->stride_h - b->pad_top;
-    const int64_t end = begin + input_rows(b, at.rows);
-    const int64_t first = begin < 0 ? 0 : begin < b->h ? begin : b->h;
-    const int64_t last = end < first ? first : end < b->h ? end : b->h;
-    return (struct sl_band_source){x + (at.n * b->h + first) * row,
-                                   ((at.images - 1) * (int64_t)b->h + last - first) * b->w};
+    const int64_t begin = (int64_t)at.p * b->stride_h - b->pad_top;
+    return sl_unit_source(&at, x, begin, begin + input_rows(b, at.rows), b->h, b->w, b->xs);
 }
 
 struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_t unit, void *scratch)

@@ -51,6 +51,12 @@ static struct sl_band gradient_band(const struct sl_conv2d *s, int32_t c)
     return sl_band_plan(s, c, &goal);
 }
 
+static size_t gradient_band_scratch(const struct sl_conv2d *s, int32_t c)
+{
+    const struct sl_band band = gradient_band(s, c);
+    return sl_band_scratch(&band);
+}
+
 static struct gradient gradient_plan(const struct sl_conv2d *s)
 {
     struct gradient g = {.s = s, .k = sl_round_up(s->k, GRADIENT_BLOCK), .c = s->c, .k_groups = 1, .c_groups = 1};
@@ -78,14 +84,16 @@ static struct gradient gradient_plan(const struct sl_conv2d *s)
     return g;
 }
 
+/* A slice joins the first groups of channels of x, the last ones, some between, or all. */
 static size_t gradient_scratch(const void *shape)
 {
     const struct gradient g = gradient_plan(shape);
     const int32_t k = g.most_rows * g.k;
-    size_t band = 0;
-    for (int32_t c = g.c; c < g.s->c + g.c; c += g.c) {
-        const struct sl_band wide = gradient_band(g.s, c < g.s->c ? c : g.s->c);
-        band = sl_band_scratch(&wide) > band ? sl_band_scratch(&wide) : band;
+    size_t band = gradient_band_scratch(g.s, g.s->c);
+    for (int32_t c = g.c; c < g.s->c; c += g.c) {
+        const size_t first = gradient_band_scratch(g.s, c), last = gradient_band_scratch(g.s, g.s->c - c);
+        band = first > band ? first : band;
+        band = last > band ? last : band;
     }
     return band + gradient_sums(g.s, k, g.s->c) + (size_t)k * GRADIENT_CHUNK * sizeof(float);
 }
@@ -227,7 +235,7 @@ static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_
         const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);
         struct gradient_ahead ahead = {{0}, {0}};
         if (i + 1 < units) {
-            const struct sl_band_source source = sl_band_source(&band, a->x + area->c, i + 1);
+            const struct sl_unit_source source = sl_band_source(&band, a->x + area->c, i + 1);
             ahead.x = direct_ahead_of(source.x, source.pixels, c * (ptrdiff_t)sizeof(float),
                                       s->xs * (ptrdiff_t)sizeof(float), tiles);
         }

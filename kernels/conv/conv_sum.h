@@ -6,8 +6,7 @@
 #include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_tile.h"
 
-/* All pixels of a group for one piece, in tiles as even as possible.
- */
+/* All pixels of a group for one piece, in tiles as even as possible. */
 static void direct_pixels(const struct direct_piece *piece, int32_t block, const struct sl_pixel *pixel, int32_t count,
                           struct direct_ahead *ahead, float *y)
 {

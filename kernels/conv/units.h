@@ -30,11 +30,22 @@ struct sl_unit {
     int32_t images, p, rows;
 };
 
+/* Source pixels that follow each other, for prefetching. */
+struct sl_unit_source {
+    const float *x;
+    int64_t pixels;
+};
+
 /* Cuts n images of oh x ow output pixels. The answer never depends on the thread count. */
 struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl_units_input *input,
                               const struct sl_units_goal *goal);
 
 struct sl_unit sl_units_at(const struct sl_units *units, int64_t unit);
+
+/* What a unit reads of a source [n][h][w] of pixels of xs floats: rows [begin, end), as far as there are such rows, of
+ * its first image to its last. */
+struct sl_unit_source sl_unit_source(const struct sl_unit *unit, const float *x, int64_t begin, int64_t end, int32_t h,
+                                     int32_t w, int32_t xs);
 
 static inline int64_t sl_units_count(const struct sl_units *u)
 {

@@ -174,15 +174,11 @@ int64_t sl_window_tap(const struct sl_window *w, int64_t number)
     return (r + number / row_taps * w->rows.step) * w->columns.kernel + s + number % row_taps * w->columns.step;
 }
 
-struct sl_window_source sl_window_source(const struct sl_window *w, const float *x, int64_t unit)
+struct sl_unit_source sl_window_source(const struct sl_window *w, const float *x, int64_t unit)
 {
     const struct sl_unit at = sl_units_at(&w->units, unit);
-    const int64_t row = (int64_t)w->columns.source * w->xs;
     const struct sl_axis *a = &w->rows;
-    int64_t first = ((int64_t)at.p * a->stride - a->padding) / a->step;
-    int64_t last = ((int64_t)(at.p + at.rows - 1) * a->stride - a->padding + a->kernel) / a->step + 1;
-    first = first < 0 ? 0 : least(first, a->source);
-    last = last < first ? first : least(last, a->source);
-    return (struct sl_window_source){x + (at.n * a->source + first) * row,
-                                     ((at.images - 1) * (int64_t)a->source + last - first) * w->columns.source};
+    const int64_t begin = ((int64_t)at.p * a->stride - a->padding) / a->step;
+    const int64_t end = ((int64_t)(at.p + at.rows - 1) * a->stride - a->padding + a->kernel) / a->step + 1;
+    return sl_unit_source(&at, x, begin, end, a->source, w->columns.source, w->xs);
 }

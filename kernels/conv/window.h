@@ -75,10 +75,6 @@ int32_t sl_window_row_taps(const struct sl_window *window, int32_t phase);
 int64_t sl_window_tap_number(const struct sl_window *window, const struct sl_group *group);
 int64_t sl_window_tap(const struct sl_window *window, int64_t number);
 
-/* The source pixels that a unit reads, for prefetching: they follow each other. */
-struct sl_window_source {
-    const float *x;
-    int64_t pixels;
-};
-struct sl_window_source sl_window_source(const struct sl_window *window, const float *x, int64_t unit);
+/* What a unit reads, or a row more. */
+struct sl_unit_source sl_window_source(const struct sl_window *window, const float *x, int64_t unit);
 #endif
