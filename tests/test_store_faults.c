@@ -114,17 +114,23 @@ static int record(const char *step, const char *path)
     return 0;
 }
 
-/* Power may fail as well: everything is on the disk before the name that promises it. */
-static void syncs_before_it_promises(void **state)
+/* Saves step `step` of the run; `trace` is what it did. */
+static void trace_save(uint64_t step)
 {
-    (void)state;
     struct sl_store *store;
     assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
     trace[0] = '\0';
     sl_store_fault = record;
-    assert_int_equal(save(store, 7), SL_OK);
+    assert_int_equal(save(store, step), SL_OK);
     sl_store_fault = NULL;
     sl_store_close(store);
+}
+
+/* Power may fail as well: everything is on the disk before the name that promises it. */
+static void syncs_before_it_promises(void **state)
+{
+    (void)state;
+    trace_save(7);
     const char *const order[] = {
         "mkdir /ckpt-7.tmp\n",
         "sync /ckpt-7.tmp/model.safetensors\n",
@@ -145,12 +151,7 @@ static void syncs_before_it_promises(void **state)
             fail_msg("no \"%s\" in its place in:\n%s", order[i], trace);
     }
     /* What is retired stops being a checkpoint before its first file goes. */
-    assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
-    trace[0] = '\0';
-    sl_store_fault = record;
-    assert_int_equal(save(store, 8), SL_OK);
-    sl_store_fault = NULL;
-    sl_store_close(store);
+    trace_save(8);
     assert_non_null(strstr(trace, "rename /ckpt-7.retired.tmp\n"));
     assert_null(strstr(trace, "remove /ckpt-7/"));
 }
