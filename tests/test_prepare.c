@@ -363,6 +363,10 @@ static void used_folders_are_left_alone(void **state)
     put_text("mixed/unfinished", "");
     put_text("mixed/letter.txt", "dear");
     assert_fails(prepare("in", "mixed", false, &set), SL_CANNOT_CREATE, "letter.txt");
+    put_text("kept/unfinished", "");
+    put_text("kept/dataset.json.mine", "dear");
+    assert_fails(prepare("in", "kept", false, &set), SL_CANNOT_CREATE, "dataset.json.mine");
+    assert_int_equal(access(at("kept/dataset.json.mine"), F_OK), 0);
 }
 
 int main(void)

@@ -47,8 +47,8 @@ static inline void convert(const struct affine *f, const uint8_t *x, float *y, i
     convert_run(f, x + 3 * (pixels - VL), y + 3 * (pixels - VL));
 }
 
-/* Pixels from right to left, five at a time: bytes 1 to 15 of a vector; its byte 0 belongs to the pixel before. One
- * byte behind `to` is written as well. */
+/* Pixels from right to left, five at a time: bytes 1 to 15 of a vector; its byte 0 belongs to the pixel before, which
+ * the next bytes written overwrite. */
 static inline void mirror(const uint8_t *x, int32_t pixels, uint8_t *to)
 {
     typedef uint8_t bytes16 __attribute__((vector_size(16)));
@@ -68,7 +68,7 @@ static inline void mirror(const uint8_t *x, int32_t pixels, uint8_t *to)
 static void convert_mirrored(const struct affine *f, const uint8_t *x, float *y, int32_t pixels)
 {
     enum { CHUNK = 64 };
-    uint8_t bytes[3 * CHUNK + 1];
+    uint8_t bytes[3 * CHUNK];
     for (int32_t j = 0; j < pixels; j += CHUNK) {
         const int32_t n = pixels - j < CHUNK ? pixels - j : CHUNK;
         mirror(x + 3 * (pixels - j - n), n, bytes);

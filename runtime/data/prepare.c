@@ -33,10 +33,17 @@ static bool begins(const char *name, const char *with)
     return !strncmp(name, with, strlen(with));
 }
 
+static bool ends(const char *name, const char *with)
+{
+    const size_t n = strlen(name), m = strlen(with);
+    return n >= m && !strcmp(name + n - m, with);
+}
+
 /* Something a killed preparation left behind: shards, and a dataset.json.NUMBER.tmp. */
 static bool is_leftover(const char *name)
 {
-    return begins(name, "dataset.json.") || ((begins(name, "train-") || begins(name, "val-")) && strstr(name, ".tar"));
+    return (begins(name, "dataset.json.") && ends(name, ".tmp")) ||
+           ((begins(name, "train-") || begins(name, "val-")) && strstr(name, ".tar"));
 }
 
 /* With `remove`, leftovers go; anything else is in the way. */

@@ -27,8 +27,7 @@ const struct sl_shard_sample *sl_samples_at(const struct sl_samples *samples, ui
 int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
                       const uint8_t **pixels);
 
-/* Asks for what sl_samples_pixels of this sample and of a later one will read: a shuffled epoch jumps about in memory.
- */
+/* Asks for what sl_samples_pixels will read of this sample and of a later one: a shuffled epoch leaps in memory. */
 void sl_samples_prefetch(const struct sl_samples *samples, uint32_t index, uint32_t later);
 
 /* Samples found to be bad so far. */
