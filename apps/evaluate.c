@@ -51,7 +51,8 @@ static int open_all(const struct settings *s, struct evaluation *e)
     SL_TRY(sl_served_model_open(s->model, (int)s->threads, &plan, say, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
     SL_TRY(check_classes(model, e->dataset));
-    /* The statistics are the model's, also on another data set. */
+    /* The statistics and the orientation are the model's, also on another data set. */
+    e->dataset->apply_orientation = model->apply_orientation;
     memcpy(e->dataset->mean, model->mean, sizeof model->mean);
     memcpy(e->dataset->deviation, model->deviation, sizeof model->deviation);
     const struct sl_loader_options loader = {

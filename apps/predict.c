@@ -66,6 +66,7 @@ static int predict_dataset(const struct settings *s, struct prediction *p)
     };
     SL_TRY(sl_dataset_open(s->data, &dataset));
     dataset->image_size = model->graph->layers[0].shape.h;
+    dataset->apply_orientation = model->apply_orientation;
     memcpy(dataset->mean, model->mean, sizeof model->mean);
     memcpy(dataset->deviation, model->deviation, sizeof model->deviation);
     SL_TRY(sl_loader_open(dataset, &options, &loader));

@@ -80,7 +80,7 @@ static int read_image(struct filling *f, const char *path)
     struct sl_image_to_float args = {.x = f->rgb, .y = f->images + (size_t)f->count * image};
     sl_pixel_range(model->range, model->mean, model->deviation, args.scale, args.shift);
     SL_TRY(sl_file_read(path, MAX_IMAGE_BYTES, &bytes, &length));
-    if ((rc = sl_jpeg_decode(f->jpeg, bytes, length, f->shape.height, f->rgb)) != SL_OK) {
+    if ((rc = sl_jpeg_decode(f->jpeg, bytes, length, f->shape.height, model->apply_orientation, f->rgb)) != SL_OK) {
         sl_fail_prefix(rc, "%s", path);
         goto out;
     }

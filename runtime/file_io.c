@@ -52,6 +52,7 @@ int sl_io_open_status(int error)
     case ENOTDIR:
         return SL_MISSING;
     case ELOOP:
+    case ENXIO: /* a socket */
         return SL_BAD_DATA;
     case ENOMEM:
     case EMFILE:
@@ -177,6 +178,12 @@ int sl_io_remove_folder(const char *path)
     return rc == SL_OK ? sl_io_remove(path) : rc;
 }
 
+/* The status of an errno met on an open file. */
+static int read_status(int error)
+{
+    return error == ENOMEM ? SL_SYSTEM : SL_IO;
+}
+
 /* Opens a regular file for reading; a FIFO does not block. */
 static int open_regular(const char *path, int links, size_t cap, int *fd, size_t *size)
 {
@@ -185,7 +192,7 @@ static int open_regular(const char *path, int links, size_t cap, int *fd, size_t
     if (*fd < 0)
         return sl_fail(sl_io_open_status(errno), "%s: cannot open it: %s", path, strerror(errno));
     if (fstat(*fd, &info))
-        return sl_fail(SL_IO, "%s: cannot examine it: %s", path, strerror(errno));
+        return sl_fail(read_status(errno), "%s: cannot examine it: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
         return sl_fail(SL_BAD_DATA, "%s: %s, not a file", path,
                        S_ISDIR(info.st_mode) ? "a directory" : "a special file");
@@ -204,7 +211,7 @@ static int read_fully(int fd, const char *path, char *bytes, size_t size)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return sl_fail(SL_IO, "%s: cannot read it at offset %zu: %s", path, have, strerror(errno));
+            return sl_fail(read_status(errno), "%s: cannot read it at offset %zu: %s", path, have, strerror(errno));
         if (got == 0)
             return sl_fail(SL_IO, "%s: ends at offset %zu of %zu; it is being changed", path, have, size);
         have += (size_t)got;

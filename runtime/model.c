@@ -26,6 +26,7 @@ int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *datas
         if (!model->classes[i].id || !model->classes[i].words)
             return sl_fail(SL_SYSTEM, "out of memory for %zu classes", dataset->class_count);
     }
+    model->apply_orientation = dataset->apply_orientation;
     memcpy(model->mean, dataset->mean, sizeof model->mean);
     memcpy(model->deviation, dataset->deviation, sizeof model->deviation);
     return SL_OK;

@@ -134,7 +134,7 @@ static void images_are_the_decoded_files(void **state)
             size_t length;
             snprintf(path, sizeof path, "tree/%.7s/%s.jpg", batch->keys[i], batch->keys[i] + 8);
             assert_ok(sl_file_read(at(path), 1 << 20, &bytes, &length));
-            assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIZE, rgb));
+            assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIZE, true, rgb));
             for (int k = 0; k < SIZE * SIZE * 3; k++) {
                 double wanted = rgb[k] / 255.0;
                 if (standardised)

@@ -122,7 +122,7 @@ static void drop_unreadable(struct sl_image_list *list, struct sl_verdict *verdi
 {
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
-        if (verdicts[i].reason) {
+        if (verdicts[i].status != SL_OK) {
             free(list->at[i].path);
             free(list->at[i].key);
             free(verdicts[i].reason);
@@ -135,22 +135,26 @@ static void drop_unreadable(struct sl_image_list *list, struct sl_verdict *verdi
 }
 
 static int verify(const struct sl_prepare_options *options, struct sl_image_list *list, struct sl_verdict **verdicts,
-                  struct sl_channel_sums *sums, uint64_t *skipped)
+                  struct sl_channel_sums *sums, struct sl_dataset *dataset)
 {
     int rc = SL_OK;
     const size_t count = list->count;
     struct sl_verdict *all = *verdicts = calloc(count + 1, sizeof *all);
     if (!all)
         SL_FAIL(SL_SYSTEM, "no memory for %zu images", count);
-    SL_TRY(sl_verify(list, options->image_size, options->threads, !options->skip_bad_images, all, sums));
+    const struct sl_verify_options how = {options->image_size, options->apply_orientation, options->threads,
+                                          !options->skip_bad_images};
+    SL_TRY(sl_verify(list, &how, all, sums));
     for (size_t i = 0; i < count; i++) {
-        if (!all[i].reason)
+        if (all[i].status == SL_OK) {
+            dataset->turned += all[i].turned;
             continue;
+        }
         if (!options->skip_bad_images)
             SL_FAIL(SL_BAD_DATA, "%s; remove it, or leave such images out with --on-bad-image skip", all[i].reason);
         if (options->report)
             options->report(options->self, all[i].reason);
-        ++*skipped;
+        dataset->skipped++;
     }
     drop_unreadable(list, all);
 out:
@@ -271,6 +275,7 @@ static int dataset_begin(const struct sl_prepare_options *options, struct sl_sca
     self->name = name_of(options->input);
     self->splits = calloc(2, sizeof *self->splits);
     self->image_size = options->image_size;
+    self->apply_orientation = options->apply_orientation;
     self->classes = scan->classes;
     self->class_count = scan->class_count;
     scan->classes = NULL;
@@ -327,8 +332,8 @@ int sl_prepare(const struct sl_prepare_options *options, struct sl_dataset **dat
     SL_TRY(sl_scan_open(options->input, options->val_fraction, options->seed, &scan));
     SL_TRY(folder_open(options->output, &folder));
     SL_TRY(dataset_begin(options, &scan, &self));
-    SL_TRY(verify(options, &scan.train, &train, &sums, &self->skipped));
-    SL_TRY(verify(options, &scan.val, &val, &unused, &self->skipped));
+    SL_TRY(verify(options, &scan.train, &train, &sums, self));
+    SL_TRY(verify(options, &scan.val, &val, &unused, self));
     SL_TRY(check_left(&scan.train, self));
     set_moments(&sums, self);
     SL_TRY(write_split(options, &scan.train, train, "train", self));

@@ -13,8 +13,9 @@ struct sl_prepare_options {
     int32_t images_per_file, image_size;
     bool zstd;
     uint64_t seed;
-    bool skip_bad_images; /* false: the first unreadable image ends it */
-    double val_fraction;  /* for sets without validation images; below 0: the default (a tenth) */
+    bool skip_bad_images;   /* false: the first unreadable image ends it */
+    bool apply_orientation; /* turn images as their EXIF orientation says; false: as stored */
+    double val_fraction;    /* for sets without validation images; below 0: the default (a tenth) */
     int threads;
     void (*report)(void *self, const char *line); /* told of each skipped image, in order; may be NULL */
     void *self;

@@ -171,16 +171,17 @@ int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg
     unsigned char unknown = UNKNOWN;
     const bool mine = cached && atomic_compare_exchange_strong(state, &unknown, FILLING);
     uint8_t *to = mine ? cached : scratch;
-    const int rc = sl_jpeg_decode(jpeg, sample->jpeg, sample->length, samples->dataset->image_size, to);
+    const int rc = sl_jpeg_decode(jpeg, sample->jpeg, sample->length, samples->dataset->image_size,
+                                  samples->dataset->apply_orientation, to);
     *pixels = to;
     if (rc == SL_OK) {
         if (mine)
             atomic_store_explicit(state, CACHED, memory_order_release);
         return SL_OK;
     }
-    if (rc == SL_SYSTEM && mine)
+    if (rc != SL_BAD_DATA && mine)
         atomic_store(state, UNKNOWN);
-    else if (rc != SL_SYSTEM && atomic_exchange(state, BAD) != BAD)
+    else if (rc == SL_BAD_DATA && atomic_exchange(state, BAD) != BAD)
         atomic_fetch_add(&samples->bad, 1);
     return sl_fail_prefix(rc, "sample %s of %s", sample->key, samples->dataset->folder);
 }
