@@ -82,6 +82,17 @@ static int reserve(struct sl_jpeg *jpeg, size_t bytes)
     return jpeg->pixels ? SL_OK : sl_fail(SL_SYSTEM, "no memory for %zu bytes of pixels", bytes);
 }
 
+/* One huge photo must not hold its memory for the rest of the run. */
+static void release(struct sl_jpeg *jpeg)
+{
+    enum { KEPT = 16 << 20 };
+    if (jpeg->pixel_bytes <= KEPT)
+        return;
+    free(jpeg->pixels);
+    jpeg->pixels = NULL;
+    jpeg->pixel_bytes = 0;
+}
+
 static int32_t scaled(int32_t side, int32_t eighths)
 {
     return (int32_t)(((int64_t)side * eighths + 7) / 8);
@@ -145,5 +156,6 @@ int sl_jpeg_decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, in
         sl_orientation_turn(sl_orientation_of_jpeg(bytes, length), size, rgb);
 out:
     sl_jpeg_read_end(jpeg->reader);
+    release(jpeg);
     return rc;
 }

@@ -10,9 +10,10 @@ extern "C" {
 
 /* What is read: files of so many bytes and images of so many pixels, 65,500 a side. Of an image of several scans
  * (progressive) libjpeg holds every coefficient. */
-enum { SL_JPEG_MAX_BYTES = 64 << 20, SL_JPEG_MAX_PIXELS = 1 << 30, SL_JPEG_MAX_COEFFICIENT_BYTES = 768 << 20 };
+enum { SL_JPEG_MAX_BYTES = 256 << 20, SL_JPEG_MAX_PIXELS = 1 << 30, SL_JPEG_MAX_COEFFICIENT_BYTES = 768 << 20 };
 
-/* An image of more pixels than this is decoded at the largest n/8 of its size that has fewer. */
+/* An image of more pixels than this is decoded at the largest n/8 of its size that has no more, though never below the
+ * wanted size. */
 enum { SL_JPEG_MAX_DECODED_PIXELS = 64 << 20 };
 
 struct sl_jpeg;
