@@ -135,7 +135,7 @@ static void oddities_that_cost_no_pixel_are_decoded(void **state)
     free(bytes);
 }
 
-static void must_be_damaged(const uint8_t *bytes, size_t length, const char *part)
+static void must_be_refused(const uint8_t *bytes, size_t length, const char *part)
 {
     uint8_t rgb[BYTES];
     struct sl_jpeg *jpeg = open_decoder();
@@ -148,15 +148,35 @@ static void guessed_pixels_are_refused(void **state)
     (void)state;
     size_t length;
     uint8_t *bytes = read_case(SL_CASES_FOLDER, "base.jpg", &length);
-    must_be_damaged(bytes, length - 2, "Premature end of JPEG file");
+    must_be_refused(bytes, length - 2, "Premature end of JPEG file");
     memcpy(bytes + length - 60, "\xff\xd9", 2); /* cut short, with an end */
-    must_be_damaged(bytes, length - 58, "premature end of data segment");
+    must_be_refused(bytes, length - 58, "premature end of data segment");
     free(bytes);
     bytes = read_case(SL_CASES_FOLDER, "restarts.jpg", &length);
     uint8_t *restart = memmem(bytes, length, "\xff\xd1", 2);
     assert_non_null(restart);
     restart[1] = 0xd4; /* an interval was lost */
-    must_be_damaged(bytes, length, "found marker 0xd4 instead of RST1");
+    must_be_refused(bytes, length, "found marker 0xd4 instead of RST1");
+    free(bytes);
+}
+
+static void kinds_that_are_not_read_are_named(void **state)
+{
+    (void)state;
+    static const char part[] = "a JPEG of a kind that is not read";
+    size_t length;
+    uint8_t *bytes = read_case(SL_CASES_FOLDER, "base.jpg", &length);
+    uint8_t *frame = memmem(bytes, length, "\xff\xc0\x00\x11\x08", 5);
+    assert_non_null(frame);
+    frame[1] = 0xc3; /* lossless */
+    must_be_refused(bytes, length, part);
+    frame[1] = 0xc0;
+    frame[4] = 12; /* bits a sample */
+    must_be_refused(bytes, length, part);
+    frame[4] = 8;
+    frame[11] = 0x31; /* brightness 3 to the colours' 2 */
+    frame[14] = frame[17] = 0x21;
+    must_be_refused(bytes, length, part);
     free(bytes);
 }
 
@@ -197,13 +217,13 @@ static void too_many_pixels_or_scans_are_refused(void **state)
     uint8_t *bytes = make_slope(64, 64, 100, 90, &length);
     uint8_t *frame = memmem(bytes, length, "\xff\xc0\x00\x0b", 4);
     memcpy(frame + 5, "\x80\x01\x80\x00", 4); /* one row more than may be */
-    must_be_damaged(bytes, length, "32768 x 32769 pixels; at most 1073741824");
+    must_be_refused(bytes, length, "32768 x 32769 pixels; at most 1073741824");
     free(bytes);
     bytes = read_case(SL_CASES_FOLDER, "progressive.jpg", &length);
     frame = memmem(bytes, length, "\xff\xc2\x00\x11", 4);
     assert_non_null(frame);
     memcpy(frame + 5, "\x7f\xff\x7f\xff", 4);
-    must_be_damaged(bytes, length, "MiB while they are decoded, more than the 768 allowed");
+    must_be_refused(bytes, length, "MiB while they are decoded, more than the 768 allowed");
     free(bytes);
     struct jpeg_bytes scans = {0};
     begin_jpeg(&scans, 8, 8, 3);
@@ -213,7 +233,7 @@ static void too_many_pixels_or_scans_are_refused(void **state)
         end_bits(&scans);
     }
     put_bytes(&scans, "\xff\xd9", 2);
-    must_be_damaged(scans.at, scans.length, "more than 500 scans");
+    must_be_refused(scans.at, scans.length, "more than 500 scans");
     free(scans.at);
 }
 
@@ -224,6 +244,7 @@ int main(void)
         cmocka_unit_test(what_came_before_does_not_matter),
         cmocka_unit_test(oddities_that_cost_no_pixel_are_decoded),
         cmocka_unit_test(guessed_pixels_are_refused),
+        cmocka_unit_test(kinds_that_are_not_read_are_named),
         cmocka_unit_test(huge_photos_are_decoded_smaller),
         cmocka_unit_test(too_many_pixels_or_scans_are_refused),
     };

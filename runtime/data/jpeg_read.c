@@ -31,13 +31,20 @@ struct sl_jpeg_reader {
 static const int harmless[] = {JWRN_ADOBE_XFORM, JWRN_BOGUS_ICC, JWRN_EXTRANEOUS_DATA, JWRN_JFIF_MAJOR,
                                JWRN_NOT_SEQUENTIAL};
 
-/* Errors that say nothing about the image. */
+/* Errors that are no damage: the machine's, and images of a kind that libjpeg does not read. */
+static const char machine[] = "cannot decode a JPEG", unread[] = "a JPEG of a kind that is not read";
 static const struct {
     int code, status;
+    const char *stage;
 } others[] = {
-    {JERR_OUT_OF_MEMORY, SL_SYSTEM},     {JERR_NO_BACKING_STORE, SL_SYSTEM},  {JERR_TFILE_CREATE, SL_SYSTEM},
-    {JERR_TFILE_READ, SL_SYSTEM},        {JERR_TFILE_SEEK, SL_SYSTEM},        {JERR_TFILE_WRITE, SL_SYSTEM},
-    {JERR_BAD_LIB_VERSION, SL_INTERNAL}, {JERR_BAD_STRUCT_SIZE, SL_INTERNAL},
+    {JERR_OUT_OF_MEMORY, SL_SYSTEM, machine},       {JERR_NO_BACKING_STORE, SL_SYSTEM, machine},
+    {JERR_TFILE_CREATE, SL_SYSTEM, machine},        {JERR_TFILE_READ, SL_SYSTEM, machine},
+    {JERR_TFILE_SEEK, SL_SYSTEM, machine},          {JERR_TFILE_WRITE, SL_SYSTEM, machine},
+    {JERR_BAD_LIB_VERSION, SL_INTERNAL, machine},   {JERR_BAD_STRUCT_SIZE, SL_INTERNAL, machine},
+    {JERR_ARITH_NOTIMPL, SL_BAD_DATA, unread},      {JERR_BAD_PRECISION, SL_BAD_DATA, unread},
+    {JERR_CONVERSION_NOTIMPL, SL_BAD_DATA, unread}, {JERR_FRACT_SAMPLE_NOTIMPL, SL_BAD_DATA, unread},
+    {JERR_IMAGE_TOO_BIG, SL_BAD_DATA, unread},      {JERR_NOT_COMPILED, SL_BAD_DATA, unread},
+    {JERR_SOF_UNSUPPORTED, SL_BAD_DATA, unread},
 };
 
 _Noreturn static void leave(struct sl_jpeg_reader *reader, int status)
@@ -53,7 +60,7 @@ _Noreturn static void on_error(j_common_ptr image)
     image->err->format_message(image, text);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (image->err->msg_code == others[i].code)
-            leave(reader, sl_fail(others[i].status, "cannot decode a JPEG: %s", text));
+            leave(reader, sl_fail(others[i].status, "%s: %s", others[i].stage, text));
     leave(reader, sl_fail(SL_BAD_DATA, "%s: %s", reader->stage, text));
 }
 
