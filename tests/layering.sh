@@ -41,7 +41,7 @@ violations() {
                 "stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h "
         posix = " ctype.h dirent.h fcntl.h fnmatch.h ftw.h getopt.h glob.h libgen.h locale.h poll.h sched.h semaphore.h " \
                 "setjmp.h signal.h strings.h sys/file.h sys/ioctl.h sys/mman.h sys/mount.h sys/random.h sys/resource.h sys/stat.h " \
-                "sys/statfs.h sys/statvfs.h sys/sysinfo.h sys/time.h sys/types.h sys/uio.h sys/un.h sys/utsname.h " \
+                "sys/statfs.h sys/statvfs.h sys/syscall.h sys/sysinfo.h sys/time.h sys/types.h sys/uio.h sys/un.h sys/utsname.h " \
                 "sys/wait.h sysexits.h time.h unistd.h "
     }
     function bad(why) { print file ": " header ": " why }
