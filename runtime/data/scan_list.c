@@ -1,5 +1,4 @@
 /* Folders read in order of their names, and the lists of images found in them. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 
 #include "runtime/data/file.h"
 #include "runtime/data/scan_internal.h"
+#include "runtime/data/text.h"
 
 enum { MAX_DEPTH = 16 };
 static const size_t max_images = UINT32_MAX / 2;
@@ -90,19 +90,24 @@ int sl_image_list_add(struct sl_image_list *list, char *path, char *key, int32_t
     return SL_OK;
 }
 
-/* CLASS_STEM, or STEM alone where it begins with the class already (or there is none, ""), without dots and slashes. */
+/* CLASS_STEM, or STEM alone where it begins with the class already (or there is none, ""), as UTF-8 without dots,
+ * slashes and control characters. */
 static char *make_key(const char *class, const char *relative)
 {
-    char *key = NULL;
-    const char *dot = strrchr(relative, '.');
-    const int length = (int)(dot && dot != relative ? (size_t)(dot - relative) : strlen(relative));
-    const size_t n = strlen(class);
-    const bool prefixed = n == 0 || (!strncmp(relative, class, n) && relative[n] == '_');
-    if (asprintf(&key, "%s%s%.*s", prefixed ? "" : class, prefixed ? "" : "_", length, relative) < 0)
+    char *key = NULL, *stem = sl_utf8_name(relative);
+    if (!stem)
         return NULL;
-    for (char *at = key; *at; at++)
-        if (*at == '.' || *at == '/' || iscntrl((unsigned char)*at))
+    char *dot = strrchr(stem, '.');
+    if (dot && dot != stem)
+        *dot = '\0';
+    const size_t n = strlen(class);
+    const bool prefixed = n == 0 || (!strncmp(stem, class, n) && stem[n] == '_');
+    if (asprintf(&key, "%s%s%s", prefixed ? "" : class, prefixed ? "" : "_", stem) < 0)
+        key = NULL;
+    for (char *at = key; at && *at; at++)
+        if (*at == '.' || *at == '/' || (uint8_t)*at < ' ' || *at == 127)
             *at = '_';
+    free(stem);
     return key;
 }
 
