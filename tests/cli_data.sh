@@ -84,9 +84,16 @@ check 'grep -q "skipped set/train/n90000001/images/n90000001_3.JPEG: not a JPEG"
 expect 73 "cannot write" sh -c 'ulimit -f 8; exec "$0" --input set --output full --on-bad-image skip' "$prepare"
 check '[ -z "$(ls full)" ]'
 expect 73 "cannot write" sh -c 'ulimit -f 1; exec "$0" --output fullset' "$sample"
-expect 73 "cannot create" "$prepare" --input set --output no/such/folder --on-bad-image skip
 : >file
 expect 73 "cannot create" "$prepare" --input set --output file --on-bad-image skip
+expect 73 "cannot create" "$prepare" --input set --output file/below --on-bad-image skip
+expect 73 "cannot create" "$sample" --output file/below
+expect 0 "train  39 images" "$prepare" --input set --output no/such/folder --on-bad-image skip
+expect 0 "2 classes" "$sample" --output no/other/folder/ --classes 2 --per-class 1 --val-per-class 1
+check '[ -e no/such/folder/dataset.json ] && [ -e no/other/folder/wnids.txt ]'
+mkdir -p littered/lost+found && : >littered/.DS_Store && cp -r littered littered2
+expect 0 "train  39 images" "$prepare" --input set --output littered --on-bad-image skip
+expect 0 "2 classes" "$sample" --output littered2 --classes 2 --per-class 1 --val-per-class 1
 if [ "$(id -u)" != 0 ]; then
     mkdir locked && chmod a-w locked
     expect 73 "Permission denied" "$prepare" --input set --output locked/x --on-bad-image skip
