@@ -9,7 +9,9 @@
 
 void prepare_progress_open(struct prepare_progress *progress, bool quiet)
 {
-    *progress = (struct prepare_progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1, .last = sl_clock()};
+    const double now = sl_clock();
+    *progress =
+        (struct prepare_progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1, .told = now, .shown = now};
 }
 
 static void clear_line(struct prepare_progress *progress)
@@ -42,14 +44,16 @@ void prepare_progress_show(void *self, const char *what, uint64_t done, uint64_t
     const double now = sl_clock();
     if (!progress->what || strcmp(progress->what, what)) {
         progress->what = what;
-        progress->begun = now;
+        progress->begun = progress->told;
     }
-    if (progress->quiet || now - progress->last < (progress->terminal ? 0.1 : 10))
+    progress->told = now;
+    if (progress->quiet || now - progress->shown < (progress->terminal ? 0.1 : 10))
         return;
-    progress->last = now;
-    const double seconds = now - progress->begun, rate = seconds > 0 ? (double)done / seconds : 0;
-    snprintf(text, sizeof text, "%s %" PRIu64 " of %" PRIu64 " images (%.0f %%), %.0f/s", what, done, total,
-             100.0 * (double)done / (double)total, rate);
+    progress->shown = now;
+    const double rate = (double)done / (now - progress->begun);
+    const uint64_t left = (uint64_t)((double)(total - done) / rate + 0.5);
+    snprintf(text, sizeof text, "%s %" PRIu64 " of %" PRIu64 " images  %.0f images/s  left %" PRIu64 ":%02" PRIu64,
+             what, done, total, rate, left / 60, left % 60);
     fprintf(stderr, progress->terminal ? "\r%s\x1b[K" : "%s\n", text);
     progress->drawn = progress->terminal;
 }

@@ -8,8 +8,9 @@
 struct prepare_progress {
     bool quiet, terminal;
     bool drawn;         /* a line stands on the terminal, without a newline */
-    double begun, last; /* of this pass; when the last line was shown */
     const char *what;   /* the pass */
+    double begun, told; /* the pass; the last news of it */
+    double shown;       /* the last line */
 };
 
 void prepare_progress_open(struct prepare_progress *progress, bool quiet);

@@ -77,11 +77,12 @@ static int open_marker(const char *path, int *fd, bool *created)
         *fd = open(path, flags);
     if (*fd < 0 && errno == ENOENT)
         return SL_OK; /* removed in between */
-    if (*fd < 0)
+    if (*fd < 0 && errno != ENXIO)
         return sl_io_fail("create it", path, errno);
-    if (fstat(*fd, &status) == 0 && S_ISREG(status.st_mode))
+    if (*fd >= 0 && fstat(*fd, &status) == 0 && S_ISREG(status.st_mode))
         return SL_OK;
-    close(*fd);
+    if (*fd >= 0)
+        close(*fd);
     *fd = -1;
     return sl_fail(SL_CANNOT_CREATE, "%s: not a regular file; remove it", path);
 }
