@@ -32,7 +32,7 @@ struct sl_split {
 struct sl_dataset {
     char *folder;
     char *name;         /* for people */
-    uint64_t skipped;   /* unreadable images left out by the preparation */
+    uint64_t skipped;   /* unreadable or missing images left out by the preparation */
     int32_t image_size; /* the loader's square output */
     size_t class_count;
     struct sl_class *classes;
