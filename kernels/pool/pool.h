@@ -27,14 +27,14 @@ struct sl_pool_bwd { /* pool_max_bwd, pool_avg_bwd: overwrite dx; windows may ov
 };
 
 /* The part of a window inside the image: rows [top, bottom), columns [left, right). */
-struct sl_window {
+struct sl_pool_window {
     int32_t top, bottom, left, right;
 };
 
-static inline struct sl_window sl_pool_window(const struct sl_pool *s, int32_t p, int32_t q)
+static inline struct sl_pool_window sl_pool_window_at(const struct sl_pool *s, int32_t p, int32_t q)
 {
     const int32_t top = p * s->stride_h - s->pad_top, left = q * s->stride_w - s->pad_left;
-    return (struct sl_window){
+    return (struct sl_pool_window){
         .top = top < 0 ? 0 : top,
         .bottom = top + s->kh < s->h ? top + s->kh : s->h,
         .left = left < 0 ? 0 : left,
@@ -42,7 +42,7 @@ static inline struct sl_window sl_pool_window(const struct sl_pool *s, int32_t p
     };
 }
 
-static inline int32_t sl_window_pixels(struct sl_window w)
+static inline int32_t sl_pool_window_pixels(struct sl_pool_window w)
 {
     return (w.bottom - w.top) * (w.right - w.left);
 }

@@ -15,7 +15,7 @@ static void max_fwd(const void *shape, const void *args, const struct sl_work *w
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t c = 0; c < s->xs; c++) {
-                    const struct sl_window w = sl_pool_window(s, p, q);
+                    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
                     float best = t->x[sl_pool_at(s, n, w.top, w.left) + c];
                     for (int32_t i = w.top; i < w.bottom; i++)
                         for (int32_t j = w.left; j < w.right; j++) {
@@ -41,7 +41,7 @@ static void max_bwd(const void *shape, const void *args, const struct sl_work *w
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t c = 0; c < s->xs; c++) {
-                    const struct sl_window w = sl_pool_window(s, p, q);
+                    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
                     int64_t best = sl_pool_at(s, n, w.top, w.left) + c;
                     for (int32_t i = w.top; i < w.bottom; i++)
                         for (int32_t j = w.left; j < w.right; j++) {
@@ -61,12 +61,12 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t c = 0; c < s->xs; c++) {
-                    const struct sl_window w = sl_pool_window(s, p, q);
+                    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
                     double sum = 0.0;
                     for (int32_t i = w.top; i < w.bottom; i++)
                         for (int32_t j = w.left; j < w.right; j++)
                             sum += t->x[sl_pool_at(s, n, i, j) + c];
-                    t->y[((n * s->oh + p) * s->ow + q) * s->xs + c] = (float)(sum / sl_window_pixels(w));
+                    t->y[((n * s->oh + p) * s->ow + q) * s->xs + c] = (float)(sum / sl_pool_window_pixels(w));
                 }
 }
 
@@ -79,11 +79,11 @@ static void avg_bwd(const void *shape, const void *args, const struct sl_work *w
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t c = 0; c < s->xs; c++) {
-                    const struct sl_window w = sl_pool_window(s, p, q);
+                    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
                     const float dy = t->dy[((n * s->oh + p) * s->ow + q) * s->xs + c];
                     for (int32_t i = w.top; i < w.bottom; i++)
                         for (int32_t j = w.left; j < w.right; j++)
-                            t->dx[sl_pool_at(s, n, i, j) + c] += dy / (float)sl_window_pixels(w);
+                            t->dx[sl_pool_at(s, n, i, j) + c] += dy / (float)sl_pool_window_pixels(w);
                 }
     }
 }

@@ -29,7 +29,7 @@ struct patch {
 
 static inline struct patch patch_at(const struct sl_pool *s, int64_t n, int32_t p, int32_t q)
 {
-    const struct sl_window w = sl_pool_window(s, p, q);
+    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
     return (struct patch){.at = sl_pool_at(s, n, w.top, w.left),
                           .line = (int64_t)s->w * s->xs,
                           .rows = w.bottom - w.top,
