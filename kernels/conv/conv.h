@@ -59,14 +59,21 @@ struct sl_bias_bwd {
 };
 
 /* Floating-point operations of any of the three passes. */
-static inline double sl_conv2d_flops(const struct sl_conv2d *p)
+static inline double sl_conv2d_flops(const struct sl_conv2d *shape)
 {
-    return 2.0 * p->n * p->oh * p->ow * p->k * p->kh * p->kw * p->c;
+    return 2.0 * shape->n * shape->oh * shape->ow * shape->k * shape->kh * shape->kw * shape->c;
 }
 
 /* Floats of the OHWI weights. */
-static inline size_t sl_conv2d_weights(const struct sl_conv2d *p)
+static inline size_t sl_conv2d_weights(const struct sl_conv2d *shape)
 {
-    return (size_t)p->k * (size_t)p->kh * (size_t)p->kw * (size_t)p->c;
+    return (size_t)shape->k * (size_t)shape->kh * (size_t)shape->kw * (size_t)shape->c;
+}
+
+/* Where w[k][r][s][0] lies in the OHWI weights. */
+static inline size_t sl_conv2d_weight_at(const struct sl_conv2d *shape, int32_t k, int32_t r, int32_t s)
+{
+    const size_t row = (size_t)k * (size_t)shape->kh + (size_t)r;
+    return (row * (size_t)shape->kw + (size_t)s) * (size_t)shape->c;
 }
 #endif

@@ -195,15 +195,14 @@ static void gradient_transpose(const float *from, int32_t rows, int32_t columns,
 static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t first_k, int32_t k, int32_t first_c,
                            int32_t c, float *dw)
 {
-    const int32_t window = s->kh * s->kw, run = window * c;
-    for (int32_t b = 0; b < k; b += GRADIENT_BLOCK, sums += (ptrdiff_t)run * GRADIENT_BLOCK) {
+    const int64_t taps = (int64_t)s->kh * s->kw, filter = taps * c;
+    for (int32_t b = 0; b < k; b += GRADIENT_BLOCK, sums += filter * GRADIENT_BLOCK) {
         const int32_t here = k - b < GRADIENT_BLOCK ? k - b : GRADIENT_BLOCK;
-        float *to = dw + (ptrdiff_t)(first_k + b) * window * s->c + first_c;
-        for (int32_t at = 0; at < window; at++)
+        float *to = dw + (first_k + b) * taps * s->c + first_c;
+        for (int64_t at = 0; at < taps; at++)
             for (int32_t j = 0; j < c; j += SL_LANES)
-                gradient_transpose(sums + ((ptrdiff_t)at * c + j) * GRADIENT_BLOCK, here,
-                                   c - j < SL_LANES ? c - j : SL_LANES, to + (ptrdiff_t)at * s->c + j,
-                                   (ptrdiff_t)window * s->c);
+                gradient_transpose(sums + (at * c + j) * GRADIENT_BLOCK, here, c - j < SL_LANES ? c - j : SL_LANES,
+                                   to + at * s->c + j, taps * s->c);
     }
 }
 

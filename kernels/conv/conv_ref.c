@@ -29,7 +29,7 @@ static double forward_sum(const struct sl_conv2d *s, const float *x, const float
         for (int32_t t = 0; t < s->kw; t++) {
             const float *from =
                 pixel(x, s->h, s->w, s->xs, n, p * s->stride_h + r - s->pad_top, q * s->stride_w + t - s->pad_left);
-            const float *w = weights + (size_t)((k * s->kh + r) * s->kw + t) * (size_t)s->c;
+            const float *w = weights + sl_conv2d_weight_at(s, k, r, t);
             for (int32_t c = 0; from && c < s->c; c++)
                 sum += (double)from[c] * (double)w[c];
         }
@@ -91,7 +91,7 @@ static double backward_data_sum(const struct sl_conv2d *s, const struct sl_conv2
             const int32_t p = output_of(i, r, s->stride_h, s->pad_top, s->oh);
             const int32_t q = output_of(j, t, s->stride_w, s->pad_left, s->ow);
             const float *dy = pixel(a->dy, s->oh, s->ow, s->ys, n, p, q);
-            const float *w = a->weights + (size_t)(r * s->kw + t) * (size_t)s->c + (size_t)c;
+            const float *w = a->weights + sl_conv2d_weight_at(s, 0, r, t) + (size_t)c;
             for (int32_t k = 0; dy && k < s->k; k++)
                 sum += (double)dy[k] * (double)w[(size_t)k * filter];
         }

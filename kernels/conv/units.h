@@ -49,10 +49,10 @@ struct sl_unit_source sl_unit_source(const struct sl_unit *unit, const float *x,
 
 static inline int64_t sl_units_count(const struct sl_units *u)
 {
-    return u->bands > 1 ? (int64_t)u->n * u->bands : (u->n + u->images - 1) / u->images;
+    return u->bands > 1 ? (int64_t)u->n * u->bands : ((int64_t)u->n + u->images - 1) / u->images;
 }
 
-/* Output pixels of the largest unit. */
+/* Output pixels of the largest unit: no more than the goal allows, or one row. */
 static inline int32_t sl_units_pixels(const struct sl_units *u)
 {
     return u->rows * u->ow * u->images;

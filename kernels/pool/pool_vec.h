@@ -10,6 +10,13 @@ static bool fits(const void *shape)
     return ((const struct sl_pool *)shape)->xs % SL_LANES == 0;
 }
 
+/* Backward counts the pixels of a window in floats. */
+static bool max_bwd_fits(const void *shape)
+{
+    const struct sl_pool *s = shape;
+    return fits(shape) && (int64_t)s->kh * s->kw <= 1 << 24;
+}
+
 static int64_t images(const void *shape)
 {
     return ((const struct sl_pool *)shape)->n;
@@ -176,6 +183,6 @@ static void avg_bwd(const void *shape, const void *args, const struct sl_work *w
 }
 
 const struct sl_kernel V_NAME(sl_pool_max_fwd) = {.fits = fits, .units = output_rows, .run = max_fwd};
-const struct sl_kernel V_NAME(sl_pool_max_bwd) = {.fits = fits, .units = images, .run = max_bwd};
+const struct sl_kernel V_NAME(sl_pool_max_bwd) = {.fits = max_bwd_fits, .units = images, .run = max_bwd};
 const struct sl_kernel V_NAME(sl_pool_avg_fwd) = {.fits = fits, .units = output_rows, .run = avg_fwd};
 const struct sl_kernel V_NAME(sl_pool_avg_bwd) = {.fits = fits, .units = images, .run = avg_bwd};

@@ -5,6 +5,8 @@
 
 #include "kernels/norm/norm.h"
 
+_Static_assert((int)SL_MAX_SIDE <= (int)SL_MAX_LENGTH, "kernels take every shape that a graph may hold");
+
 bool sl_convolution_absorb(struct sl_step *step, const struct sl_layer *next, bool training)
 {
     struct sl_convolution *conv = step->state;
