@@ -93,6 +93,16 @@ enum {
     SL_MAX_IMAGES = 1 << 16, /* and the rows of a dense layer, which are its images */
 };
 
+static inline bool sl_is_length(int32_t n)
+{
+    return 1 <= n && n <= SL_MAX_LENGTH;
+}
+
+static inline bool sl_is_image_count(int32_t n)
+{
+    return 1 <= n && n <= SL_MAX_IMAGES;
+}
+
 static inline int32_t sl_round_up(int32_t n, int32_t to)
 {
     return (n + to - 1) / to * to;

@@ -1,5 +1,6 @@
 /* Reference of the leaky ReLU. */
 #include "kernels/activation/activation.h"
+#include "kernels/contract.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 
@@ -7,6 +8,7 @@ static void leaky_relu_fwd(const void *shape, const void *args, const struct sl_
 {
     const struct sl_leaky_relu *p = shape;
     const struct sl_leaky_relu_fwd *t = args;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
         t->y[i] = t->x[i] >= 0.0f ? t->x[i] : p->slope * t->x[i];
 }
@@ -15,6 +17,7 @@ static void leaky_relu_bwd(const void *shape, const void *args, const struct sl_
 {
     const struct sl_leaky_relu *p = shape;
     const struct sl_leaky_relu_bwd *t = args;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
         t->dx[i] = t->x[i] >= 0.0f ? t->dy[i] : p->slope * t->dy[i];
 }

@@ -1,5 +1,6 @@
 /* Leaky ReLU, once for all vector lengths. */
 #include "kernels/activation/activation.h"
+#include "kernels/contract.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 
@@ -12,6 +13,7 @@ static inline void leak_some(const float *x, const float *v, float *out, vf slop
 
 static void leak(const struct sl_leaky_relu *p, const float *x, const float *v, float *out, const struct sl_work *work)
 {
+    assert(sl_slice_is_within(work, sl_flat_units(p)));
     const int64_t end = sl_flat_end(work, p->n);
     const vf slope = v_set1(p->slope);
     int64_t i = sl_flat_begin(work);

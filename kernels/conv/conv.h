@@ -58,6 +58,29 @@ struct sl_bias_bwd {
     float *db;
 };
 
+/* What every row takes for granted of a shape. */
+static inline bool sl_conv2d_is_sound(const struct sl_conv2d *shape)
+{
+    const bool counts = sl_is_image_count(shape->n) && sl_is_image_count(shape->h) && sl_is_image_count(shape->oh);
+    const bool lengths = sl_is_length(shape->w) && sl_is_length(shape->ow) && sl_is_length(shape->c) &&
+                         sl_is_length(shape->k) && sl_is_length(shape->kh) && sl_is_length(shape->kw);
+    const bool steps = sl_is_length(shape->stride_h) && sl_is_length(shape->stride_w) && shape->pad_top >= 0 &&
+                       shape->pad_top <= SL_MAX_LENGTH && shape->pad_left >= 0 && shape->pad_left <= SL_MAX_LENGTH;
+    return counts && lengths && steps && shape->xs >= shape->c && shape->xs <= SL_MAX_LENGTH && shape->ys >= shape->k &&
+           shape->ys <= SL_MAX_LENGTH;
+}
+
+/* Floats of x or dx, and of y or dy. */
+static inline size_t sl_conv2d_inputs(const struct sl_conv2d *shape)
+{
+    return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;
+}
+
+static inline size_t sl_conv2d_outputs(const struct sl_conv2d *shape)
+{
+    return (size_t)shape->n * (size_t)shape->oh * (size_t)shape->ow * (size_t)shape->ys;
+}
+
 /* Floating-point operations of any of the three passes. */
 static inline double sl_conv2d_flops(const struct sl_conv2d *shape)
 {

@@ -2,6 +2,7 @@
 #ifndef SL_KERNELS_CONV_BIAS_H
 #define SL_KERNELS_CONV_BIAS_H
 
+#include "kernels/contract.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
 
@@ -34,6 +35,7 @@ static void bias_run(const void *shape, const void *args, const struct sl_work *
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
     const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, bias_units(s)));
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const int32_t first = (int32_t)unit * BIAS_CHANNELS;
         const int32_t channels = s->k - first < BIAS_CHANNELS ? s->k - first : BIAS_CHANNELS;

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/conv/conv.h"
 #include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_moments.h"
@@ -96,6 +97,8 @@ static struct direct_ahead direct_next(const struct direct *d, int64_t next, int
 static void direct_run(const struct direct *d, const struct sl_work *work)
 {
     const int32_t ys = d->window.ys, written = sl_round_up(d->k, d->block);
+    assert(sl_slice_is_within(work, sl_units_count(&d->window.units)));
+    assert(sl_scratch_is_there(work, sl_window_scratch(&d->window)));
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const struct sl_window_view view = sl_window_open(&d->window, d->x, unit, work->scratch);
         struct direct_ahead ahead = direct_next(d, unit + 1, work->end);
@@ -147,6 +150,7 @@ static void direct_forward_pack(const void *shape, const float *weights, float *
     const struct sl_conv2d *s = shape;
     const int32_t block = direct_block(s->k);
     const size_t filter = (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
+    assert(sl_slice_is_within(work, direct_forward_pack_units(s)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const float *from = weights + (size_t)(b * block) * filter;
         float *to = packed + (size_t)(b * block) * filter;
@@ -158,8 +162,11 @@ static void direct_forward_pack(const void *shape, const float *weights, float *
 
 static void direct_forward_run(const void *shape, const void *args, const struct sl_work *work)
 {
+    const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
-    struct direct d = direct_forward(shape);
+    struct direct d = direct_forward(s);
+    assert(sl_conv2d_is_sound(s));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     d.x = a->x;
     d.weights = a->weights;
     d.bias = a->bias;
@@ -208,6 +215,7 @@ static void direct_backward_pack(const void *shape, const float *weights, float 
     const struct sl_conv2d *s = shape;
     const struct direct d = direct_backward(s);
     const int64_t taps = (int64_t)s->kh * s->kw;
+    assert(sl_slice_is_within(work, direct_backward_pack_units(s)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const int32_t first = (int32_t)b * d.block, here = direct_smaller(s->c - first, d.block);
         float *to = packed + first * taps * s->k;
@@ -223,8 +231,11 @@ static void direct_backward_pack(const void *shape, const float *weights, float 
 
 static void direct_backward_run(const void *shape, const void *args, const struct sl_work *work)
 {
+    const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
-    struct direct d = direct_backward(shape);
+    struct direct d = direct_backward(s);
+    assert(sl_conv2d_is_sound(s));
+    assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     d.x = a->dy;
     d.weights = a->weights;
     d.y = a->dx;

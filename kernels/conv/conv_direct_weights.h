@@ -219,6 +219,7 @@ static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_
     const struct sl_band band = gradient_band(s, c);
     float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
     float *gathered = sums + gradient_sums(s, k, c) / sizeof *sums;
+    assert((size_t)((char *)(gathered + (ptrdiff_t)k * GRADIENT_CHUNK) - (char *)scratch) <= gradient_scratch(s));
     const bool joined = band.pitch == c;
     const struct gradient_job job = {.s = s,
                                      .dy = a->dy,
@@ -262,6 +263,8 @@ static void gradient_run_slice(const void *shape, const void *args, const struct
 {
     const struct gradient g = gradient_plan(shape);
     struct gradient_area area;
+    assert(sl_conv2d_is_sound(g.s) && sl_slice_is_within(work, gradient_units(shape)));
+    assert(sl_scratch_is_there(work, gradient_scratch(shape)));
     for (int64_t unit = work->begin; unit < work->end;) {
         unit += gradient_join(&g, unit, work->end, &area);
         gradient_area_run(g.s, args, &area, work->scratch);

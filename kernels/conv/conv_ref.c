@@ -1,6 +1,7 @@
 /* Convolution as its formulas say (conv.h), in double: the arbiter of every other row. */
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
@@ -58,6 +59,8 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         float *image = a->y + (size_t)n * (size_t)s->oh * (size_t)s->ow * (size_t)s->ys;
         float *y = image;
@@ -102,6 +105,8 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         float *dx = a->dx + (size_t)n * (size_t)s->h * (size_t)s->w * (size_t)s->xs;
         for (int32_t i = 0; i < s->h; i++)
@@ -131,6 +136,7 @@ static void backward_weights(const void *shape, const void *args, const struct s
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_weights *a = args;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->k));
     for (int64_t k = work->begin; k < work->end; k++) {
         float *dw = a->dw + (size_t)k * (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
         for (int32_t r = 0; r < s->kh; r++)
@@ -145,6 +151,7 @@ static void bias_backward(const void *shape, const void *args, const struct sl_w
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
     const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->k));
     for (int64_t k = work->begin; k < work->end; k++) {
         double sum = 0.0;
         for (int64_t i = 0; i < pixels; i++)

@@ -3,6 +3,7 @@
 #ifndef SL_KERNELS_CONV_SUM_H
 #define SL_KERNELS_CONV_SUM_H
 
+#include "kernels/contract.h"
 #include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_tile.h"
 
@@ -15,6 +16,7 @@ static void direct_pixels(const struct direct_piece *piece, int32_t block, const
     if (block == 4 * VL)
         tiles = direct_wide;
 #endif
+    assert(count > 0);
     const int32_t longest = DIRECT_SUMS / (block / VL), parts = (count + longest - 1) / longest;
     const int32_t size = count / parts, longer = count % parts;
     for (int32_t i = 0; i < parts; i++) {

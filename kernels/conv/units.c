@@ -1,5 +1,7 @@
 #include "kernels/conv/units.h"
 
+#include <assert.h>
+
 static bool small_enough(const struct sl_units *u, const struct sl_units_input *input, const struct sl_units_goal *goal,
                          int32_t images)
 {
@@ -29,6 +31,7 @@ struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl
 
 struct sl_unit sl_units_at(const struct sl_units *u, int64_t unit)
 {
+    assert(0 <= unit && unit < sl_units_count(u));
     struct sl_unit at = {.n = unit / u->bands * u->images, .p = (int32_t)(unit % u->bands) * u->rows};
     at.images = u->n - at.n < u->images ? (int32_t)(u->n - at.n) : u->images;
     at.rows = u->oh - at.p < u->rows ? u->oh - at.p : u->rows;

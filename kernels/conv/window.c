@@ -1,5 +1,7 @@
 #include "kernels/conv/window.h"
 
+#include <assert.h>
+
 static int32_t least(int64_t a, int64_t b)
 {
     return (int32_t)(a < b ? a : b);
@@ -144,6 +146,7 @@ struct sl_window_view sl_window_open(const struct sl_window *w, const float *x, 
     struct sl_group group = {0};
     while (sl_window_next(w, &at, &group))
         list_pixels(w, &at, &group, pixels + group.begin);
+    assert(group.begin + group.count == view.count);
     for (int32_t i = 0; i < SL_PIXELS_AHEAD; i++)
         pixels[view.count + i] = pixels[view.count - 1];
     return view;

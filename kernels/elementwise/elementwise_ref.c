@@ -1,4 +1,5 @@
 /* Reference of the operations on whole buffers. */
+#include "kernels/contract.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
@@ -7,6 +8,7 @@ static void add_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_flat *p = shape;
     const struct sl_add_fwd *t = args;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
         t->y[i] = t->a[i] + t->b[i];
 }
@@ -15,6 +17,7 @@ static void accumulate(const void *shape, const void *args, const struct sl_work
 {
     const struct sl_flat *p = shape;
     const struct sl_accumulate *t = args;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
         t->y[i] += t->x[i];
 }
@@ -28,6 +31,7 @@ static void channel_copy(const void *shape, const void *args, const struct sl_wo
 {
     const struct sl_channels *p = shape;
     const struct sl_channel_copy *t = args;
+    assert(sl_channels_are_sound(p) && sl_slice_is_within(work, p->pixels));
     for (int64_t pixel = work->begin; pixel < work->end; pixel++) {
         const float *from = t->from + pixel * p->from_stride + p->from_at;
         float *to = t->to + pixel * p->to_stride + p->to_at;
@@ -40,6 +44,7 @@ static void dropout(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_dropout_shape *p = shape;
     const struct sl_dropout *t = args;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     const float factor = 1.0f / (1.0f - p->rate);
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
         t->y[i] = sl_dropout_keeps(p->rate, t->seed, t->stream, (uint64_t)i) ? t->x[i] * factor : 0.0f;

@@ -1,6 +1,7 @@
 /* Reference of bytes to floats. */
 #include <math.h>
 
+#include "kernels/contract.h"
 #include "kernels/image/image.h"
 #include "kernels/kernels.h"
 
@@ -13,6 +14,7 @@ static void to_float(const void *shape, const void *args, const struct sl_work *
 {
     const struct sl_image *p = shape;
     const struct sl_image_to_float *t = args;
+    assert(sl_image_is_sound(p) && sl_slice_is_within(work, p->oh));
     for (int64_t i = work->begin; i < work->end; i++)
         for (int32_t j = 0; j < p->ow; j++)
             for (int32_t c = 0; c < 3; c++) {

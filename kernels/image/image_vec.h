@@ -2,6 +2,7 @@
  * which repeat every three floats. A mirrored run is turned round as bytes first. */
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/image/image.h"
 #include "kernels/kernels.h"
 
@@ -87,6 +88,7 @@ static void to_float(const void *shape, const void *args, const struct sl_work *
 {
     const struct sl_image *p = shape;
     const struct sl_image_to_float *t = args;
+    assert(sl_image_is_sound(p) && sl_slice_is_within(work, p->oh));
     /* Columns [from, to) of the window lie inside the image; mirrored, they become [ow - to, ow - from). */
     const int64_t inside_to = (int64_t)p->width - t->left;
     const int32_t from = t->left >= 0 ? 0 : -(int64_t)t->left < p->ow ? -t->left : p->ow;

@@ -7,6 +7,7 @@
  * after RUN groups. */
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
@@ -117,6 +118,8 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
     const struct sl_norm *s = shape;
     const struct sl_norm_moments *t = args;
     const int64_t unit = moments_pixels(s), piece = piece_pixels(s), xs = s->xs;
+    assert(sl_norm_is_sound(s) && fits(s));
+    assert(sl_slice_is_within(work, moments_units(s)) && sl_scratch_is_there(work, sums_bytes(s)));
     for (int64_t u = work->begin; u < work->end; u++) {
         float *record = t->moments + (size_t)u * sl_moments_size(s->xs);
         const int64_t begin = u * unit, end = min64(begin + unit, pixels_of(s));
@@ -169,11 +172,15 @@ static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t,
 static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
+    const struct sl_norm_fwd *t = args;
+    assert(sl_norm_is_sound(s) && fits(s));
+    assert(sl_slice_is_within(work, output_rows(s)));
+    assert(s->pool == 1 || sl_are_apart(t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
     for (int64_t row = work->begin; row < work->end; row++)
         if (s->pool == 1)
-            fwd_row(s, args, row);
+            fwd_row(s, t, row);
         else
-            fwd_pooled_row(s, args, row);
+            fwd_pooled_row(s, t, row);
 }
 
 /* --- backward --- */
@@ -277,6 +284,8 @@ static void bwd_reduce(const void *shape, const void *args, const struct sl_work
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_reduce *t = args;
     const int64_t rows = reduce_rows(s), xs = s->xs;
+    assert(sl_norm_is_sound(s) && fits(s));
+    assert(sl_slice_is_within(work, reduce_units(s)) && sl_scratch_is_there(work, sums_bytes(s)));
     clear(work->scratch, 2 * xs);
     for (int64_t u = work->begin; u < work->end; u++) {
         float *record = t->sums + 2 * u * xs;
@@ -330,6 +339,8 @@ static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_a
 static void bwd_apply(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
+    assert(sl_norm_is_sound(s) && fits(s));
+    assert(sl_slice_is_within(work, output_rows(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         if (s->pool == 1)
             apply_row(s, args, row);

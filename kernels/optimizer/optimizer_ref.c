@@ -1,6 +1,7 @@
 /* Reference of the updaters. */
 #include <math.h>
 
+#include "kernels/contract.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 #include "kernels/optimizer/optimizer.h"
@@ -18,6 +19,7 @@ static void sgd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_parameters *p = shape;
     const struct sl_optimizer_step *t = args;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
         double m = (double)t->g[i] + (double)t->l2 * t->w[i];
         if (t->m) {
@@ -42,6 +44,8 @@ static void adam(const void *shape, const void *args, const struct sl_work *work
 {
     const struct sl_parameters *p = shape;
     const struct sl_optimizer_step *t = args;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(t->m && t->v);
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
         double m, v;
         move_moments(t, i, &m, &v);
@@ -53,6 +57,8 @@ static void amsgrad(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_parameters *p = shape;
     const struct sl_optimizer_step *t = args;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(t->m && t->v && t->h);
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
         double m, v;
         move_moments(t, i, &m, &v);

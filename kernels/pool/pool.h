@@ -16,6 +16,31 @@ struct sl_pool {
     int32_t oh, ow;
 };
 
+/* What every row takes for granted of a shape. */
+static inline bool sl_pool_is_sound(const struct sl_pool *shape)
+{
+    const bool lengths = sl_is_image_count(shape->n) && sl_is_length(shape->h) && sl_is_length(shape->w) &&
+                         sl_is_length(shape->c) && sl_is_length(shape->kh) && sl_is_length(shape->kw) &&
+                         sl_is_length(shape->stride_h) && sl_is_length(shape->stride_w) && sl_is_length(shape->oh) &&
+                         sl_is_length(shape->ow);
+    const bool first =
+        0 <= shape->pad_top && shape->pad_top < shape->kh && 0 <= shape->pad_left && shape->pad_left < shape->kw;
+    return lengths && first && (shape->oh - 1) * shape->stride_h - shape->pad_top < shape->h &&
+           (shape->ow - 1) * shape->stride_w - shape->pad_left < shape->w && shape->xs >= shape->c &&
+           shape->xs <= SL_MAX_LENGTH;
+}
+
+/* Floats of x or dx, and of y or dy. */
+static inline size_t sl_pool_inputs(const struct sl_pool *shape)
+{
+    return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;
+}
+
+static inline size_t sl_pool_outputs(const struct sl_pool *shape)
+{
+    return (size_t)shape->n * (size_t)shape->oh * (size_t)shape->ow * (size_t)shape->xs;
+}
+
 struct sl_pool_fwd { /* pool_max_fwd, pool_avg_fwd */
     const float *x;
     float *y;

@@ -1,4 +1,5 @@
 /* Reference of maximum and average pooling. */
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/pool/pool.h"
 
@@ -11,6 +12,8 @@ static void max_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
+    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
@@ -36,6 +39,8 @@ static void max_bwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_bwd *t = args;
+    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         clear_image(s, n, t->dx);
         for (int32_t p = 0; p < s->oh; p++)
@@ -57,6 +62,8 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
+    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
@@ -74,6 +81,8 @@ static void avg_bwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_bwd *t = args;
+    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         clear_image(s, n, t->dx);
         for (int32_t p = 0; p < s->oh; p++)

@@ -2,6 +2,7 @@
  * window. Backward, a unit is an image, whose rows are cleared just before the first window that reaches them. */
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/pool/pool.h"
 
@@ -74,6 +75,8 @@ static void max_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
+    assert(sl_pool_is_sound(s) && fits(s) && sl_slice_is_within(work, output_rows(s)));
+    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         for (int32_t q = 0; q < s->ow; q++) {
             const struct patch w = patch_at(s, row / s->oh, (int32_t)(row % s->oh), q);
@@ -85,6 +88,8 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
+    assert(sl_pool_is_sound(s) && fits(s) && sl_slice_is_within(work, output_rows(s)));
+    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         for (int32_t q = 0; q < s->ow; q++) {
             const struct patch w = patch_at(s, row / s->oh, (int32_t)(row % s->oh), q);
@@ -155,6 +160,8 @@ static void clear_rows(const struct sl_pool *s, float *dx, int64_t n, int32_t *c
 static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *t, int64_t n, bool maximum)
 {
     const bool add = !tiles(s);
+    assert(sl_pool_is_sound(s) && (maximum ? max_bwd_fits(s) : fits(s)));
+    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     int32_t cleared = add ? 0 : s->h;
     for (int32_t p = 0; p < s->oh; p++) {
         clear_rows(s, t->dx, n, &cleared, p * s->stride_h - s->pad_top + s->kh);
@@ -172,12 +179,14 @@ static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *
 
 static void max_bwd(const void *shape, const void *args, const struct sl_work *work)
 {
+    assert(sl_slice_is_within(work, images(shape)));
     for (int64_t n = work->begin; n < work->end; n++)
         bwd_image(shape, args, n, true);
 }
 
 static void avg_bwd(const void *shape, const void *args, const struct sl_work *work)
 {
+    assert(sl_slice_is_within(work, images(shape)));
     for (int64_t n = work->begin; n < work->end; n++)
         bwd_image(shape, args, n, false);
 }

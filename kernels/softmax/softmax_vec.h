@@ -1,4 +1,5 @@
 /* Softmax, once for all vector lengths: three sweeps over a row that stays in the first-level cache. */
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_exp.h"
 #include "kernels/softmax/softmax.h"
@@ -53,7 +54,9 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_fwd *t = args;
+    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
     for (int64_t i = work->begin; i < work->end; i++) {
+        assert(!t->labels || (0 <= t->labels[i] && t->labels[i] < s->c));
         const float *x = t->x + i * s->xs;
         float *p = t->p + i * s->xs;
         vf max = v_set1(NOTHING);
@@ -79,7 +82,9 @@ static void bwd(const void *shape, const void *args, const struct sl_work *work)
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_bwd *t = args;
     const vf factor = v_set1(t->factor);
+    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
     for (int64_t i = work->begin; i < work->end; i++) {
+        assert(0 <= t->labels[i] && t->labels[i] < s->c);
         const float *p = t->p + i * s->xs;
         float *dx = t->dx + i * s->xs;
         const int32_t label = t->labels[i];
