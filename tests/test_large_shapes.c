@@ -128,8 +128,9 @@ static void packing_reaches_the_last_weight(void **state)
 static void units_of_many_images_are_counted(void **state)
 {
     (void)state;
-    const struct sl_units two = {.n = INT32_MAX, .oh = 1, .ow = 1, .rows = 1, .bands = 1, .images = 2};
-    const struct sl_units rows = {.n = SL_MAX_IMAGES, .oh = MOST, .ow = MOST, .rows = 1, .bands = MOST, .images = 1};
+    const struct sl_units two = {.n = INT32_MAX, .oh = 1, .ow = 1, .rows = 1, .per_image = 1, .images = 2};
+    const struct sl_units rows = {
+        .n = SL_MAX_IMAGES, .oh = MOST, .ow = MOST, .rows = 1, .per_image = MOST, .images = 1};
     assert_int_equal(sl_units_count(&two), (int64_t)1 << 30);
     assert_int_equal(sl_units_count(&rows), (int64_t)1 << 30);
     assert_int_equal(sl_units_at(&rows, ((int64_t)1 << 30) - 1).p, MOST - 1);

@@ -6,20 +6,20 @@
 
 static void leaky_relu_fwd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_leaky_relu *p = shape;
+    const struct sl_leaky_relu *s = shape;
     const struct sl_leaky_relu_fwd *t = args;
     assert(sl_slice_is_within(work, sl_flat_units(shape)));
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
-        t->y[i] = t->x[i] >= 0.0f ? t->x[i] : p->slope * t->x[i];
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
+        t->y[i] = t->x[i] >= 0.0f ? t->x[i] : s->slope * t->x[i];
 }
 
 static void leaky_relu_bwd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_leaky_relu *p = shape;
+    const struct sl_leaky_relu *s = shape;
     const struct sl_leaky_relu_bwd *t = args;
     assert(sl_slice_is_within(work, sl_flat_units(shape)));
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
-        t->dx[i] = t->x[i] >= 0.0f ? t->dy[i] : p->slope * t->dy[i];
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
+        t->dx[i] = t->x[i] >= 0.0f ? t->dy[i] : s->slope * t->dy[i];
 }
 
 const struct sl_kernel sl_leaky_relu_fwd_ref = {.units = sl_flat_units, .run = leaky_relu_fwd};

@@ -8,8 +8,8 @@
 
 enum {
     BIAS_VECTORS = 64 / VL,
-    BIAS_CHANNELS = 64, /* of a unit */
-    BIAS_PIXELS = 256,  /* summed on their own, so that rounding grows with the root of the pixels twice */
+    BIAS_CHANNELS = 64, /* channels that the launch hands out at a time */
+    BIAS_PIXELS = 256,  /* summed on their own before they join the rest, so that no sum in float is long */
 };
 
 static int64_t bias_units(const void *shape)
@@ -30,7 +30,7 @@ static void bias_add(const struct sl_conv2d *s, const float *dy, int32_t channel
     }
 }
 
-static void bias_run(const void *shape, const void *args, const struct sl_work *work)
+static void bias_slice(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
@@ -49,5 +49,5 @@ static void bias_run(const void *shape, const void *args, const struct sl_work *
     }
 }
 
-const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.units = bias_units, .run = bias_run};
+const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.units = bias_units, .run = bias_slice};
 #endif

@@ -83,7 +83,7 @@ struct sl_norm_bwd_apply {
 };
 
 /* a[c] = -scale*rstd*dgamma/m, b[c] = -scale*dbeta/m - a*mean. */
-void sl_norm_bwd_coefficients(const struct sl_norm *p, const float *scale, const float *mean, const float *rstd,
+void sl_norm_bwd_coefficients(const struct sl_norm *shape, const float *scale, const float *mean, const float *rstd,
                               const float *dbeta, const float *dgamma, float *a, float *b);
 
 #ifdef __cplusplus

@@ -56,14 +56,14 @@ struct sl_pool_window {
     int32_t top, bottom, left, right;
 };
 
-static inline struct sl_pool_window sl_pool_window_at(const struct sl_pool *s, int32_t p, int32_t q)
+static inline struct sl_pool_window sl_pool_window_at(const struct sl_pool *shape, int32_t p, int32_t q)
 {
-    const int32_t top = p * s->stride_h - s->pad_top, left = q * s->stride_w - s->pad_left;
+    const int32_t top = p * shape->stride_h - shape->pad_top, left = q * shape->stride_w - shape->pad_left;
     return (struct sl_pool_window){
         .top = top < 0 ? 0 : top,
-        .bottom = top + s->kh < s->h ? top + s->kh : s->h,
+        .bottom = top + shape->kh < shape->h ? top + shape->kh : shape->h,
         .left = left < 0 ? 0 : left,
-        .right = left + s->kw < s->w ? left + s->kw : s->w,
+        .right = left + shape->kw < shape->w ? left + shape->kw : shape->w,
     };
 }
 
@@ -73,8 +73,8 @@ static inline int32_t sl_pool_window_pixels(struct sl_pool_window w)
 }
 
 /* Where pixel (i, j) of image n begins. */
-static inline int64_t sl_pool_at(const struct sl_pool *s, int64_t n, int32_t i, int32_t j)
+static inline int64_t sl_pool_at(const struct sl_pool *shape, int64_t n, int32_t i, int32_t j)
 {
-    return ((n * s->h + i) * s->w + j) * s->xs;
+    return ((n * shape->h + i) * shape->w + j) * shape->xs;
 }
 #endif
