@@ -248,22 +248,11 @@ out:
     return rc;
 }
 
-static int check_seal(struct sl_safetensors *file)
+static int check_seal(const struct sl_safetensors *file)
 {
-    const char *seal = sl_safetensors_metadata(file, SL_SAFETENSORS_SEAL), *text = (const char *)file->map;
-    uint64_t said, is = 0;
-    if (!seal)
-        return SL_OK;
-    const size_t at = sl_seal_find(text, file->data_start, SEAL_MARKER);
-    if (at == SIZE_MAX || !sl_hash_parse(seal, &said))
-        REFUSE(file,
-               "the hash in its metadata (" SL_SAFETENSORS_SEAL ") is not one; remove that key after editing a file");
-    const int rc =
-        sl_seal_hash(text, file->data_start, at, file->map + file->data_start, file->size - file->data_start, &is);
-    if (rc == SL_OK && said != is)
-        REFUSE(file, "damaged: its hash is %016" PRIx64 ", its metadata (" SL_SAFETENSORS_SEAL ") says %016" PRIx64, is,
-               said);
-    return rc;
+    const int rc = sl_safetensors_check_seal(json_object_get(file->header, METADATA), (const char *)file->map,
+                                             file->data_start, file->size);
+    return rc == SL_OK ? rc : sl_fail_prefix(rc, "%s", file->path);
 }
 
 static int open_file(const char *path, int open_flags, struct sl_safetensors **out_file)
