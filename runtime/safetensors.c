@@ -40,9 +40,12 @@ static int map_file(struct sl_safetensors *file, int open_flags)
 {
     int rc = SL_OK;
     struct stat info;
-    const int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | open_flags);
-    if (fd < 0)
-        SL_FAIL(sl_io_open_status(errno), "%s: cannot open it: %s", file->path, strerror(errno));
+    int error = sl_io_fault("open", file->path);
+    const int fd = error ? -1 : open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | open_flags);
+    if (fd < 0 && !error)
+        error = errno;
+    if (error)
+        SL_FAIL(sl_io_open_status(error), "%s: cannot open it: %s", file->path, strerror(error));
     if (fstat(fd, &info))
         SL_FAIL(SL_IO, "%s: cannot examine it: %s", file->path, strerror(errno));
     if (!S_ISREG(info.st_mode))
@@ -50,11 +53,13 @@ static int map_file(struct sl_safetensors *file, int open_flags)
     if (info.st_size < LENGTH_BYTES)
         SL_FAIL(SL_BAD_DATA, "%s: %lld bytes are too few for a safetensors file", file->path, (long long)info.st_size);
     file->size = (size_t)info.st_size;
-    file->map = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (file->map == MAP_FAILED) {
-        file->map = NULL;
-        SL_FAIL(SL_IO, "%s: cannot map %zu bytes: %s", file->path, file->size, strerror(errno));
-    }
+    error = sl_io_fault("read", file->path);
+    void *map = error ? MAP_FAILED : mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED && !error)
+        error = errno;
+    if (error)
+        SL_FAIL(sl_io_open_status(error), "%s: cannot map %zu bytes: %s", file->path, file->size, strerror(error));
+    file->map = map;
 out:
     if (fd >= 0)
         close(fd);

@@ -57,7 +57,7 @@ static int take(const char *run, const char *path, int fd)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct holder holder;
-    int error = sl_store_fault ? sl_store_fault("lock", path) : 0;
+    int error = sl_io_fault("lock", path);
     if (!error && fcntl(fd, F_OFD_SETLK, &lock))
         error = errno;
     const bool written = read_holder(fd, &holder);

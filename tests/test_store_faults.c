@@ -21,8 +21,10 @@ static int die(const char *step, const char *path)
 
 static int starve(const char *step, const char *path)
 {
-    (void)step;
     (void)path;
+    /* Reading has a test of its own, test_store_reads.c. */
+    if (!strcmp(step, "open") || !strcmp(step, "read") || !strcmp(step, "list"))
+        return 0;
     countdown--;
     return countdown == 0 || (countdown < 0 && fault_stays) ? fault_error : 0;
 }

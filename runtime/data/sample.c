@@ -1,7 +1,6 @@
 /* The files of the sample set. */
 #include "runtime/data/sample.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -150,21 +149,15 @@ out:
     return rc;
 }
 
+static int refuse_entry(void *self, const char *name)
+{
+    return sl_fail(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another",
+                   (const char *)self, name);
+}
+
 static int refuse_used_folder(const char *folder)
 {
-    int rc = SL_OK;
-    DIR *stream = opendir(folder);
-    const struct dirent *entry;
-    if (!stream)
-        SL_FAIL(SL_CANNOT_CREATE, "%s: cannot open the folder: %s", folder, strerror(errno));
-    while ((entry = readdir(stream)))
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            SL_FAIL(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another", folder,
-                    entry->d_name);
-out:
-    if (stream)
-        closedir(stream);
-    return rc;
+    return sl_io_each_entry(folder, refuse_entry, (void *)(uintptr_t)folder);
 }
 
 static int check(const struct sl_sample_options *o)
