@@ -79,7 +79,9 @@ static int start_or_resume(struct training *t)
     struct sl_checkpoint checkpoint = {0};
     const char *run = t->options->run;
     const struct sl_position *p = &t->session.position;
-    if (!sl_store_has_checkpoint(run)) {
+    bool has;
+    SL_TRY(sl_store_has_checkpoint(run, &has));
+    if (!has) {
         if (!t->options->resume)
             goto out;
         sl_log_resumed(t->log, 0, 0); /* what a run without a checkpoint has logged does not count */
@@ -101,8 +103,10 @@ static int open_store(struct training *t)
 {
     int rc = SL_OK;
     const struct train_options *o = t->options;
+    bool has;
     SL_TRY(sl_store_open(o->run, (int)o->keep, &t->store));
-    if (!o->resume && sl_store_has_checkpoint(o->run))
+    SL_TRY(sl_store_has_checkpoint(o->run, &has));
+    if (has && !o->resume)
         SL_FAIL(SL_CANNOT_CREATE, "%s already holds a run; add --resume to go on with it, or choose another --run",
                 o->run);
 out:
@@ -122,6 +126,7 @@ static int open_training(const struct train_options *o, struct training *t)
     SL_TRY(open_store(t));
     SL_TRY(sl_session_open(&o->session, build_network, (void *)(uintptr_t)o, &t->session));
     SL_TRY(sl_log_open(&log, &t->log));
+    sl_store_listen(t->store, say, t->log);
     SL_TRY(start_or_resume(t));
     SL_TRY(train_options_write(o));
     SL_TRY(sl_metrics_open(&t->metrics, sl_graph_classes(t->session.model.graph), 5));
@@ -134,6 +139,8 @@ out:
 static int close_training(struct training *t)
 {
     sl_metrics_close(&t->metrics);
+    if (t->store)
+        sl_store_listen(t->store, NULL, NULL);
     const int rc = sl_log_close(t->log);
     sl_session_close(&t->session);
     sl_store_close(t->store);

@@ -26,13 +26,24 @@ static void host_name(char host[HOST_LENGTH + 1])
         strcpy(host, "unknown");
 }
 
+static bool parse_holder(const char *text, struct holder *holder)
+{
+    return sscanf(text, "%ld %64[A-Za-z0-9._-]", &holder->pid, holder->host) == 2 && holder->pid > 0;
+}
+
+bool sl_store_lock_text(const char *text)
+{
+    struct holder holder;
+    return parse_holder(text, &holder);
+}
+
 /* Who wrote the lock file; false if nobody did, or it is not ours to understand. */
 static bool read_holder(int fd, struct holder *holder)
 {
     char text[128];
     const ssize_t n = pread(fd, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, "%ld %64[A-Za-z0-9._-]", &holder->pid, holder->host) == 2 && holder->pid > 0)
+    if (parse_holder(text, holder))
         return true;
     holder->pid = 0;
     strcpy(holder->host, "an unknown host");
