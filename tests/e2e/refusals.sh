@@ -96,6 +96,16 @@ check 'files may not grow: exit 73 or 74' limited
 check 'the message names the file' says 'model.safetensors'
 check 'nothing is left that looks like a checkpoint' test -z "$(find "$place/small" -name 'ckpt-*')"
 
+# Output through a link: the old content survives, and the link stays one.
+echo old >"$place/linked"
+ln -s linked "$place/link"
+no_room() (ulimit -f 0 && quietly '73|74' starling-predict --model "$run" --output "$place/link" "$image")
+check 'no room for --output LINK: exit 73 or 74' no_room
+check 'what it leads to is as it was' grep -qx old "$place/linked"
+ends 0 '--output LINK' starling-predict --model "$run" --output "$place/link" "$image"
+check 'is written where the link leads' lines 2 "$place/linked"
+check 'the link is a link' test -L "$place/link"
+
 # ---- checkpoints and models that do not fit ----
 sed 's/"filters": 12/"filters": 13/' "$here/tiny.json" >"$place/wider.json"
 sed 's/"rate": 0.2/"rate": 0.3/' "$here/tiny.json" >"$place/drier.json"
@@ -105,10 +115,10 @@ check 'resuming with another dropout' trains 78 "$run" --epochs 3 --seed 7 --res
 for change in '--batch-size 6' '--weight-decay 0.5' '--optimizer sgd' '--flip' '--crop-padding 1' '--pixels standardised'; do
     # shellcheck disable=SC2086 # a list of words
     check "resuming with $change" trains 78 "$run" --epochs 3 --seed 7 --resume $change
-    check 'says what differs' says 'the checkpoint has .* and this run .*; resume with the same'
+    check 'says what differs' says 'it has .* and this run .*; resume with the same'
 done
 check 'resuming with another seed' trains 78 "$run" --epochs 3 --seed 8 --resume
-check 'says what differs' says 'the checkpoint has seed 7 and this run 8'
+check 'says what differs' says 'it has seed 7 and this run 8'
 check 'the run is as it was' test "$(cat "$run/last-good")" = ckpt-20
 
 quietly 0 starling-sample --output "$place/images3" --classes 3 --per-class 4 --val-per-class 2 --size 16
