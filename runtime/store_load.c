@@ -131,14 +131,18 @@ out:
     return rc;
 }
 
+/* A checkpoint has a manifest, a run has not. */
 static int open_folder(const char *path, sl_store_report_fn *report, void *self, struct sl_checkpoint *checkpoint)
 {
+    int rc = SL_OK;
     char *manifest = NULL;
     struct stat info;
-    int rc = sl_io_join(path, "manifest.json", &manifest);
-    if (rc == SL_OK)
-        rc = lstat(manifest, &info) ? sl_store_load(path, report, self, checkpoint)
-                                    : sl_checkpoint_open(path, checkpoint);
+    SL_TRY(sl_io_join(path, "manifest.json", &manifest));
+    const int error = lstat(manifest, &info) ? errno : 0;
+    if (error && error != ENOENT)
+        SL_FAIL(sl_io_open_status(error), "%s: cannot examine it: %s", manifest, strerror(error));
+    rc = error ? sl_store_load(path, report, self, checkpoint) : sl_checkpoint_open(path, checkpoint);
+out:
     free(manifest);
     return rc;
 }

@@ -92,25 +92,32 @@ static int refuse(const char *run, const char *name, enum looks looks)
                    run, name);
 }
 
-static bool holds_checkpoint(const char *run, const uint64_t *steps, size_t count)
+static int has_manifest(const char *run, uint64_t step, bool *answer)
 {
-    bool found = false;
-    for (size_t i = 0; i < count && !found; i++) {
-        char *manifest = NULL;
-        found = sl_checkpoint_path(run, steps[i], "/manifest.json", &manifest) == SL_OK && access(manifest, F_OK) == 0;
-        free(manifest);
-    }
-    return found;
+    int rc = SL_OK;
+    struct stat info;
+    char *manifest = NULL;
+    SL_TRY(sl_checkpoint_path(run, step, "/manifest.json", &manifest));
+    *answer = lstat(manifest, &info) == 0;
+    if (!*answer && errno != ENOENT)
+        SL_FAIL(sl_io_open_status(errno), "%s: cannot examine it: %s", manifest, strerror(errno));
+out:
+    free(manifest);
+    return rc;
 }
 
 static int is_run(const char *run, const enum looks looks[NAMES], bool *answer)
 {
+    int rc = SL_OK;
     uint64_t *steps = NULL;
     size_t count = 0;
-    const int rc = sl_checkpoint_steps(run, &steps, &count);
-    *answer = rc == SL_OK && holds_checkpoint(run, steps, count);
+    *answer = false;
     for (int i = 0; i < NAMES; i++)
         *answer |= names[i].tells && looks[i] == OURS;
+    SL_TRY(sl_checkpoint_steps(run, &steps, &count));
+    for (size_t i = 0; i < count && !*answer; i++)
+        SL_TRY(has_manifest(run, steps[i], answer));
+out:
     free(steps);
     return rc;
 }
