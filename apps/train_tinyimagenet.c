@@ -98,6 +98,7 @@ static int start_or_resume(struct training *t)
     SL_TRY(sl_store_load(run, say, t->log, &checkpoint));
     SL_TRY(sl_session_resume(&t->session, &checkpoint, say, t->log));
     keep_best(t);
+    sl_store_trim(t->store); /* the disk may be full of what a larger --keep left */
     t->saved = p->iteration;
     sl_log_resumed(t->log, p->epoch, p->iteration);
     sl_log_message(t->log, "resumed from %s: epoch %" PRIu64 ", batch %" PRIu64, checkpoint.folder, p->epoch, p->index);

@@ -252,6 +252,11 @@ out:
     return rc;
 }
 
+void sl_store_trim(struct sl_store *store)
+{
+    retain(store);
+}
+
 /* ---- The best ---- */
 
 /* What else stands under that name is not ours to remove. */

@@ -29,7 +29,7 @@ struct sl_store;
 typedef void sl_store_report_fn(void *self, const char *line);
 
 /* Creates the run folder if missing, takes its lock (host, pid; a lock whose process is gone is stale and is taken
- * over), removes leftovers of killed writers, proves it can write. A folder that is no run may hold files of others,
+ * over), removes leftovers of killed writers. A folder that is no run may hold files of others,
  * but none of the names above: SL_CANNOT_CREATE, and nothing is changed. SL_CANNOT_CREATE with "in use by pid P on
  * HOST" for two runs in one folder. SL_IO, SL_SYSTEM. `keep`: how many checkpoints retention leaves (at least 1),
  * besides the best. */
@@ -48,6 +48,9 @@ int sl_store_has_checkpoint(const char *run, bool *has);
  * stays, and the writing tried once more; otherwise the old checkpoints are untouched. Saving a step that exists and
  * verifies writes nothing. */
 int sl_store_save(struct sl_store *store, uint64_t step, const struct sl_store_file *files, size_t file_count);
+
+/* Removes what is beyond `keep` and not the best, as saving does. */
+void sl_store_trim(struct sl_store *store);
 
 /* Names the checkpoint of that step in RUN/best, and keeps it from retention until another takes its place. False:
  * there is no such checkpoint (as for step 0), and RUN/best is removed. */

@@ -64,7 +64,8 @@ static int refuse(const char *run, const struct holder *holder, const char *advi
     return sl_fail(SL_CANNOT_CREATE, "%s: in use by pid %ld on %s; %s", run, holder->pid, holder->host, advice);
 }
 
-static int take(const char *run, const char *path, int fd)
+/* *held: by the kernel; where it cannot, the file's text must do. */
+static int take(const char *run, const char *path, int fd, bool *held)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct holder holder;
@@ -72,6 +73,7 @@ static int take(const char *run, const char *path, int fd)
     if (!error && fcntl(fd, F_OFD_SETLK, &lock))
         error = errno;
     const bool written = read_holder(fd, &holder);
+    *held = !error;
     switch (error) {
     case 0:
         return SL_OK;
@@ -108,6 +110,7 @@ int sl_store_lock(const char *run, int *fd)
     int rc = SL_OK;
     char *path = NULL;
     struct stat info;
+    bool held;
     *fd = -1;
     SL_TRY(sl_io_join(run, "lock", &path));
     *fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
@@ -115,8 +118,11 @@ int sl_store_lock(const char *run, int *fd)
         SL_FAIL(sl_io_status(errno), "%s: cannot create it: %s", path, strerror(errno));
     if (fstat(*fd, &info) || !S_ISREG(info.st_mode))
         SL_FAIL(SL_CANNOT_CREATE, "%s: not a regular file; remove it", path);
-    SL_TRY(take(run, path, *fd));
+    SL_TRY(take(run, path, *fd, &held));
     rc = sign(path, *fd);
+    /* On a full disk a run must be able to start, so that it can make room. */
+    if (rc == SL_CANNOT_CREATE && held && (sl_io_last_error() == ENOSPC || sl_io_last_error() == EDQUOT))
+        rc = SL_OK;
 out:
     if (rc != SL_OK && *fd >= 0) {
         close(*fd);

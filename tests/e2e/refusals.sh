@@ -87,6 +87,12 @@ if mount -t tmpfs -o size=68k tmpfs "$place/disk" 2>/dev/null; then
     check 'with room again it resumes' trains 0 "$place/disk/run" --epochs 2 --seed 7 --resume
     check 'from the first' says 'resumed from .*ckpt-10: epoch 1, batch 0'
     check 'the bits of the unbroken run' same_run "$place/disk/run" "$run"
+    check 'a run that keeps all of its checkpoints' trains 0 "$place/disk/run" --epochs 6 --seed 7 --resume --keep 9
+    head -c 2000000 /dev/zero >"$place/disk/fill" 2>/dev/null
+    check 'on a full disk a smaller --keep makes room' trains 0 "$place/disk/run" --epochs 8 --seed 7 --resume --keep 2
+    check 'nothing is lost' test "$(cat "$place/disk/run/last-good")" = ckpt-80
+    check 'an unbroken run' trains 0 "$place/unfilled" --epochs 8 --seed 7
+    check 'the bits of the unbroken run' same_run "$place/disk/run" "$place/unfilled"
 else
     skip 'a full disk: mounting a tmpfs is not permitted here'
 fi
