@@ -243,6 +243,7 @@ int sl_dataset_open(const char *folder, struct sl_dataset **dataset)
     if (!(root = json_loadb((const char *)bytes, length, JSON_REJECT_DUPLICATES, &error)))
         SL_FAIL(SL_BAD_DATA, "line %d, column %d: %s", error.line, error.column, error.text);
     SL_TRY(take_all(root, self));
+    self->hash = sl_hash64(bytes, length);
     *dataset = self;
     self = NULL;
 out:

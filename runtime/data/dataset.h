@@ -39,6 +39,7 @@ struct sl_dataset {
     size_t split_count;
     struct sl_split *splits;
     double mean[3], deviation[3]; /* of the training images in [0,1], RGB */
+    uint64_t hash;                /* XXH3-64 of dataset.json, where it was read from there */
 };
 
 enum { SL_DATASET_MAX_CLASSES = 65536, SL_DATASET_MAX_IMAGE_SIZE = 1024 };
