@@ -72,7 +72,7 @@ check "DL4J's stands beside it: 5/20" prints '^DL4J precision +0\.2500 +\(3 clas
 # ---- numbers that are none ----
 for program in starling-predict starling-evaluate; do
     refuses 79 "$place/nan: tensor \"c.bias\" holds NaN" "$program: a model with NaN weights" $program --data "$data" --model "$place/nan"
-    ends 79 "$program: a model that overflows" $program --data "$data" --model "$place/huge"
+    ends 79 "$program: a model that overflows" "$program" --data "$data" --model "$place/huge"
     check 'names the sample' says "$program: [a-z0-9_]+: the model's probabilities are not finite"
     check 'and prints no number of it' not prints 'nan|inf|"top":\[\]'
 done
@@ -140,7 +140,7 @@ predict_list() { # STATUS FILE OPTION...
     shift 2
     status=0
     "$bin/starling-predict" --model "$place/even" --top 1 --list - "$@" <"$input" >"$place/out" 2>"$place/err" || status=$?
-    [ $status -eq "$wanted" ] && ! grep -q Sanitizer "$place/err"
+    [ "$status" -eq "$wanted" ] && ! grep -q Sanitizer "$place/err"
 }
 printf '\357\273\277%s\r\n\r\n%s' "$first" "$second" >"$place/dos"
 check 'a byte-order mark, DOS line ends, an empty line, no last end' predict_list 0 "$place/dos"
