@@ -17,13 +17,13 @@ struct sl_loader_options {
     int32_t batch_size;
     uint64_t seed;
     bool shuffle;
-    bool flip;            /* mirror half of the images */
-    int32_t crop_padding; /* random crop out of the image padded by that many pixels; 0: none */
+    bool flip;               /* mirror half of the images */
+    int32_t crop_padding;    /* random crop out of the image padded by that many pixels; 0: none */
     struct sl_pixels pixels; /* of a model; size 0: size and statistics are the data set's, range holds */
-    int threads;          /* decoding threads; 0: 1 */
-    int prefetch;         /* batches decoded ahead; 0: 4 */
-    uint64_t cache_bytes; /* keep decoded bytes in memory if the whole split fits, else decode live */
-    bool skip_bad_images; /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
+    int threads;             /* decoding threads; 0: 1 */
+    int prefetch;            /* batches decoded ahead; 0: 4 */
+    uint64_t cache_bytes;    /* keep decoded bytes in memory if the whole split fits, else decode live */
+    bool skip_bad_images;    /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
 };
 
 struct sl_batch {
