@@ -61,7 +61,7 @@ static void add_row(struct sl_metrics *metrics, const float *p, int32_t label)
     for (int32_t c = 0; c < metrics->classes; c++) {
         if (p[c] > p[predicted])
             predicted = c;
-        ahead += p[c] > p[label] || (p[c] == p[label] && c < label);
+        ahead += p[c] > p[label] || (c < label && p[c] == p[label]);
     }
     metrics->samples++;
     metrics->top_n_correct += ahead < metrics->top_n;
