@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/file_io.h"
+#include "runtime/foreign.h"
 #include "runtime/hash.h"
 #include "runtime/safetensors_format.h"
 
@@ -94,11 +95,18 @@ static int parse_header(struct sl_safetensors *file)
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++)
         length |= (uint64_t)file->map[i] << (8 * i);
+    const bool plausible = length > 0 && length <= file->size - LENGTH_BYTES && file->map[LENGTH_BYTES] == '{';
+    const char *other = plausible ? NULL : sl_foreign_model(file->map, file->size);
+    if (other)
+        REFUSE(file, "%s, not a safetensors file such as the model.safetensors of a run", other);
     if (length > MAX_HEADER)
-        REFUSE(file, "a header of %" PRIu64 " bytes exceeds the format's limit of %d", length, MAX_HEADER);
+        REFUSE(file, "no safetensors file: a header of %" PRIu64 " bytes exceeds the format's limit of %d", length,
+               MAX_HEADER);
     if (length > file->size - LENGTH_BYTES)
-        REFUSE(file, "the header of %" PRIu64 " bytes reaches beyond the end of the file (%zu bytes)", length,
-               file->size);
+        REFUSE(file,
+               "no safetensors file, or cut short: the header of %" PRIu64
+               " bytes reaches beyond the end of the file (%zu bytes)",
+               length, file->size);
     const char *text = (const char *)file->map + LENGTH_BYTES;
     if (length == 0 || text[0] != '{')
         REFUSE(file, "the header does not begin with '{' at offset %d", LENGTH_BYTES);

@@ -31,6 +31,21 @@ refuses 64 'no model "lenet".*one of' 'no such network' train_tinyimagenet --dat
 refuses 66 "$place/absent" 'starling-prepare: no such input' starling-prepare --input "$place/absent" --output "$place/none"
 ends 66 'starling-predict: no such list' starling-predict --model "$run" --list "$place/absent"
 
+# Files of other programs in place of a model. The first bytes are what is told apart.
+number=0
+for foreign in 'PK\003\004\024\000\000\000\000\000=a ZIP archive .PyTorch' '\211HDF\r\n\032\n\000\000=an HDF5 file .Keras' 'GGUF\003\000\000\000\000=a GGUF file' \
+    '\200\002}q\000X\007\000\000\000=a Python pickle' '\010\007\022\007pytorch\032=an ONNX model' '\034\000\000\000TFL3\000\000=a TensorFlow Lite model' \
+    '\223NUMPY\001\000v\000=a NumPy array' '\377\330\377\340\000\020JFIF=a JPEG image' '\211PNG\r\n\032\n\000\000=a PNG image' \
+    'version https://git-lfs.github.com/spec/v1=a pointer of Git LFS' '# A network\n\nlayers: 3=text' '<!DOCTYPE html>=text'; do
+    number=$((number + 1))
+    # shellcheck disable=SC2059 # the bytes are a format
+    printf "${foreign%=*}" >"$place/foreign$number"
+    refuses 65 "$place/foreign$number: ${foreign##*=}.*, not a safetensors file such as the model.safetensors of a run" \
+        "a model that is ${foreign##*=}" starling-predict --model "$place/foreign$number" "$image"
+done
+head -c 4096 /dev/urandom >"$place/noise"
+refuses 65 "$place/noise: " 'a model of noise' starling-evaluate --data "$data" --model "$place/noise"
+
 # ---- images ----
 ends 66 'a missing image' starling-predict --model "$run" "$image" "$place/absent.JPEG"
 check 'is named' says "$place/absent.JPEG: .*No such file"
