@@ -56,8 +56,12 @@ struct cli_rest {
  * that is cut short while it is read a message and SL_IO. */
 void cli_parse(const struct cli_program *program, int argc, char **argv, struct cli_rest *rest);
 
-/* The last words of a program: prints "PROGRAM: message" on stderr if `rc` is a failure, flushes stdout, and returns
- * the exit code: rc, or SL_IO if stdout could not be written. */
+/* A line for people on stderr, control characters escaped; fits sl_store_report_fn. */
+void cli_say(void *self, const char *line);
+
+/* The last words of a program: flushes stdout, prints "PROGRAM: message" on stderr if `rc` is a failure, and returns
+ * the exit code: rc, or SL_IO if stdout could not be written. That nobody reads it any more, as behind `| head`, is no
+ * failure. */
 int cli_end(int rc);
 
 #endif
