@@ -22,9 +22,9 @@ int sl_io_fault(const char *step, const char *path);
  * wrong path), SL_SYSTEM for exhausted memory or descriptors, else SL_IO. */
 int sl_io_status(int error);
 
-/* The status of an errno met while opening for reading: SL_MISSING, SL_BAD_DATA (links where none may be or that lead in
- * a circle, a socket), SL_SYSTEM (memory, descriptors), else SL_IO (a device that fails, no permission): these two say
- * nothing about the file's content. */
+/* The status of an errno met while opening for reading: SL_MISSING, SL_BAD_DATA (links where none may be or that lead
+ * in a circle, a socket), SL_SYSTEM (memory, descriptors), else SL_IO (a device that fails, no permission): these two
+ * say nothing about the file's content. */
 int sl_io_open_status(int error);
 
 /* "PATH: cannot WHAT: reason", from `error`; returns sl_io_status(error). */
