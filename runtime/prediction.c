@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/json_internal.h"
+#include "runtime/utf8.h"
+
 void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top)
 {
     for (int32_t n = 0; n < count; n++) {
@@ -61,21 +64,22 @@ static void write_row(const struct sl_prediction_writer *writer, const char *key
 
 static int write_object(const struct sl_prediction_writer *writer, const char *key, const float *p, const int32_t *top)
 {
-    json_t *name = json_string(key), *list = json_array();
-    if (!name) {
-        json_decref(list);
+    if (!sl_utf8_valid(key))
         return sl_fail(SL_BAD_DATA, "the name %s is not UTF-8, which JSON needs; use the table", key);
-    }
-    json_t *object = json_pack("{s:o, s:o}", "key", name, "top", list);
+    json_t *list = json_array();
     for (int32_t n = 0; n < writer->top; n++) {
         const struct sl_class *c = &writer->model->classes[top[n]];
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:f}", "class", c->id, "words", c->words, "probability", (double)p[top[n]]));
+        sl_json_append(
+            &list, json_pack("{s:s, s:s, s:f}", "class", c->id, "words", c->words, "probability", (double)p[top[n]]));
     }
-    const int failed = !object || json_dumpf(object, writer->to, JSON_COMPACT | JSON_REAL_PRECISION(7)) != 0;
+    json_t *object = json_pack("{s:s, s:o}", "key", key, "top", list);
+    char *text = sl_json_dump(object, JSON_COMPACT | JSON_REAL_PRECISION(7));
     json_decref(object);
-    fputc('\n', writer->to);
-    return failed ? sl_fail(SL_IO, "cannot write the prediction of %s", key) : SL_OK;
+    if (!text)
+        return sl_fail(SL_SYSTEM, "out of memory for the prediction of %s", key);
+    fprintf(writer->to, "%s\n", text);
+    free(text);
+    return SL_OK;
 }
 
 int sl_prediction_write(const struct sl_prediction_writer *writer, const char *key, const float *p)
