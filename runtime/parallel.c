@@ -87,9 +87,8 @@ static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
     for (int64_t s = 0; s < slices; s++) {
         const int64_t begin = s * slice, end = begin + slice < units ? begin + slice : units;
-        const struct sl_work work = {begin, end, cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num(),
-                                     NULL};
-        task(task_self, &work);
+        void *own = cpu->scratch ? cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num() : NULL;
+        task(task_self, &(const struct sl_work){begin, end, own, NULL});
     }
     return SL_OK;
 }
