@@ -48,6 +48,15 @@ static int settle_rate(struct train_options *o)
     return sl_schedule_parse(o->schedule, &o->session.schedule);
 }
 
+/* Nobody else has one; a word that changes nothing is a mistake. */
+static int settle_momentum(struct train_options *o)
+{
+    if (o->momentum_given && strcmp(o->optimizer, "sgd"))
+        return sl_fail(SL_USAGE, "--momentum belongs to --optimizer sgd; %s has its own averages", o->optimizer);
+    o->momentum_given = true; /* for config.json */
+    return SL_OK;
+}
+
 /* From the words of the command line to the session's options. */
 static int settle(struct train_options *o)
 {
@@ -73,6 +82,7 @@ static int settle(struct train_options *o)
     s->updater.l2 = o->weight_decay;
     s->updater.momentum = o->momentum;
     SL_TRY(settle_rate(o));
+    SL_TRY(settle_momentum(o));
 out:
     return rc;
 }
@@ -108,7 +118,7 @@ static void fill_table(struct train_options *o, struct cli_option table[OPTION_R
         {"weight-decay", "L2", "Added to the gradient of weights as L2*w (default 1e-4)", .kind = CLI_DOUBLE,
          .value = &o->weight_decay, .least = 0, .most = 1e3},
         {"momentum", "M", "Of sgd (default 0.9)", .kind = CLI_DOUBLE, .value = &o->momentum, .least = 0,
-         .most = 0.999999},
+         .most = 0.999999, .given = &o->momentum_given},
         {"seed", "N", "Of initial weights, order and augmentation (default 1)", .kind = CLI_INT, .value = &o->seed},
         {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &o->threads, .least = 1,
          .most = 1024},

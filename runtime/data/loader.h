@@ -22,7 +22,7 @@ struct sl_loader_options {
     uint64_t seed;
     bool shuffle;
     bool flip;            /* mirror half of the images */
-    int32_t crop_padding; /* random crop out of the image padded by that many pixels; 0: none */
+    int32_t crop_padding; /* random crop out of the image padded by that many pixels, less than its side; 0: none */
     enum sl_pixel_range range;
     int threads;          /* decoding threads; 0: 1 */
     int prefetch;         /* batches decoded ahead; 0: 4 */

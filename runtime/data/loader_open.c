@@ -16,6 +16,9 @@ static int check_options(const struct sl_loader_options *o, int32_t size)
                        (unsigned long long)(max_slot_bytes / bytes), size);
     if (o->crop_padding < 0 || o->crop_padding > MAX_PADDING)
         return sl_fail(SL_BAD_CONFIG, "a crop padding of %d; 0 to %d can be", o->crop_padding, MAX_PADDING);
+    if (o->crop_padding >= size)
+        return sl_fail(SL_BAD_CONFIG, "a crop padding of %d pixels; it must be less than the %d of an image's side",
+                       o->crop_padding, size);
     if (o->threads < 0 || o->threads > MAX_THREADS || o->prefetch < 0 || o->prefetch > MAX_PREFETCH)
         return sl_fail(SL_BAD_CONFIG, "%d loader threads and %d batches ahead; at most %d and %d can be", o->threads,
                        o->prefetch, MAX_THREADS, MAX_PREFETCH);

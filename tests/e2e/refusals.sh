@@ -138,6 +138,11 @@ refuses 78 "$place/deep.json: " 'a network file of 100,000 brackets' train_tinyi
 refuses 69 'memory' 'a memory limit that is too small' train_tinyimagenet --data "$data" --run "$place/limit" --memory-limit 1M
 check 'lists the largest wishes' says 'needs [0-9.]+ MB and the limit leaves [0-9.]+ MB; largest: conv[0-9] [a-z ]+ [0-9.]+ MB, '
 refuses 69 'no CUDA backend' 'a backend that is not there' train_tinyimagenet --data "$data" --run "$place/none" --backend cuda
+for padding in 16 17 1024; do
+    refuses 78 "crop padding of $padding pixels; it must be less than the 16 of an image" "a crop padding of $padding, images of 16 pixels" \
+        train_tinyimagenet --data "$data" --run "$place/crop" --model "$here/tiny.json" --crop-padding $padding
+done
+check 'a crop padding of 15' trains 0 "$place/crop" --crop-padding 15 --max-steps 1
 sgd='--optimizer sgd --momentum 0.5'
 # shellcheck disable=SC2086 # lists of words
 {
