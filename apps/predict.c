@@ -136,8 +136,8 @@ int main(int argc, char **argv)
         {"json", NULL, "One JSON object a line instead of a table", .kind = CLI_FLAG, .value = &s.json},
         {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1,
          .most = 4096},
-        {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1,
-         .most = 1024},
+        {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
+         .value = &s.threads, .least = 1, .most = 1024},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
          .value = &s.on_bad_image, .choices = "fail|skip"},
         {0}};

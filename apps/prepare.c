@@ -82,8 +82,8 @@ int main(int argc, char **argv)
         {"val-fraction", "F", "Part of a set without val/ that validates, 0 to 0.9 (default 0.1)", .kind = CLI_DOUBLE,
          .value = &s.val_fraction, .least = 0, .most = 0.9},
         {"seed", "N", "Order of the images in the shards (default 1)", .kind = CLI_INT, .value = &s.seed},
-        {"threads", "N", "Threads that verify the images (default: all cores)", .kind = CLI_INT, .value = &s.threads,
-         .least = 1, .most = 256},
+        {"threads", "N", "Threads that verify the images (default: as many as this process may use)", .kind = CLI_INT,
+         .value = &s.threads, .least = 1, .most = 256},
         {0}};
     const struct cli_program program = {
         .summary =

@@ -3,10 +3,10 @@
 #include "runtime/parallel.h"
 
 #include <omp.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "runtime/machine.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -18,11 +18,7 @@ struct cpu_device {
 
 int sl_parallel_default_threads(void)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (int)online : 1;
+    return sl_machine_threads("").count;
 }
 
 static int cpu_alloc(void *self, size_t bytes, void **memory)

@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* Threads a run gets by default: the CPUs this process may use. */
+/* Threads a run gets by default (sl_machine_threads). */
 int sl_parallel_default_threads(void);
 
 /* Opens the CPU device with `threads` compute threads (0: default). SL_SYSTEM if memory or threads are refused. */

@@ -19,7 +19,7 @@ struct sl_served_model {
 };
 
 /* `path`: a model file, a run or a checkpoint (sl_store_open_model, which `report` and `self` are for). `threads`: 0:
- * all cores. Whatever the result, sl_served_model_close() follows. */
+ * the default. Whatever the result, sl_served_model_close() follows. */
 int sl_served_model_open(const char *path, int threads, const struct sl_plan_options *options,
                          sl_store_report_fn *report, void *self, struct sl_served_model *served);
 void sl_served_model_close(struct sl_served_model *served); /* a cleared one is fine */

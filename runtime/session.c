@@ -34,17 +34,14 @@ struct sl_session_memory sl_session_memory(const struct sl_session *session)
 /* Four fifths of what the machine, or this process's control group, has left. */
 static uint64_t default_limit(void)
 {
-    struct sl_machine machine;
-    sl_machine_read(&machine);
-    const uint64_t group = machine.memory_limit, available = machine.memory_available;
-    return (group && group < available ? group : available) / 5 * 4;
+    return sl_machine_memory("") / 5 * 4;
 }
 
-/* What the limit leaves after `taken`; at least 1, since 0 means no limit. */
+/* What the limit leaves after `taken`; at least 1, since 0 means no limit: to plans none, to a cache no room. */
 static uint64_t left(const struct sl_session *session, uint64_t taken)
 {
     const uint64_t limit = session->options.memory_limit;
-    return limit > taken ? limit - taken : 1;
+    return !limit ? 0 : limit > taken ? limit - taken : 1;
 }
 
 static int open_plans(struct sl_session *s)
