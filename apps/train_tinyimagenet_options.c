@@ -88,8 +88,9 @@ out:
 }
 
 static const char summary[] = "Trains a network on a prepared data set with the recipe of the chapter. Stops at "
-                              "SIGINT, SIGTERM or SIGUSR1 with a "
-                              "checkpoint and exit code 75; --resume goes on as if nothing had happened.";
+                              "SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU with a "
+                              "checkpoint and exit code 75; --resume goes on as if nothing had happened. A second "
+                              "SIGINT (Ctrl-C) kills it.";
 
 enum { OPTION_ROWS = 32 };
 

@@ -1,10 +1,9 @@
 /* Networks as JSON. Everything that is read is checked against the layers' option tables; nothing unknown passes. */
-#include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/file_io.h"
 #include "runtime/json_internal.h"
 #include "runtime/model.h"
 #include "runtime/option.h"
@@ -190,20 +189,12 @@ out:
 int sl_graph_from_file(const char *path, struct sl_graph **graph)
 {
     int rc = SL_OK;
-    char *text = malloc(SL_JSON_MAX_BYTES + 1);
-    FILE *file = fopen(path, "re");
-    if (!text)
-        SL_FAIL(SL_SYSTEM, "out of memory for %s", path);
-    if (!file)
-        SL_FAIL(errno == ENOENT ? SL_MISSING : SL_IO, "%s: %s", path, strerror(errno));
-    const size_t length = fread(text, 1, SL_JSON_MAX_BYTES + 1, file);
-    if (ferror(file))
-        SL_FAIL(SL_IO, "%s: %s", path, strerror(errno));
-    if ((rc = sl_graph_from_json(text, length, graph)) != SL_OK)
+    uint8_t *text = NULL;
+    size_t length;
+    SL_TRY(sl_file_read(path, SL_JSON_MAX_BYTES, &text, &length));
+    if ((rc = sl_graph_from_json((const char *)text, length, graph)) != SL_OK)
         sl_fail_prefix(rc, "%s", path);
 out:
-    if (file)
-        fclose(file);
     free(text);
     return rc;
 }

@@ -26,7 +26,7 @@ for program in starling-evaluate starling-predict; do
     ends 66 "$program: no such split" "$program" --data "$data" --model "$run" --split test
     check 'the message names it' says 'no images for test'
 done
-refuses 66 'absent.json: No such file' 'no such network file' train_tinyimagenet --data "$data" --run "$place/none" --model absent.json
+refuses 66 'absent.json: .*No such file' 'no such network file' train_tinyimagenet --data "$data" --run "$place/none" --model absent.json
 refuses 64 'no model "lenet".*one of' 'no such network' train_tinyimagenet --data "$data" --run "$place/none" --model lenet
 refuses 66 "$place/absent" 'starling-prepare: no such input' starling-prepare --input "$place/absent" --output "$place/none"
 ends 66 'starling-predict: no such list' starling-predict --model "$run" --list "$place/absent"
