@@ -85,5 +85,36 @@ ends 0 'both spelt right' starling-doctor
 export SL_KERNEL='' SL_ISA=''
 ends 0 'both empty' starling-doctor
 unset SL_KERNEL SL_ISA
+
+# ---- a system that refuses threads, from the N-th on ----
+cat >"$place/few.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+typedef int create_fn(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *self)
+{
+    static int made;
+    if (made++ >= atoi(getenv("FEW_THREADS")))
+        return EAGAIN;
+    return ((create_fn *)dlsym(RTLD_NEXT, "pthread_create"))(thread, attributes, start, self);
+}
+C
+${CC:-cc} -shared -fPIC -o "$place/few.so" "$place/few.c" -ldl || exit 1
+few() {
+    env FEW_THREADS="$1" LD_PRELOAD="$place/few.so" ASAN_OPTIONS="verify_asan_link_order=0:${ASAN_OPTIONS:-}" "$bin/train_tinyimagenet" \
+        --data "$data" --run "$place/few" --model "$here/tiny.json" --batch-size 5 --max-steps 1 --threads "$2" >"$place/out" 2>"$place/err"
+}
+for granted in 0 2; do
+    check "$granted threads granted, 3 more wanted" ends_with 71 few $granted 4
+    check 'the message' says "the system grants $((granted + 1)) of 4 threads: .*; use --threads or OMP_NUM_THREADS, or raise the limit"
+done
+check 'compute alone has its threads' ends_with 71 few 6 4
+check 'the loader is refused its own' says 'the system refuses a thread for the loader'
+check 'all granted: 3 to try, 3 to compute, 1 to load' ends_with 0 few 7 4
+rm -r "$place/few"
+check 'one thread of compute asks for none' ends_with 0 few 1 1
 check 'none of these created anything' not test -e "$place/none"
 finish
