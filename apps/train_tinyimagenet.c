@@ -39,9 +39,12 @@ static void say(void *self, const char *line)
 
 static void print_plan(const struct sl_session *session)
 {
-    const struct sl_session_memory m = sl_session_memory(session);
-    fprintf(stderr, "memory: weights %.1f MB, training %.1f MB, validation %.1f MB, images %.1f MB\n",
-            (double)m.weights / 1e6, (double)m.training / 1e6, (double)m.inference / 1e6, (double)m.images / 1e6);
+    const struct sl_session_memory *m = &session->memory;
+    fprintf(stderr,
+            "memory: weights %.1f MB, training %.1f MB, validation %.1f MB, scratch %.1f MB, loading %.1f MB, images "
+            "%.1f MB\n",
+            (double)m->weights / 1e6, (double)m->training / 1e6, (double)m->inference / 1e6, (double)m->scratch / 1e6,
+            (double)(m->loading + m->shards) / 1e6, (double)m->images / 1e6);
 }
 
 static int dry_run(const struct train_options *o)

@@ -54,12 +54,22 @@ static int cpu_fill(void *self, void *to, int byte, size_t bytes)
     return SL_OK;
 }
 
+/* A page more between threads, so that their rows do not meet in the same cache sets. */
+static size_t scratch_of_thread(size_t bytes)
+{
+    return bytes ? (bytes + 4095) / 4096 * 4096 + 4096 + ALIGNMENT : 0;
+}
+
+uint64_t sl_parallel_scratch(const struct sl_device *device, size_t bytes)
+{
+    return (uint64_t)scratch_of_thread(bytes) * (uint64_t)device->threads;
+}
+
 /* Scratch grows to the largest kernel seen, so after the first step nothing is allocated. */
 static int reserve_scratch(struct cpu_device *cpu, size_t bytes)
 {
-    /* A page more between threads, so that their rows do not meet in the same cache sets. */
-    const size_t rounded = (bytes + 4095) / 4096 * 4096 + 4096 + ALIGNMENT;
-    if (bytes == 0 || rounded <= cpu->scratch_bytes)
+    const size_t rounded = scratch_of_thread(bytes);
+    if (rounded <= cpu->scratch_bytes)
         return SL_OK;
     void *memory;
     const int rc = cpu_alloc(cpu, rounded * (size_t)cpu->threads, &memory);

@@ -15,6 +15,9 @@ int sl_parallel_default_threads(void);
 /* Opens the CPU device with `threads` compute threads (0: default). SL_SYSTEM if memory or threads are refused. */
 int sl_device_cpu_open(int threads, struct sl_device *device);
 
+/* Bytes that the device takes for kernels that want `bytes` of scratch each. */
+uint64_t sl_parallel_scratch(const struct sl_device *device, size_t bytes);
+
 /* Runs all units of one kernel on the device. */
 int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const void *args);
 

@@ -25,6 +25,62 @@ static int check_options(const struct sl_loader_options *o, int32_t size)
     return SL_OK;
 }
 
+static int find_split(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                      const struct sl_split **split)
+{
+    *split = sl_dataset_split(dataset, options->split);
+    if (!*split || (*split)->samples == 0)
+        return sl_fail(SL_MISSING, "%s: the data set has no images for %s", dataset->folder, options->split);
+    return SL_OK;
+}
+
+static int thread_count(const struct sl_loader_options *o)
+{
+    return o->threads ? o->threads : 1;
+}
+
+/* One slot is in the consumer's hands; every thread wants one to fill. */
+static uint64_t slot_count(const struct sl_loader_options *o)
+{
+    const int threads = thread_count(o), prefetch = o->prefetch ? o->prefetch : DEFAULT_PREFETCH;
+    return (uint64_t)(prefetch > threads ? prefetch : threads) + 1;
+}
+
+static struct sl_image image_shape(const struct sl_dataset *dataset)
+{
+    return (struct sl_image){dataset->image_size, dataset->image_size, dataset->image_size, dataset->image_size};
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+int sl_loader_measure(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                      struct sl_loader_memory *memory)
+{
+    int rc = SL_OK;
+    /* A usual key, what malloc adds, and the tables that small JPEGs have in common, of which packing leaves little. */
+    enum { KEY = 48, BLOCK = 16, TABLES = 600 };
+    const struct sl_split *split;
+    *memory = (struct sl_loader_memory){0};
+    SL_TRY(check_options(options, dataset->image_size));
+    SL_TRY(find_split(dataset, options, &split));
+    const struct sl_image shape = image_shape(dataset);
+    const struct sl_kernel *to_float = sl_pick(SL_OP_image_to_float, &shape, sl_isa())->kernel;
+    const uint64_t image = (uint64_t)shape.oh * (uint64_t)shape.ow * 3;
+    const uint64_t each = image * sizeof(float) + sizeof(int32_t) + sizeof(char *) + sizeof(uint32_t);
+    memory->buffers = slot_count(options) * (uint64_t)options->batch_size * each +
+                      (uint64_t)thread_count(options) * (image + sl_kernel_scratch(to_float, &shape)) +
+                      split->samples * (sizeof(struct sl_shard_sample) + 4 * sizeof(void *) + sizeof(uint32_t) + KEY);
+    for (size_t i = 0; i < split->shard_count; i++)
+        if (ends_with(split->shards[i].name, ".zst"))
+            memory->shards += split->shards[i].bytes + (2 * BLOCK + TABLES) * split->shards[i].samples;
+out:
+    return rc;
+}
+
 static int open_slot(const struct sl_loader *loader, struct sl_loader_slot *slot)
 {
     const size_t n = (size_t)loader->options.batch_size;
@@ -53,10 +109,8 @@ static int open_worker(struct sl_loader *loader, struct sl_loader_worker *worker
 static int open_buffers(struct sl_loader *loader)
 {
     int rc = SL_OK;
-    const int threads = loader->options.threads ? loader->options.threads : 1;
-    const int prefetch = loader->options.prefetch ? loader->options.prefetch : DEFAULT_PREFETCH;
-    /* One slot is in the consumer's hands; every thread wants one to fill. */
-    const uint64_t ring_size = (uint64_t)(prefetch > threads ? prefetch : threads) + 1;
+    const int threads = thread_count(&loader->options);
+    const uint64_t ring_size = slot_count(&loader->options);
     loader->order = calloc((size_t)sl_samples_count(loader->samples) + 1, sizeof *loader->order);
     loader->order_epoch = UINT64_MAX;
     loader->ring = calloc(ring_size, sizeof *loader->ring);
@@ -74,7 +128,7 @@ out:
 int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_options *options, struct sl_loader **loader)
 {
     int rc = SL_OK;
-    const struct sl_split *split = sl_dataset_split(dataset, options->split);
+    const struct sl_split *split = NULL;
     struct sl_loader *self = calloc(1, sizeof *self);
     *loader = NULL;
     if (!self)
@@ -83,14 +137,13 @@ int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_opti
     pthread_cond_init(&self->wake_workers, NULL);
     pthread_cond_init(&self->wake_consumer, NULL);
     SL_TRY(check_options(options, dataset->image_size));
-    if (!split || split->samples == 0)
-        SL_FAIL(SL_MISSING, "%s: the data set has no images for %s", dataset->folder, options->split);
+    SL_TRY(find_split(dataset, options, &split));
     self->options = *options;
     self->options.split = split->name;
-    self->shape = (struct sl_image){dataset->image_size, dataset->image_size, dataset->image_size, dataset->image_size};
+    self->shape = image_shape(dataset);
     self->to_float = sl_pick(SL_OP_image_to_float, &self->shape, sl_isa())->kernel;
     sl_pixel_range(options->range, dataset->mean, dataset->deviation, self->scale, self->shift);
-    SL_TRY(sl_samples_open(dataset, split, options->cache_bytes, &self->samples));
+    SL_TRY(sl_samples_open(dataset, split, options->cache_bytes, options->unpacked_limit, &self->samples));
     const uint64_t count = sl_samples_count(self->samples), each = (uint64_t)options->batch_size;
     self->batches = (count + each - 1) / each;
     SL_TRY(open_buffers(self));

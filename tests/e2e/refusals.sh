@@ -136,7 +136,16 @@ refuses 78 "$place/deep.json: " 'a network file of 100,000 brackets' train_tinyi
 
 # ---- limits, backends, numbers ----
 refuses 69 'memory' 'a memory limit that is too small' train_tinyimagenet --data "$data" --run "$place/limit" --memory-limit 1M
-check 'lists the largest wishes' says 'needs [0-9.]+ MB and the limit leaves [0-9.]+ MB; largest: conv[0-9] [a-z ]+ [0-9.]+ MB, '
+check 'lists who wants what' says \
+    'needs [0-9.]+ MB of memory and the limit is 1\.0 MB: weights [0-9.]+, training [0-9.]+ \(largest: conv[0-9] [a-z ]+ [0-9.]+ MB, '
+check 'and the rest' says '\), validation [0-9.]+, scratch of [0-9]+ threads [0-9.]+, loading [0-9.]+, compressed shards 0\.0; raise --memory-limit'
+# Counted before anything is read or allocated: the shards are not even there, and 4,096 images a step would take 35 GB.
+cp -r "$data" "$place/no-shards"
+rm "$place/no-shards"/*.tar
+refuses 69 'the limit is 2147\.5 MB' 'a limit far below what is wanted' train_tinyimagenet --data "$place/no-shards" \
+    --run "$place/limit2" --batch-size 4096 --memory-limit 2GB
+refuses 66 'no-shards/train-000000.tar' 'the same data set within the limit' train_tinyimagenet --data "$place/no-shards" --run "$place/limit2" \
+    --model "$here/tiny.json" --memory-limit 2GB
 refuses 69 'no CUDA backend' 'a backend that is not there' train_tinyimagenet --data "$data" --run "$place/none" --backend cuda
 for padding in 16 17 1024; do
     refuses 78 "crop padding of $padding pixels; it must be less than the 16 of an image" "a crop padding of $padding, images of 16 pixels" \
