@@ -43,6 +43,24 @@ static int check_classes(const struct sl_model *model, const struct sl_dataset *
     return SL_OK;
 }
 
+/* The images may take what the model has left. */
+static int keep_limit(const struct settings *s, const struct evaluation *e, struct sl_loader_options *options)
+{
+    struct sl_loader_memory images;
+    const int rc = sl_loader_measure(e->dataset, options, &images);
+    if (rc != SL_OK || !s->memory_limit)
+        return rc;
+    const uint64_t taken = e->served.memory + images.buffers;
+    if (taken + images.shards > s->memory_limit)
+        return sl_fail(SL_UNAVAILABLE,
+                       "the memory limit is %.1f MB: the model takes %.1f, loading %.1f and compressed shards %.1f; "
+                       "raise --memory-limit or lower --batch-size",
+                       (double)s->memory_limit / 1e6, (double)e->served.memory / 1e6, (double)images.buffers / 1e6,
+                       (double)images.shards / 1e6);
+    options->unpacked_limit = s->memory_limit - taken;
+    return SL_OK;
+}
+
 static int open_all(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
@@ -54,12 +72,13 @@ static int open_all(const struct settings *s, struct evaluation *e)
     /* The statistics are the model's, also on another data set. */
     memcpy(e->dataset->mean, model->mean, sizeof model->mean);
     memcpy(e->dataset->deviation, model->deviation, sizeof model->deviation);
-    const struct sl_loader_options loader = {
+    struct sl_loader_options loader = {
         .split = s->split,
         .batch_size = (int32_t)s->batch_size,
         .range = model->range,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
     };
+    SL_TRY(keep_limit(s, e, &loader));
     SL_TRY(sl_loader_open(e->dataset, &loader, &e->loader));
     SL_TRY(sl_metrics_open(&e->metrics, (int32_t)model->class_count, (int32_t)s->top));
 out:
@@ -122,8 +141,8 @@ int main(int argc, char **argv)
          .most = 4096},
         {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
          .value = &s.threads, .least = 1, .most = 1024},
-        {"memory-limit", "BYTES", "Largest arena, as 512M (default: none)", .kind = CLI_BYTES, .value = &s.memory_limit,
-         .least = 1, .most = 1e15},
+        {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
+         .value = &s.memory_limit, .least = 1, .most = 1e15},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
          .value = &s.on_bad_image, .choices = "fail|skip"},
         {0}};

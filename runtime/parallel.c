@@ -184,8 +184,10 @@ static int start_threads(int *count)
 int sl_device_cpu_open(int threads, struct sl_device *device)
 {
     int rc = SL_OK;
-    struct cpu_device *cpu = calloc(1, sizeof *cpu);
-    if (!cpu)
+    struct cpu_device *cpu = NULL;
+    SL_TRY(sl_isa_check());
+    SL_TRY(sl_kernel_check());
+    if (!(cpu = calloc(1, sizeof *cpu)))
         SL_FAIL(SL_SYSTEM, "out of memory while opening the CPU device");
     cpu->threads = threads > 0 ? threads : sl_parallel_default_threads();
     SL_TRY(start_threads(&cpu->threads));

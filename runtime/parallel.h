@@ -12,7 +12,8 @@ extern "C" {
 /* Threads a run gets by default (sl_machine_threads). */
 int sl_parallel_default_threads(void);
 
-/* Opens the CPU device with `threads` compute threads (0: default). SL_SYSTEM if memory or threads are refused. */
+/* Opens the CPU device with `threads` compute threads (0: default). SL_SYSTEM if memory or threads are
+ * refused, SL_BAD_CONFIG if SL_ISA or SL_KERNEL is misspelt. */
 int sl_device_cpu_open(int threads, struct sl_device *device);
 
 /* Bytes that the device takes for kernels that want `bytes` of scratch each. */
