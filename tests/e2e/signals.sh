@@ -48,6 +48,7 @@ ${CC:-cc} -shared -fPIC -o "$place/slow.so" "$place/slow.c" -ldl || exit 1
 starts() {
     started=$1
     shift
+    : >"$place/err" # the process may open it after the first look at it
     "$bin/train_tinyimagenet" --data "$data" --run "$started" --model "$here/tiny.json" --threads 1 --batch-size 5 --epochs 100000 \
         --eval-every 0 "$@" >"$place/out" 2>"$place/err" &
     pid=$!
