@@ -2,20 +2,18 @@
 
 #include <argp.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <strings.h>
 
-#include "runtime/text.h"
+#include "apps/cli_process.h"
+#include "kernels/kernels.h"
 
 const char *argp_program_version = "Starling " SL_VERSION;
 
-enum { FIRST_KEY = 0x100, MAX_OPTIONS = 96 };
+enum { HELP_KEY = 'h', FIRST_KEY = 0x100, MAX_OPTIONS = 96 };
 
 /* What argp's callback needs. */
 struct parse {
@@ -40,21 +38,28 @@ static bool parse_double(const char *text, double *value)
     return errno == 0 && end != text && *end == '\0' && isfinite(*value);
 }
 
-static bool parse_bytes(const char *text, uint64_t *value)
+/* "", "B", "K", "KB", "KiB", ... in either case: the power of 1024; -1 for anything else. */
+static int parse_unit(const char *text)
 {
     static const char units[] = "KMGT";
+    const char *unit = *text ? strchr(units, *text & ~0x20) : NULL;
+    const char *rest = unit ? text + 1 : text;
+    if (*rest && strcasecmp(rest, "B") && (!unit || strcasecmp(rest, "iB")))
+        return -1;
+    return unit ? (int)(unit - units) + 1 : 0;
+}
+
+static bool parse_bytes(const char *text, uint64_t *value)
+{
     char *end;
     errno = 0;
     *value = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || text[0] < '0' || text[0] > '9')
+    if (errno != 0 || text[0] < '0' || text[0] > '9')
         return false;
-    const char *unit = *end ? strchr(units, *end) : NULL;
-    const unsigned shift = unit ? (unsigned)(unit - units + 1) * 10 : 0;
-    if (*end && (!unit || end[1]))
+    const int power = parse_unit(end);
+    if (power < 0 || *value > UINT64_MAX >> (10 * power))
         return false;
-    if (*value > UINT64_MAX >> shift)
-        return false;
-    *value <<= shift;
+    *value <<= 10 * power;
     return true;
 }
 
@@ -80,7 +85,7 @@ static const char *describe(const struct cli_option *option, char text[128])
 {
     const char *what = option->kind == CLI_INT      ? "a whole number"
                        : option->kind == CLI_DOUBLE ? "a number"
-                                                    : "a size such as 512M";
+                                                    : "a size such as 512M or 2GB";
     if (option->kind == CLI_CHOICE)
         snprintf(text, 128, "one of %s", option->choices);
     else if (option->kind == CLI_TEXT)
@@ -141,6 +146,9 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
         return 0;
     }
     switch (key) {
+    case HELP_KEY:
+        argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
+        return 0;
     case ARGP_KEY_ARG:
         if (!parse->program->arguments)
             argp_error(state, "unexpected argument %s", text);
@@ -157,68 +165,32 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
     }
 }
 
-/* Shards and checkpoints are mapped: where one is cut short, or its disk fails, reading it is a signal. */
-static void mapped_file_lost(int number)
+/* What is misspelt there would be ignored without a word. */
+static void check_environment(void)
 {
-    static const char text[] =
-        ": a file of the data set or of the model was cut short or became unreadable while it was in use; put it back "
-        "and start again (training: with --resume)\n";
-    (void)number;
-    const bool said = write(STDERR_FILENO, program_invocation_short_name, strlen(program_invocation_short_name)) > 0 &&
-                      write(STDERR_FILENO, text, sizeof text - 1) > 0;
-    (void)said;
-    _exit(SL_IO);
+    int rc = SL_OK;
+    SL_TRY(sl_isa_check());
+    SL_TRY(sl_kernel_check());
+out:
+    if (rc != SL_OK)
+        exit(cli_end(rc));
 }
 
 void cli_parse(const struct cli_program *program, int argc, char **argv, struct cli_rest *rest)
 {
-    struct argp_option options[MAX_OPTIONS + 1] = {0};
+    struct argp_option options[MAX_OPTIONS + 2] = {
+        {.key = HELP_KEY, .flags = OPTION_HIDDEN, .doc = "The same as --help"}};
     struct parse parse = {.program = program, .rest = rest};
     for (int i = 0; i < MAX_OPTIONS && program->options[i].name; i++) {
         const struct cli_option *option = &program->options[i];
-        options[i] = (struct argp_option){.name = option->name,
-                                          .key = FIRST_KEY + i,
-                                          .arg = option->kind == CLI_FLAG ? NULL : option->argument,
-                                          .doc = option->help};
+        options[i + 1] = (struct argp_option){.name = option->name,
+                                              .key = FIRST_KEY + i,
+                                              .arg = option->kind == CLI_FLAG ? NULL : option->argument,
+                                              .doc = option->help};
     }
     const struct argp argp = {options, parse_one, program->arguments, program->summary, NULL, NULL, NULL};
     *rest = (struct cli_rest){0};
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
-    signal(SIGBUS, mapped_file_lost);
+    cli_process_begin();
     argp_parse(&argp, argc, argv, 0, NULL, &parse);
-}
-
-void cli_say(void *self, const char *line)
-{
-    (void)self;
-    sl_text_print_message(stderr, line);
-    fputc('\n', stderr);
-}
-
-/* The reader of standard output has seen enough. */
-static bool reader_is_gone(void)
-{
-    struct pollfd out = {.fd = STDOUT_FILENO};
-    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
-}
-
-int cli_end(int rc)
-{
-    errno = 0;
-    const bool failed = ferror(stdout), unwritten = fflush(stdout) != 0 || failed;
-    const int error = errno ? errno : EIO;
-    if (unwritten && (rc == SL_OK || rc == SL_IO) && reader_is_gone())
-        return SL_OK;
-    if (rc != SL_OK) {
-        const char *detail = sl_last_error();
-        fprintf(stderr, "%s: ", program_invocation_short_name);
-        cli_say(NULL, *detail ? detail : sl_status_text(rc));
-        if (rc == SL_USAGE)
-            fprintf(stderr, "Try '%s --help' for more information.\n", program_invocation_short_name);
-    } else if (unwritten) {
-        fprintf(stderr, "%s: cannot write the output: %s\n", program_invocation_short_name, strerror(error));
-        rc = SL_IO;
-    }
-    return rc;
+    check_environment();
 }

@@ -24,7 +24,7 @@ enum cli_kind {
     CLI_TEXT,   /* const char * (not empty) */
     CLI_INT,    /* int64_t in [least, most] */
     CLI_DOUBLE, /* double in [least, most], finite */
-    CLI_BYTES,  /* uint64_t in [least, most]: 1000, 64K, 512M, 2G, 1T (powers of 1024) */
+    CLI_BYTES,  /* uint64_t in [least, most]: 1000, 64K, 512MB, 2GiB, 1T (powers of 1024, in either case) */
     CLI_FLAG,   /* bool: takes no argument */
     CLI_CHOICE, /* const char *, one of `choices` */
 };
@@ -51,9 +51,11 @@ struct cli_rest {
     char **at;
 };
 
-/* Parses; ends the program with 0 after --help or --version and with 64, a message and a hint after a mistake. Also
- * makes a closed pipe and a file size limit ordinary write errors instead of deaths by signal, and gives a mapped file
- * that is cut short while it is read a message and SL_IO. */
+/* Parses; ends the program with 0 after --help (-h) or --version, with 64, a message and a hint after a mistake, and
+ * with SL_BAD_CONFIG if SL_ISA or SL_KERNEL is misspelt. Comes before any file is opened: standard streams that are
+ * closed are opened on /dev/null, so that no file gets their numbers. Also makes a closed pipe and a file size limit
+ * ordinary write errors instead of deaths by signal, and gives a mapped file that is cut short while it is read a
+ * message and SL_IO. */
 void cli_parse(const struct cli_program *program, int argc, char **argv, struct cli_rest *rest);
 
 /* A line for people on stderr, control characters escaped; fits sl_store_report_fn. */

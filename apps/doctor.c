@@ -31,12 +31,14 @@ static void print_build(void)
 static void print_machine(void)
 {
     struct sl_machine machine;
-    sl_machine_read(&machine);
+    sl_machine_read("", &machine);
     printf("machine\n  processor          %s\n", machine.cpu_model[0] ? machine.cpu_model : "unknown");
     printf("  instruction sets   %s\n", sl_isa_text(sl_isa_detect()));
     printf("  cores              %d online, %d allowed", machine.cpus_online, machine.cpus_allowed);
-    if (machine.cpu_quota > 0)
-        printf(", control group grants the time of %.2f", machine.cpu_quota);
+    if (machine.groups.cpus > 0)
+        printf(", control group grants the time of %.2f (%s)", machine.groups.cpus, machine.groups.cpus_file);
+    const struct sl_machine_threads threads = sl_machine_threads("");
+    printf("\n  threads            %d by default: %s", threads.count, threads.bound);
     for (int i = 0; i < machine.cache_count; i++) {
         const struct sl_cache *cache = &machine.caches[i];
         printf("\n  cache L%d %-12s%" PRIu64 " KiB, shared by %d", cache->level, cache->kind, cache->bytes >> 10,
@@ -44,8 +46,9 @@ static void print_machine(void)
     }
     printf("\n  memory             %.1f GiB, %.1f GiB available", (double)machine.memory_total / 0x1p30,
            (double)machine.memory_available / 0x1p30);
-    if (machine.memory_limit)
-        printf(", control group grants %.1f GiB", (double)machine.memory_limit / 0x1p30);
+    if (machine.groups.memory)
+        printf(", control group grants %.1f GiB (%s)", (double)machine.groups.memory / 0x1p30,
+               machine.groups.memory_file);
     puts("");
 }
 

@@ -50,14 +50,7 @@ static int open_all(const struct settings *s, struct evaluation *e)
     SL_TRY(sl_served_model_open(s->model, &options, cli_say, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
     SL_TRY(check_classes(&e->served, e->dataset));
-    /* The statistics are the model's, also on another data set. */
-    const struct sl_loader_options loader = {
-        .split = s->split,
-        .batch_size = (int32_t)s->batch_size,
-        .pixels = e->served.pixels,
-        .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
-    };
-    SL_TRY(sl_loader_open(e->dataset, &loader, &e->loader));
+    SL_TRY(sl_served_model_load(&e->served, e->dataset, s->split, !strcmp(s->on_bad_image, "skip"), &e->loader));
     SL_TRY(sl_metrics_open(&e->metrics, (int32_t)e->served.model.class_count, (int32_t)s->top));
 out:
     return rc;
@@ -125,10 +118,10 @@ int main(int argc, char **argv)
         {"json", NULL, "One JSON object instead of the report", .kind = CLI_FLAG, .value = &s.json},
         {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1,
          .most = 4096},
-        {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1,
-         .most = 1024},
-        {"memory-limit", "BYTES", "Largest arena, as 512M (default: none)", .kind = CLI_BYTES, .value = &s.memory_limit,
-         .least = 1, .most = 1e15},
+        {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
+         .value = &s.threads, .least = 1, .most = 1024},
+        {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
+         .value = &s.memory_limit, .least = 1, .most = 1e15},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
          .value = &s.on_bad_image, .choices = "fail|skip"},
         {0}};

@@ -77,14 +77,8 @@ static int predict_dataset(const struct settings *s, struct prediction *p)
     int rc = SL_OK;
     struct sl_dataset *dataset = NULL;
     struct sl_loader *loader = NULL;
-    const struct sl_loader_options options = {
-        .split = s->split,
-        .batch_size = (int32_t)s->batch_size,
-        .pixels = p->served.pixels,
-        .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
-    };
     SL_TRY(sl_dataset_open(s->data, &dataset));
-    SL_TRY(sl_loader_open(dataset, &options, &loader));
+    SL_TRY(sl_served_model_load(&p->served, dataset, s->split, !strcmp(s->on_bad_image, "skip"), &loader));
     SL_TRY(begin(p));
     SL_TRY(sl_evaluate(p->served.plan, loader, NULL, write_batch, p, NULL));
     if (sl_loader_skipped(loader))
@@ -144,10 +138,10 @@ int main(int argc, char **argv)
         {"json", NULL, "One JSON object a line instead of a table", .kind = CLI_FLAG, .value = &s.json},
         {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1,
          .most = 4096},
-        {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1,
-         .most = 1024},
-        {"memory-limit", "BYTES", "Largest arena, as 512M (default: none)", .kind = CLI_BYTES, .value = &s.memory_limit,
-         .least = 1, .most = 1e15},
+        {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
+         .value = &s.threads, .least = 1, .most = 1024},
+        {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
+         .value = &s.memory_limit, .least = 1, .most = 1e15},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail: the lines before it stand)",
          .kind = CLI_CHOICE, .value = &s.on_bad_image, .choices = "fail|skip"},
         {0}};

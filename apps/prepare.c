@@ -95,8 +95,8 @@ int main(int argc, char **argv)
         {"allow-one-class", NULL, "Take a set of a single class, which is nearly always a wrong folder",
          .kind = CLI_FLAG, .value = &s.allow_one_class},
         {"seed", "N", "Order of the images in the shards (default 1)", .kind = CLI_INT, .value = &s.seed},
-        {"threads", "N", "Threads that verify the images (default: all cores)", .kind = CLI_INT, .value = &s.threads,
-         .least = 1, .most = 256},
+        {"threads", "N", "Threads that verify the images (default: as many as this process may use)", .kind = CLI_INT,
+         .value = &s.threads, .least = 1, .most = 256},
         {"quiet", NULL, "No progress; warnings and what is left out are still told", .kind = CLI_FLAG,
          .value = &s.quiet},
         {0}};

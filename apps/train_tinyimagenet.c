@@ -2,32 +2,17 @@
  * can plug in through session.hooks. */
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "apps/cli.h"
 #include "apps/train_tinyimagenet_options.h"
+#include "apps/train_tinyimagenet_signals.h"
 #include "models/models.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
 #include "runtime/session.h"
-
-static volatile sig_atomic_t stop_signal;
-
-static void note_signal(int number)
-{
-    stop_signal = number;
-}
-
-static void watch_signals(void)
-{
-    const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaction(signals[i], &action, NULL);
-}
 
 struct training {
     const struct train_options *options;
@@ -54,9 +39,12 @@ static void say(void *self, const char *line)
 
 static void print_plan(const struct sl_session *session)
 {
-    const struct sl_session_memory m = sl_session_memory(session);
-    fprintf(stderr, "memory: weights %.1f MB, training %.1f MB, validation %.1f MB, images %.1f MB\n",
-            (double)m.weights / 1e6, (double)m.training / 1e6, (double)m.inference / 1e6, (double)m.images / 1e6);
+    const struct sl_session_memory *m = &session->memory;
+    fprintf(stderr,
+            "memory: weights %.1f MB, training %.1f MB, validation %.1f MB, scratch %.1f MB, loading %.1f MB, images "
+            "%.1f MB\n",
+            (double)m->weights / 1e6, (double)m->training / 1e6, (double)m->inference / 1e6, (double)m->scratch / 1e6,
+            (double)(m->loading + m->shards) / 1e6, (double)m->images / 1e6);
 }
 
 static int dry_run(const struct train_options *o)
@@ -216,7 +204,7 @@ static int end_epoch(struct training *t)
         .learning_rate = sl_schedule_rate(&t->session.options.schedule, p->epoch),
     };
     if (validates(t)) {
-        SL_TRY(sl_session_validate(&t->session, &t->metrics, &stop_signal));
+        SL_TRY(sl_session_validate(&t->session, &t->metrics, &train_stop_signal));
         record.val_loss = sl_metrics_mean_loss(&t->metrics);
         record.top1 = sl_metrics_accuracy(&t->metrics);
         record.top5 = sl_metrics_top_n(&t->metrics);
@@ -266,8 +254,8 @@ static int stop(struct training *t)
 {
     int rc = SL_OK;
     SL_TRY(save(t));
-    SL_FAIL(SL_PREEMPTED, "stopped by signal %d after %" PRIu64 " steps; the checkpoint is saved, go on with --resume",
-            (int)stop_signal, t->session.position.iteration);
+    SL_FAIL(SL_PREEMPTED, "stopped by %s after %" PRIu64 " steps; the checkpoint is saved, go on with --resume",
+            train_signal_name(train_stop_signal), t->session.position.iteration);
 out:
     return rc;
 }
@@ -286,7 +274,7 @@ static int train(struct training *t)
         const bool trained = sl_session_epoch_trained(&t->session);
         if (!trained && finished(t))
             break;
-        if (stop_signal)
+        if (train_stop_signal)
             return stop(t);
         rc = trained ? end_epoch(t) : step(t);
         if (rc != SL_OK && rc != SL_PREEMPTED)
@@ -309,8 +297,9 @@ static int run(const struct train_options *o)
     struct training t = {0};
     if (o->dry_run)
         return dry_run(o);
-    watch_signals();
+    train_signals_watch();
     SL_TRY(open_training(o, &t));
+    train_signals_note();
     SL_TRY(train(&t));
     say_best(&t);
     printf("%s\n", o->run);

@@ -48,6 +48,15 @@ static int settle_rate(struct train_options *o)
     return sl_schedule_parse(o->schedule, &o->session.schedule);
 }
 
+/* Nobody else has one; a word that changes nothing is a mistake. */
+static int settle_momentum(struct train_options *o)
+{
+    if (o->momentum_given && strcmp(o->optimizer, "sgd"))
+        return sl_fail(SL_USAGE, "--momentum belongs to --optimizer sgd; %s has its own averages", o->optimizer);
+    o->momentum_given = true; /* for config.json */
+    return SL_OK;
+}
+
 /* From the words of the command line to the session's options. */
 static int settle(struct train_options *o)
 {
@@ -73,13 +82,15 @@ static int settle(struct train_options *o)
     s->updater.l2 = o->weight_decay;
     s->updater.momentum = o->momentum;
     SL_TRY(settle_rate(o));
+    SL_TRY(settle_momentum(o));
 out:
     return rc;
 }
 
 static const char summary[] = "Trains a network on a prepared data set with the recipe of the chapter. Stops at "
-                              "SIGINT, SIGTERM or SIGUSR1 with a "
-                              "checkpoint and exit code 75; --resume goes on as if nothing had happened.";
+                              "SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU with a "
+                              "checkpoint and exit code 75; --resume goes on as if nothing had happened. A second "
+                              "SIGINT (Ctrl-C) kills it.";
 
 enum { OPTION_ROWS = 32 };
 
@@ -108,10 +119,10 @@ static void fill_table(struct train_options *o, struct cli_option table[OPTION_R
         {"weight-decay", "L2", "Added to the gradient of weights as L2*w (default 1e-4)", .kind = CLI_DOUBLE,
          .value = &o->weight_decay, .least = 0, .most = 1e3},
         {"momentum", "M", "Of sgd (default 0.9)", .kind = CLI_DOUBLE, .value = &o->momentum, .least = 0,
-         .most = 0.999999},
+         .most = 0.999999, .given = &o->momentum_given},
         {"seed", "N", "Of initial weights, order and augmentation (default 1)", .kind = CLI_INT, .value = &o->seed},
-        {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &o->threads, .least = 1,
-         .most = 1024},
+        {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
+         .value = &o->threads, .least = 1, .most = 1024},
         {"workers", "N", "Threads that load images (default 1)", .kind = CLI_INT, .value = &o->workers, .least = 1,
          .most = 256},
         {"backend", "NAME", "auto, cpu or cuda (default auto)", .kind = CLI_CHOICE, .value = &o->backend,
@@ -129,7 +140,8 @@ static void fill_table(struct train_options *o, struct cli_option table[OPTION_R
          .value = &o->crop_padding, .least = 0, .most = 1024},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
          .value = &o->on_bad_image, .choices = "fail|skip"},
-        {"memory-limit", "BYTES", "For weights, buffers and cached images, as 2G (default: 4/5 of what is free)",
+        {"memory-limit", "BYTES",
+         "For all that is allocated, as 512M, 2GB or 2GiB, powers of 1024 (default: 4/5 of what is free)",
          .kind = CLI_BYTES, .value = &o->memory_limit, .least = 1, .most = 1e15},
         {"log-every", "STEPS", "Steps between two performance lines; 0: none (default 100)", .kind = CLI_INT,
          .value = &o->log_every, .least = 0, .most = 1e9},

@@ -80,6 +80,9 @@ uint32_t sl_isa_detect(void);
 /* What may be used: sl_isa_detect() held to SL_ISA=ref|avx2|avx512. */
 uint32_t sl_isa(void);
 
+/* SL_BAD_CONFIG, with the choices, if SL_ISA is set to anything else. */
+int sl_isa_check(void);
+
 /* "avx2 avx512", for messages; the text is static per thread. */
 const char *sl_isa_text(uint32_t isa);
 

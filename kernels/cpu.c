@@ -39,18 +39,32 @@ uint32_t sl_isa_detect(void)
     return isa;
 }
 
+static const struct limit {
+    const char *name;
+    uint32_t isa;
+} limits[] = {{"ref", 0}, {"avx2", SL_AVX2}, {"avx512", SL_AVX2 | SL_AVX512 | SL_BF16}};
+
+static const struct limit *find_limit(const char *name)
+{
+    for (size_t i = 0; name && i < sizeof limits / sizeof *limits; i++)
+        if (!strcmp(name, limits[i].name))
+            return &limits[i];
+    return NULL;
+}
+
 uint32_t sl_isa(void)
 {
-    static const struct {
-        const char *name;
-        uint32_t isa;
-    } limits[] = {{"ref", 0}, {"avx2", SL_AVX2}, {"avx512", SL_AVX2 | SL_AVX512 | SL_BF16}};
-    const char *limit = getenv("SL_ISA");
+    const struct limit *limit = find_limit(getenv("SL_ISA"));
     const uint32_t isa = sl_isa_detect();
-    for (size_t i = 0; limit && i < sizeof limits / sizeof *limits; i++)
-        if (!strcmp(limit, limits[i].name))
-            return isa & limits[i].isa;
-    return isa;
+    return limit ? isa & limit->isa : isa;
+}
+
+int sl_isa_check(void)
+{
+    const char *name = getenv("SL_ISA");
+    if (!name || !*name || find_limit(name))
+        return SL_OK;
+    return sl_fail(SL_BAD_CONFIG, "SL_ISA=%s: it must be ref, avx2 or avx512", name);
 }
 
 const char *sl_isa_text(uint32_t isa)

@@ -79,6 +79,9 @@ extern const size_t sl_kernel_row_count;
  * SL_VERBOSE=1 prints each choice once. */
 const struct sl_kernel_row *sl_pick(enum sl_op op, const void *shape, uint32_t isa);
 
+/* SL_BAD_CONFIG, with the choices, if SL_KERNEL names an operation or a row that is not in the table. */
+int sl_kernel_check(void);
+
 static inline int64_t sl_kernel_units(const struct sl_kernel *kernel, const void *shape)
 {
     return kernel->units ? kernel->units(shape) : 1;

@@ -38,6 +38,58 @@ static bool forced(const struct sl_kernel_row *row)
     return false;
 }
 
+/* ---- is SL_KERNEL spelt right? ---- */
+
+static bool is_text(const char *text, const char *at, size_t length)
+{
+    return strlen(text) == length && !strncmp(text, at, length);
+}
+
+/* "a, b, c": operations for SL_OP_COUNT, else the rows of one. */
+static void list_choices(enum sl_op op, char *text, size_t room)
+{
+    size_t n = 0;
+    const size_t count = op == SL_OP_COUNT ? SL_OP_COUNT : sl_kernel_row_count;
+    text[0] = '\0';
+    for (size_t i = 0; i < count && n < room; i++)
+        if (op == SL_OP_COUNT || sl_kernel_rows[i].op == op)
+            n += (size_t)snprintf(text + n, room - n, "%s%s", n ? ", " : "",
+                                  op == SL_OP_COUNT ? sl_op_name((enum sl_op)i) : sl_kernel_rows[i].name);
+}
+
+/* op:name, `length` bytes of it. */
+static int check_entry(const char *entry, size_t length)
+{
+    char choices[640];
+    int op = 0;
+    const char *colon = memchr(entry, ':', length);
+    const size_t n = colon ? (size_t)(colon - entry) : length;
+    while (op < SL_OP_COUNT && !is_text(sl_op_name((enum sl_op)op), entry, n))
+        op++;
+    for (size_t i = 0; colon && i < sl_kernel_row_count; i++)
+        if ((int)sl_kernel_rows[i].op == op && is_text(sl_kernel_rows[i].name, colon + 1, length - n - 1))
+            return SL_OK;
+    list_choices((enum sl_op)op, choices, sizeof choices);
+    if (op == SL_OP_COUNT)
+        return sl_fail(SL_BAD_CONFIG, "SL_KERNEL: there is no operation \"%.*s\"; it must be op:name, op one of %s",
+                       (int)n, entry, choices);
+    return sl_fail(SL_BAD_CONFIG, "SL_KERNEL: \"%.*s\" names no row; %s has %s", (int)length, entry,
+                   sl_op_name((enum sl_op)op), choices);
+}
+
+int sl_kernel_check(void)
+{
+    const char *at = getenv("SL_KERNEL");
+    while (at && *at) {
+        const size_t entry = strcspn(at, ",");
+        const int rc = check_entry(at, entry);
+        if (rc != SL_OK)
+            return rc;
+        at += entry + (at[entry] == ',');
+    }
+    return SL_OK;
+}
+
 static void say_once(const struct sl_kernel_row *row)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -1,10 +1,9 @@
 /* Networks as JSON. Everything that is read is checked against the layers' option tables; nothing unknown passes. */
-#include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/file_io.h"
 #include "runtime/json_internal.h"
 #include "runtime/model.h"
 #include "runtime/option.h"
@@ -190,20 +189,12 @@ out:
 int sl_graph_from_file(const char *path, struct sl_graph **graph)
 {
     int rc = SL_OK;
-    char *text = malloc(SL_JSON_MAX_BYTES + 1);
-    FILE *file = fopen(path, "re");
-    if (!text)
-        SL_FAIL(SL_SYSTEM, "out of memory for %s", path);
-    if (!file)
-        SL_FAIL(errno == ENOENT ? SL_MISSING : SL_IO, "%s: %s", path, strerror(errno));
-    const size_t length = fread(text, 1, SL_JSON_MAX_BYTES + 1, file);
-    if (ferror(file))
-        SL_FAIL(SL_IO, "%s: %s", path, strerror(errno));
-    if ((rc = sl_graph_from_json(text, length, graph)) != SL_OK)
+    uint8_t *text = NULL;
+    size_t length;
+    SL_TRY(sl_file_read(path, SL_JSON_MAX_BYTES, &text, &length));
+    if ((rc = sl_graph_from_json((const char *)text, length, graph)) != SL_OK)
         sl_fail_prefix(rc, "%s", path);
 out:
-    if (file)
-        fclose(file);
     free(text);
     return rc;
 }
@@ -235,12 +226,13 @@ static json_t *write_option(const struct sl_option *option, const void *at)
 
 static json_t *write_layer(const struct sl_graph *graph, const struct sl_layer *layer)
 {
-    json_t *object = json_pack("{s:s, s:s, s:[]}", "name", layer->name, "type", layer->type->name, "inputs");
+    json_t *inputs = json_array();
     for (int32_t k = 0; k < layer->input_count; k++)
-        json_array_append_new(json_object_get(object, "inputs"), json_string(graph->layers[layer->inputs[k]].name));
+        sl_json_append(&inputs, json_string(graph->layers[layer->inputs[k]].name));
+    json_t *object = json_pack("{s:s, s:s, s:o}", "name", layer->name, "type", layer->type->name, "inputs", inputs);
     for (size_t i = 0; i < layer->type->option_count; i++) {
         const struct sl_option *option = &layer->type->options[i];
-        json_object_set_new(object, option->name, write_option(option, (char *)layer->options + option->offset));
+        sl_json_set(&object, option->name, write_option(option, (char *)layer->options + option->offset));
     }
     return object;
 }
@@ -248,11 +240,11 @@ static json_t *write_layer(const struct sl_graph *graph, const struct sl_layer *
 json_t *sl_graph_write(const struct sl_graph *graph)
 {
     const struct sl_tensor *in = &graph->layers[0].shape;
-    json_t *root = json_pack("{s:s, s:{s:i, s:i, s:i}, s:[]}", "name", graph->name, "input", "height", in->h, "width",
-                             in->w, "channels", in->c, "layers");
+    json_t *layers = json_array();
     for (int32_t i = 1; i < graph->layer_count; i++)
-        json_array_append_new(json_object_get(root, "layers"), write_layer(graph, &graph->layers[i]));
-    return root;
+        sl_json_append(&layers, write_layer(graph, &graph->layers[i]));
+    return json_pack("{s:s, s:{s:i, s:i, s:i}, s:o}", "name", graph->name, "input", "height", in->h, "width", in->w,
+                     "channels", in->c, "layers", layers);
 }
 
 int sl_graph_to_json(const struct sl_graph *graph, char **text)

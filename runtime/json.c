@@ -1,6 +1,7 @@
 #include "runtime/json_internal.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/option.h"
@@ -41,9 +42,60 @@ int sl_json_int(const json_t *value, const char *name, int32_t *to)
     return SL_OK;
 }
 
+void sl_json_append(json_t **list, json_t *value)
+{
+    /* Takes the value over whether it succeeds or not. */
+    if (json_array_append_new(*list, value) == 0)
+        return;
+    json_decref(*list);
+    *list = NULL;
+}
+
+void sl_json_set(json_t **object, const char *key, json_t *value)
+{
+    if (json_object_set_new(*object, key, value) == 0)
+        return;
+    json_decref(*object);
+    *object = NULL;
+}
+
+/* A text that grows. */
+struct text {
+    char *at;
+    size_t length, room;
+    bool failed;
+};
+
+static int append_text(const char *bytes, size_t n, void *self)
+{
+    struct text *text = self;
+    if (!text->failed && text->room - text->length <= n) {
+        const size_t room = 2 * text->room + n + 256;
+        char *at = realloc(text->at, room);
+        text->failed = !at;
+        text->at = at ? at : text->at;
+        text->room = at ? room : text->room;
+    }
+    if (text->failed)
+        return -1;
+    memcpy(text->at + text->length, bytes, n);
+    text->length += n;
+    text->at[text->length] = '\0';
+    return 0;
+}
+
+char *sl_json_dump(const json_t *root, size_t flags)
+{
+    struct text text = {0};
+    if (root && json_dump_callback(root, append_text, &text, flags) == 0 && !text.failed)
+        return text.at;
+    free(text.at);
+    return NULL;
+}
+
 int sl_json_text(json_t *root, char **text)
 {
-    *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    *text = sl_json_dump(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(root);
     return *text ? SL_OK : sl_fail(SL_SYSTEM, "out of memory while describing the network");
 }

@@ -13,6 +13,7 @@
 
 #include "runtime/file_io.h"
 #include "runtime/log.h"
+#include "runtime/utf8.h"
 
 /* Room kept for the end of a record, and the longest form of one character. */
 enum { TAIL = 8, LONGEST_ESCAPE = 6 };
@@ -51,38 +52,21 @@ void sl_record_number(struct sl_record *record, const char *key, double value)
         append(record, ",\"%s\":null", key);
 }
 
-/* Bytes of the UTF-8 character that begins here; 0 if none does (RFC 3629: no surrogates, no long forms). */
-static int utf8_length(const unsigned char *at)
-{
-    const int length = at[0] < 0x80                    ? 1
-                       : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
-                       : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
-                       : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
-                                                       : 0;
-    for (int i = 1; i < length; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
-        (at[0] == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 void sl_record_string(struct sl_record *record, const char *key, const char *value)
 {
     append(record, ",\"%s\":\"", key);
-    for (const unsigned char *at = (const unsigned char *)value; *at;) {
+    for (const char *at = value; *at;) {
         if (record->n + LONGEST_ESCAPE + 2 + TAIL > SL_RECORD_LENGTH)
             break;
-        const int length = utf8_length(at);
+        const int length = (int)sl_utf8_length(at);
         if (length == 0)
             append(record, "?");
         else if (*at == '"' || *at == '\\')
             append(record, "\\%c", *at);
-        else if (*at < 0x20 || *at == 0x7f)
-            append(record, "\\u%04x", *at);
+        else if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            append(record, "\\u%04x", (unsigned)*at);
         else
-            append(record, "%.*s", length, (const char *)at);
+            append(record, "%.*s", length, at);
         at += length ? length : 1;
     }
     append(record, "\"");

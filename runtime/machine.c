@@ -1,18 +1,26 @@
 /* Facts about this machine, from small text files of the kernel. */
 #include "runtime/machine.h"
 
+#include <limits.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_LENGTH = 512, LINE_LENGTH = 512 };
+enum { PATH_LENGTH = 1024, LINE_LENGTH = 512 };
+
+static FILE *open_text(const char *root, const char *name)
+{
+    char path[PATH_LENGTH];
+    return snprintf(path, sizeof path, "%s%s", root, name) < (int)sizeof path ? fopen(path, "re") : NULL;
+}
 
 /* The first line of a file without its newline; false if there is none. */
-static bool first_line(const char *path, char *line, int size)
+static bool first_line(const char *root, const char *name, char *line, int size)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = open_text(root, name);
     const bool read = file && fgets(line, size, file);
     if (file)
         fclose(file);
@@ -22,9 +30,9 @@ static bool first_line(const char *path, char *line, int size)
 }
 
 /* The value behind "KEY   :" in a file of such lines. */
-static bool find_value(const char *path, const char *key, char *value, size_t size)
+static bool find_value(const char *root, const char *name, const char *key, char *value, size_t size)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = open_text(root, name);
     char line[LINE_LENGTH];
     bool found = false;
     while (file && !found && fgets(line, sizeof line, file)) {
@@ -40,10 +48,10 @@ static bool find_value(const char *path, const char *key, char *value, size_t si
     return found;
 }
 
-static uint64_t meminfo_bytes(const char *key)
+static uint64_t meminfo_bytes(const char *root, const char *key)
 {
     char value[64];
-    if (!find_value("/proc/meminfo", key, value, sizeof value))
+    if (!find_value(root, "/proc/meminfo", key, value, sizeof value))
         return 0;
     return (uint64_t)strtoull(value, NULL, 10) << 10;
 }
@@ -70,13 +78,13 @@ static int count_list(const char *text)
     return count;
 }
 
-static bool read_cache(int index, struct sl_cache *cache)
+static bool read_cache(const char *root, int index, struct sl_cache *cache)
 {
     static const char *const names[] = {"level", "type", "size", "shared_cpu_list"};
     char path[PATH_LENGTH], lines[4][LINE_LENGTH];
     for (int i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", index, names[i]);
-        if (!first_line(path, lines[i], sizeof lines[i]))
+        if (!first_line(root, path, lines[i], sizeof lines[i]))
             return false;
     }
     *cache =
@@ -85,72 +93,60 @@ static bool read_cache(int index, struct sl_cache *cache)
     return true;
 }
 
-/* Control groups, version 2: limits hold for the whole way up, so the smallest counts. */
-static void read_group_limits(const char *group, struct sl_machine *machine)
+static int allowed_cpus(void)
 {
-    char folder[LINE_LENGTH + 32], path[LINE_LENGTH + 64], line[LINE_LENGTH];
-    snprintf(folder, sizeof folder, "/sys/fs/cgroup%s", group);
-    for (;;) {
-        snprintf(path, sizeof path, "%s/memory.max", folder);
-        if (first_line(path, line, sizeof line) && line[0] != 'm') {
-            const uint64_t limit = strtoull(line, NULL, 10);
-            if (!machine->memory_limit || limit < machine->memory_limit)
-                machine->memory_limit = limit;
-        }
-        snprintf(path, sizeof path, "%s/cpu.max", folder);
-        double quota, period;
-        if (first_line(path, line, sizeof line) && sscanf(line, "%lf %lf", &quota, &period) == 2 && period > 0)
-            if (machine->cpu_quota == 0 || quota / period < machine->cpu_quota)
-                machine->cpu_quota = quota / period;
-        char *slash = strrchr(folder, '/');
-        if (!slash || strlen(folder) <= strlen("/sys/fs/cgroup"))
-            return;
-        *slash = '\0';
-    }
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return CPU_COUNT(&set);
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
 }
 
-/* Control groups, version 1, mounted as container runtimes do. */
-static void read_old_limits(struct sl_machine *machine)
-{
-    char line[LINE_LENGTH], period[LINE_LENGTH];
-    if (first_line("/sys/fs/cgroup/memory/memory.limit_in_bytes", line, sizeof line)) {
-        const uint64_t limit = strtoull(line, NULL, 10);
-        if (limit < machine->memory_total) /* "no limit" is a huge number */
-            machine->memory_limit = limit;
-    }
-    if (first_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", line, sizeof line) &&
-        first_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period, sizeof period) && atof(line) > 0 && atof(period) > 0)
-        machine->cpu_quota = atof(line) / atof(period);
-}
-
-static void read_limits(struct sl_machine *machine)
-{
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    char line[LINE_LENGTH];
-    while (file && fgets(line, sizeof line, file)) {
-        line[strcspn(line, "\n")] = '\0';
-        if (!strncmp(line, "0::", 3))
-            read_group_limits(!strcmp(line + 3, "/") ? "" : line + 3, machine);
-    }
-    if (file)
-        fclose(file);
-    if (!machine->memory_limit && machine->cpu_quota == 0)
-        read_old_limits(machine);
-}
-
-void sl_machine_read(struct sl_machine *machine)
+void sl_machine_read(const char *root, struct sl_machine *machine)
 {
     *machine = (struct sl_machine){0};
-    find_value("/proc/cpuinfo", "model name", machine->cpu_model, sizeof machine->cpu_model);
+    find_value(root, "/proc/cpuinfo", "model name", machine->cpu_model, sizeof machine->cpu_model);
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
     machine->cpus_online = online > 0 ? (int)online : 0;
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        machine->cpus_allowed = CPU_COUNT(&set);
+    machine->cpus_allowed = allowed_cpus();
     while (machine->cache_count < SL_MACHINE_CACHES &&
-           read_cache(machine->cache_count, &machine->caches[machine->cache_count]))
+           read_cache(root, machine->cache_count, &machine->caches[machine->cache_count]))
         machine->cache_count++;
-    machine->memory_total = meminfo_bytes("MemTotal");
-    machine->memory_available = meminfo_bytes("MemAvailable");
-    read_limits(machine);
+    machine->memory_total = meminfo_bytes(root, "MemTotal");
+    machine->memory_available = meminfo_bytes(root, "MemAvailable");
+    sl_group_limits_read(root, &machine->groups);
+}
+
+uint64_t sl_machine_memory(const char *root)
+{
+    struct sl_group_limits groups;
+    sl_group_limits_read(root, &groups);
+    uint64_t memory = meminfo_bytes(root, "MemAvailable");
+    if (!memory)
+        memory = meminfo_bytes(root, "MemTotal");
+    return groups.memory && (!memory || groups.memory < memory) ? groups.memory : memory;
+}
+
+/* The first number of an environment variable such as "4" or "4,2"; 0: it has none. */
+static int number_of(const char *variable)
+{
+    const char *text = getenv(variable);
+    const long number = text ? strtol(text, NULL, 10) : 0;
+    return number > 0 && number <= INT_MAX ? (int)number : 0;
+}
+
+struct sl_machine_threads sl_machine_threads(const char *root)
+{
+    struct sl_group_limits groups;
+    sl_group_limits_read(root, &groups);
+    const struct sl_machine_threads bounds[] = {
+        {groups.cpus > 0 && groups.cpus < INT_MAX ? (int)ceil(groups.cpus) : 0, "the control group's quota"},
+        {number_of("OMP_NUM_THREADS"), "OMP_NUM_THREADS"},
+        {number_of("OMP_THREAD_LIMIT"), "OMP_THREAD_LIMIT"},
+    };
+    struct sl_machine_threads least = {allowed_cpus(), "the CPUs this process may use"};
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++)
+        if (bounds[i].count > 0 && bounds[i].count < least.count)
+            least = bounds[i];
+    return least;
 }

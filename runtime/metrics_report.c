@@ -5,6 +5,7 @@
 
 #include "runtime/metrics.h"
 #include "runtime/text.h"
+#include "runtime/utf8.h"
 
 enum { NAME_WIDTH = 28, NUMBER_LENGTH = 16 };
 
@@ -80,7 +81,7 @@ static size_t columns_of(const char *name)
 {
     size_t columns = 0;
     for (size_t n; *name && columns < 2 * NAME_WIDTH; name += n, columns++) {
-        const size_t whole = sl_text_character(name);
+        const size_t whole = sl_utf8_length(name);
         n = whole ? whole : 1;
     }
     return columns;

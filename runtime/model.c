@@ -119,23 +119,12 @@ out:
     return rc;
 }
 
-int sl_model_load(const struct sl_safetensors *file, const struct sl_device *device, bool training,
-                  struct sl_model *model, struct sl_weights **weights)
+int sl_model_describe(const struct sl_safetensors *file, struct sl_model *model)
 {
-    int rc = SL_OK;
-    struct sl_weights *w = NULL;
-    *model = (struct sl_model){0};
     const char *text = sl_safetensors_metadata(file, SL_MODEL_METADATA);
+    *model = (struct sl_model){0};
     if (!text)
-        SL_FAIL(SL_BAD_DATA, "the file has no \"%s\" entry in its metadata: it is no model of ours", SL_MODEL_METADATA);
-    SL_TRY(sl_model_from_json(text, strlen(text), model));
-    SL_TRY(sl_weights_open(model->graph, device, training, &w));
-    SL_TRY(sl_weights_load(w, file));
-    *weights = w;
-    w = NULL;
-out:
-    sl_weights_close(w);
-    if (rc != SL_OK)
-        sl_model_close(model);
-    return rc;
+        return sl_fail(SL_BAD_DATA, "the file has no \"%s\" entry in its metadata: it is no model of ours",
+                       SL_MODEL_METADATA);
+    return sl_model_from_json(text, strlen(text), model);
 }

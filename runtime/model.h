@@ -48,9 +48,8 @@ int sl_weights_tensors(const struct sl_weights *weights, struct sl_named_tensor 
 /* Copies parameters from a file. SL_BAD_CONFIG names the first that is missing, superfluous or of another shape. */
 int sl_weights_load(struct sl_weights *weights, const struct sl_safetensors *file);
 
-/* Opens the model of a file: description, then weights on `device`. */
-int sl_model_load(const struct sl_safetensors *file, const struct sl_device *device, bool training,
-                  struct sl_model *model, struct sl_weights **weights);
+/* The description in a file's metadata alone. On failure the model is closed. */
+int sl_model_describe(const struct sl_safetensors *file, struct sl_model *model);
 
 #ifdef __cplusplus
 }

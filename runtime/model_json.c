@@ -10,8 +10,7 @@ int sl_model_to_json(const struct sl_model *model, char **text)
 {
     json_t *classes = json_array();
     for (size_t i = 0; i < model->class_count; i++)
-        json_array_append_new(classes,
-                              json_pack("{s:s, s:s}", "id", model->classes[i].id, "words", model->classes[i].words));
+        sl_json_append(&classes, json_pack("{s:s, s:s}", "id", model->classes[i].id, "words", model->classes[i].words));
     const double *m = model->mean, *d = model->deviation;
     /* A model of images as stored has no "orientation" (s* leaves it out): the text of older models. */
     return sl_json_text(json_pack("{s:i, s:o, s:o, s:{s:s, s:s*, s:[f,f,f], s:[f,f,f]}}", "format", 1, "network",

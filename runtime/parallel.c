@@ -4,10 +4,13 @@
 
 #include <assert.h>
 #include <omp.h>
-#include <sched.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "runtime/machine.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -19,11 +22,7 @@ struct cpu_device {
 
 int sl_parallel_default_threads(void)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (int)online : 1;
+    return sl_machine_threads("").count;
 }
 
 static int cpu_alloc(void *self, size_t bytes, void **memory)
@@ -56,12 +55,22 @@ static int cpu_fill(void *self, void *to, int byte, size_t bytes)
     return SL_OK;
 }
 
+/* A page more between threads, so that their rows do not meet in the same cache sets. */
+static size_t scratch_of_thread(size_t bytes)
+{
+    return bytes ? (bytes + 4095) / 4096 * 4096 + 4096 + ALIGNMENT : 0;
+}
+
+uint64_t sl_parallel_scratch(const struct sl_device *device, size_t bytes)
+{
+    return (uint64_t)scratch_of_thread(bytes) * (uint64_t)device->threads;
+}
+
 /* Scratch grows to the largest kernel seen, so after the first step nothing is allocated. */
 static int reserve_scratch(struct cpu_device *cpu, size_t bytes)
 {
-    /* A page more between threads, so that their rows do not meet in the same cache sets. */
-    const size_t rounded = (bytes + 4095) / 4096 * 4096 + 4096 + ALIGNMENT;
-    if (bytes == 0 || rounded <= cpu->scratch_bytes)
+    const size_t rounded = scratch_of_thread(bytes);
+    if (rounded <= cpu->scratch_bytes)
         return SL_OK;
     void *memory;
     const int rc = cpu_alloc(cpu, rounded * (size_t)cpu->threads, &memory);
@@ -84,13 +93,13 @@ static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn 
     int64_t slice = units / ((int64_t)cpu->threads * SLICES_PER_THREAD);
     slice = slice < 1 ? 1 : slice;
     const int64_t slices = (units + slice - 1) / slice;
-    const int threads = slices < cpu->threads ? (int)slices : cpu->threads;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
+    /* All threads, also where fewer would do: OpenMP ends those that a region leaves out, and the next would have to
+     * create them again. */
+#pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads) if (slices > 1)
     for (int64_t s = 0; s < slices; s++) {
         const int64_t begin = s * slice, end = begin + slice < units ? begin + slice : units;
-        const struct sl_work work = {begin, end, cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num(),
-                                     NULL};
-        task(task_self, &work);
+        void *own = cpu->scratch ? cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num() : NULL;
+        task(task_self, &(const struct sl_work){begin, end, own, NULL});
     }
     return SL_OK;
 }
@@ -109,12 +118,80 @@ static void cpu_close(void *self)
     free(cpu);
 }
 
+/* ---- threads ---- */
+
+static void *wait_at(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+static uint64_t live_threads(void)
+{
+    struct stat tasks;
+    return stat("/proc/self/task", &tasks) == 0 ? tasks.st_nlink : 0;
+}
+
+/* A thread that has been joined counts until the kernel has put it away, a moment later. */
+static void wait_for_exits(uint64_t before)
+{
+    const struct timespec millisecond = {0, 1000000};
+    for (int i = 0; i < 100 && live_threads() > before; i++)
+        nanosleep(&millisecond, NULL);
+}
+
+/* OpenMP ends the process when the system refuses it a thread. So as many are tried first, all alive at once. */
+static int try_threads(int count)
+{
+    int rc = SL_OK, made = 0, error = 0;
+    const uint64_t before = live_threads();
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t *threads = malloc((size_t)count * sizeof *threads);
+    if (!threads)
+        return sl_fail(SL_SYSTEM, "out of memory for %d threads", count);
+    pthread_mutex_lock(&gate);
+    while (made < count && !error) {
+        error = pthread_create(&threads[made], NULL, wait_at, &gate);
+        made += !error;
+    }
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < made; i++)
+        pthread_join(threads[i], NULL);
+    wait_for_exits(before);
+    if (error)
+        rc = sl_fail(SL_SYSTEM,
+                     "the system grants %d of %d threads: %s; use --threads or OMP_NUM_THREADS, or raise the limit "
+                     "(ulimit -u, pids of the control group)",
+                     made + 1, count + 1, strerror(error));
+    free(threads);
+    return rc;
+}
+
+/* Has OpenMP create its threads now, which it keeps: later nobody can take their place. *count becomes what it made of
+ * the wish (OMP_THREAD_LIMIT, OMP_DYNAMIC). */
+static int start_threads(int *count)
+{
+    const int wanted = *count, rc = wanted > 1 ? try_threads(wanted - 1) : SL_OK;
+    int present = 0;
+    if (rc != SL_OK)
+        return rc;
+#pragma omp parallel num_threads(wanted) if (wanted > 1) reduction(+ : present)
+    present++;
+    *count = present;
+    return SL_OK;
+}
+
 int sl_device_cpu_open(int threads, struct sl_device *device)
 {
-    struct cpu_device *cpu = calloc(1, sizeof *cpu);
-    if (!cpu)
-        return sl_fail(SL_SYSTEM, "out of memory while opening the CPU device");
+    int rc = SL_OK;
+    struct cpu_device *cpu = NULL;
+    SL_TRY(sl_isa_check());
+    SL_TRY(sl_kernel_check());
+    if (!(cpu = calloc(1, sizeof *cpu)))
+        SL_FAIL(SL_SYSTEM, "out of memory while opening the CPU device");
     cpu->threads = threads > 0 ? threads : sl_parallel_default_threads();
+    SL_TRY(start_threads(&cpu->threads));
     *device = (struct sl_device){
         .name = "cpu",
         .isa = sl_isa(),
@@ -128,7 +205,10 @@ int sl_device_cpu_open(int threads, struct sl_device *device)
         .sync = cpu_sync,
         .close = cpu_close,
     };
-    return SL_OK;
+    cpu = NULL;
+out:
+    cpu_close(cpu);
+    return rc;
 }
 
 struct launch {

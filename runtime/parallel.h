@@ -9,11 +9,15 @@
 extern "C" {
 #endif
 
-/* Threads a run gets by default: the CPUs this process may use. */
+/* Threads a run gets by default (sl_machine_threads). */
 int sl_parallel_default_threads(void);
 
-/* Opens the CPU device with `threads` compute threads (0: default). SL_SYSTEM if memory or threads are refused. */
+/* Opens the CPU device with `threads` compute threads (0: default). SL_SYSTEM if memory or threads are
+ * refused, SL_BAD_CONFIG if SL_ISA or SL_KERNEL is misspelt. */
 int sl_device_cpu_open(int threads, struct sl_device *device);
+
+/* Bytes that the device takes for kernels that want `bytes` of scratch each. */
+uint64_t sl_parallel_scratch(const struct sl_device *device, size_t bytes);
 
 /* Runs all units of one kernel on the device. */
 int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const void *args);

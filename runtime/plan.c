@@ -20,27 +20,42 @@ static int allocate(struct sl_plan *plan)
     return SL_OK;
 }
 
-int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
-                 struct sl_plan **plan)
+static int open_plan(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
+                     struct sl_plan_memory *memory, struct sl_plan **plan)
 {
     int rc = SL_OK;
     struct sl_plan *p = NULL;
     if (options->batch < 1 || options->batch > SL_MAX_BATCH)
         SL_FAIL(SL_BAD_CONFIG, "the batch size is %d; it must be 1 to %d", options->batch, SL_MAX_BATCH);
-    if (options->training && !weights->gradients)
-        SL_FAIL(SL_INTERNAL, "a training plan needs weights opened for training");
     if (!(p = calloc(1, sizeof *p)))
         SL_FAIL(SL_SYSTEM, "out of memory for a plan");
     *p = (struct sl_plan){.graph = graph, .weights = weights, .device = weights->device, .options = *options};
     SL_TRY(allocate(p));
     SL_TRY(sl_plan_fuse(p));
-    SL_TRY(sl_plan_place(p));
+    SL_TRY(sl_plan_place(p, memory));
     const struct sl_flat any = {1};
     p->accumulate = sl_pick(SL_OP_accumulate, &any, p->device->isa)->kernel;
     *plan = p;
     p = NULL;
 out:
     sl_plan_close(p);
+    return rc;
+}
+
+int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
+                 struct sl_plan **plan)
+{
+    if (options->training && !weights->gradients)
+        return sl_fail(SL_INTERNAL, "a training plan needs weights opened for training");
+    return open_plan(graph, weights, options, NULL, plan);
+}
+
+int sl_plan_measure(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
+                    struct sl_plan_memory *memory)
+{
+    struct sl_plan *plan = NULL;
+    const int rc = open_plan(graph, weights, options, memory, &plan);
+    sl_plan_close(plan);
     return rc;
 }
 

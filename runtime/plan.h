@@ -20,6 +20,17 @@ struct sl_plan_options {
 
 struct sl_plan;
 
+/* What a plan takes: its arena, the scratch of its hungriest kernel for each thread of the device, and who wants most
+ * of the arena, for a refusal. */
+struct sl_plan_memory {
+    uint64_t arena, scratch; /* bytes */
+    char largest[512];
+};
+
+/* Works that out and allocates nothing; `weights` need no memory yet (sl_weights_lay_out). */
+int sl_plan_measure(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
+                    struct sl_plan_memory *memory);
+
 /* SL_UNAVAILABLE: over the limit (lists who wanted what), or no memory. */
 int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
                  struct sl_plan **plan);

@@ -21,12 +21,12 @@ struct sl_plan {
     struct sl_pass pass; /* of the last forward */
     double *losses;
     void *arena;
-    size_t arena_bytes;
+    size_t arena_bytes, scratch_bytes; /* scratch: of one slice of the kernel that wants most */
 };
 
 /* Steps with their fused layers. */
 int sl_plan_fuse(struct sl_plan *plan);
 
-/* Kernels, buffers and the arena. */
-int sl_plan_place(struct sl_plan *plan);
+/* Kernels, buffers and the arena; with `memory` only what they would take. */
+int sl_plan_place(struct sl_plan *plan, struct sl_plan_memory *memory);
 #endif

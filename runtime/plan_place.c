@@ -64,7 +64,11 @@ int sl_planner_buffer(struct sl_planner *planner, float **at, size_t floats, enu
 
 const struct sl_kernel *sl_planner_pick(struct sl_planner *planner, enum sl_op op, const void *shape)
 {
-    return sl_pick(op, shape, planner->plan->device->isa)->kernel;
+    struct sl_plan *plan = planner->plan;
+    const struct sl_kernel *kernel = sl_pick(op, shape, plan->device->isa)->kernel;
+    const size_t scratch = sl_kernel_scratch(kernel, shape);
+    plan->scratch_bytes = scratch > plan->scratch_bytes ? scratch : plan->scratch_bytes;
+    return kernel;
 }
 
 bool sl_planner_training(const struct sl_planner *planner)
@@ -169,11 +173,18 @@ static void bind_gradients(struct sl_plan *plan)
     }
 }
 
+static void measure(const struct sl_planner *planner, struct sl_plan_memory *memory)
+{
+    const struct sl_plan *plan = planner->plan;
+    memory->arena = plan->arena_bytes;
+    memory->scratch = sl_parallel_scratch(plan->device, plan->scratch_bytes);
+    sl_arena_consumers(planner->blocks, planner->count, memory->largest, sizeof memory->largest);
+}
+
 static int open_arena(struct sl_planner *planner)
 {
     struct sl_plan *plan = planner->plan;
     int rc = SL_OK;
-    SL_TRY(sl_arena_place(planner->blocks, planner->count, &plan->arena_bytes));
     const uint64_t limit = plan->options.memory_limit;
     if (limit && plan->arena_bytes > limit) {
         char consumers[512];
@@ -192,7 +203,7 @@ out:
     return rc;
 }
 
-int sl_plan_place(struct sl_plan *plan)
+int sl_plan_place(struct sl_plan *plan, struct sl_plan_memory *memory)
 {
     int rc = SL_OK;
     struct sl_planner planner = {.plan = plan};
@@ -203,6 +214,11 @@ int sl_plan_place(struct sl_plan *plan)
     for (int32_t i = 1; i < plan->graph->layer_count; i++)
         if (plan->producer[i] >= 0)
             SL_TRY(place_value(&planner, i));
+    SL_TRY(sl_arena_place(planner.blocks, planner.count, &plan->arena_bytes));
+    if (memory) {
+        measure(&planner, memory);
+        goto out;
+    }
     SL_TRY(open_arena(&planner));
     if (plan->options.training)
         bind_gradients(plan);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "runtime/text.h"
+#include "runtime/utf8.h"
 
 void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top)
 {
@@ -58,7 +59,7 @@ static void write_object(const struct sl_prediction_writer *writer, const char *
     FILE *to = writer->to;
     fputs("{\"key\":", to);
     sl_text_print_json(to, key);
-    if (!sl_text_is_utf8(key)) {
+    if (!sl_is_utf8(key)) {
         fputs(",\"key_bytes\":\"", to);
         for (const char *at = key; *at; at++)
             fprintf(to, "%02x", (unsigned)(unsigned char)*at);

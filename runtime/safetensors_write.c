@@ -119,7 +119,8 @@ static int dump_header(const json_t *header, char **text, size_t *length)
         return sl_fail(SL_SYSTEM, "out of memory for a safetensors header");
     for (int i = 0; i < LENGTH_BYTES; i++)
         (*text)[i] = (char)(padded >> (8 * i));
-    json_dumpb(header, *text + LENGTH_BYTES, n, JSON_COMPACT);
+    if (json_dumpb(header, *text + LENGTH_BYTES, n, JSON_COMPACT) != n)
+        return sl_fail(SL_SYSTEM, "out of memory for a safetensors header");
     memset(*text + LENGTH_BYTES + n, ' ', padded - n);
     *length = LENGTH_BYTES + padded;
     return SL_OK;

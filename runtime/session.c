@@ -9,86 +9,98 @@
 #include "runtime/machine.h"
 #include "runtime/parallel.h"
 
-static uint64_t weight_bytes(const struct sl_session *session)
-{
-    const uint64_t arrays = 2 + (uint64_t)session->updater->slots + (session->update ? 1 : 0);
-    return ((uint64_t)session->weights->trained * arrays + (uint64_t)session->weights->state) * sizeof(float);
-}
-
-static uint64_t image_bytes(const struct sl_session *session, const struct sl_loader *loader)
-{
-    const uint64_t side = (uint64_t)session->dataset->image_size;
-    return loader && sl_loader_cached(loader) ? sl_loader_samples(loader) * side * side * 3 : 0;
-}
-
-struct sl_session_memory sl_session_memory(const struct sl_session *session)
-{
-    return (struct sl_session_memory){
-        .weights = weight_bytes(session),
-        .training = sl_plan_arena_bytes(session->training),
-        .inference = sl_plan_arena_bytes(session->inference),
-        .images = image_bytes(session, session->train) + image_bytes(session, session->val),
-    };
-}
-
-/* Four fifths of what the machine, or this process's control group, has left. */
+/* Four fifths of what the machine, or this process's control groups, have left; 0: that is unknown. */
 static uint64_t default_limit(void)
 {
-    struct sl_machine machine;
-    sl_machine_read(&machine);
-    const uint64_t group = machine.memory_limit, available = machine.memory_available;
-    return (group && group < available ? group : available) / 5 * 4;
+    return sl_machine_memory("") / 5 * 4;
 }
 
-/* What the limit leaves after `taken`; at least 1, since 0 means no limit. */
-static uint64_t left(const struct sl_session *session, uint64_t taken)
+static struct sl_loader_options loader_options(const struct sl_session *s, bool training)
 {
-    const uint64_t limit = session->options.memory_limit;
-    return limit > taken ? limit - taken : 1;
-}
-
-static int open_plans(struct sl_session *s)
-{
-    int rc = SL_OK;
-    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true};
-    options.memory_limit = left(s, weight_bytes(s));
-    SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->training));
-    options.training = false;
-    options.memory_limit = left(s, weight_bytes(s) + sl_plan_arena_bytes(s->training));
-    SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->inference));
-out:
-    return rc;
-}
-
-static int open_loaders(struct sl_session *s)
-{
-    int rc = SL_OK;
-    struct sl_session_memory memory = {0};
-    struct sl_loader_options options = {
-        .split = "train",
-        .batch_size = s->options.batch_size,
-        .seed = s->options.seed,
-        .shuffle = true,
-        .flip = s->options.flip,
-        .crop_padding = s->options.crop_padding,
-        .threads = s->options.loader_threads,
-        .skip_bad_images = s->options.skip_bad_images,
+    const struct sl_session_options *o = &s->options;
+    return (struct sl_loader_options){
+        .split = training ? "train" : "val",
+        .batch_size = o->batch_size,
+        .seed = o->seed,
+        .shuffle = training,
+        .flip = training && o->flip,
+        .crop_padding = training ? o->crop_padding : 0,
+        .pixels = s->pixels,
+        .threads = o->loader_threads,
+        .skip_bad_images = o->skip_bad_images,
     };
-    SL_TRY(sl_model_pixels(&s->model, &options.pixels));
-    memory = sl_session_memory(s);
-    options.cache_bytes = left(s, memory.weights + memory.training + memory.inference);
-    SL_TRY(sl_loader_open(s->dataset, &options, &s->train));
-    if (!sl_dataset_split(s->dataset, "val"))
-        goto out;
-    options.split = "val";
-    options.shuffle = options.flip = false;
-    options.crop_padding = 0;
-    memory = sl_session_memory(s);
-    options.cache_bytes = left(s, memory.weights + memory.training + memory.inference + memory.images);
-    SL_TRY(sl_loader_open(s->dataset, &options, &s->val));
+}
+
+static bool has_val(const struct sl_session *s)
+{
+    return sl_dataset_split(s->dataset, "val") != NULL;
+}
+
+/* ---- counting first ---- */
+
+static uint64_t needed(const struct sl_session_memory *m)
+{
+    return m->weights + m->training + m->inference + m->scratch + m->loading + m->shards;
+}
+
+static int count_plans(struct sl_session *s, char largest[])
+{
+    int rc = SL_OK;
+    struct sl_weights *sizes = NULL;
+    struct sl_plan_memory training, inference;
+    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true};
+    SL_TRY(sl_weights_lay_out(s->model.graph, &s->device, &sizes));
+    const uint64_t arrays = 2 + (uint64_t)sl_updater_slots(s->options.updater.kind);
+    s->memory.weights = ((uint64_t)sizes->trained * arrays + (uint64_t)sizes->state) * sizeof(float);
+    SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &training));
+    options.training = false;
+    SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &inference));
+    s->memory.training = training.arena;
+    s->memory.inference = inference.arena;
+    s->memory.scratch = training.scratch > inference.scratch ? training.scratch : inference.scratch;
+    memcpy(largest, training.largest, sizeof training.largest);
+out:
+    sl_weights_close(sizes);
+    return rc;
+}
+
+static int count_loaders(struct sl_session *s)
+{
+    for (int training = 1; training >= 0; training--) {
+        struct sl_loader_memory memory;
+        const struct sl_loader_options options = loader_options(s, training);
+        if (!training && !has_val(s))
+            continue;
+        const int rc = sl_loader_measure(s->dataset, &options, &memory);
+        if (rc != SL_OK)
+            return rc;
+        s->memory.loading += memory.buffers;
+        s->memory.shards += memory.shards;
+    }
+    return SL_OK;
+}
+
+static int count_memory(struct sl_session *s)
+{
+    int rc = SL_OK;
+    char largest[sizeof((struct sl_plan_memory *)NULL)->largest];
+    const struct sl_session_memory *m = &s->memory;
+    const uint64_t limit = s->options.memory_limit;
+    SL_TRY(count_plans(s, largest));
+    SL_TRY(count_loaders(s));
+    if (limit && needed(m) > limit)
+        SL_FAIL(SL_UNAVAILABLE,
+                "this run needs %.1f MB of memory and the limit is %.1f MB: weights %.1f, training %.1f (largest: %s), "
+                "validation %.1f, scratch of %d threads %.1f, loading %.1f, compressed shards %.1f; raise "
+                "--memory-limit or lower --batch-size",
+                (double)needed(m) / 1e6, (double)limit / 1e6, (double)m->weights / 1e6, (double)m->training / 1e6,
+                largest, (double)m->inference / 1e6, s->device.threads, (double)m->scratch / 1e6,
+                (double)m->loading / 1e6, (double)m->shards / 1e6);
 out:
     return rc;
 }
+
+/* ---- opening ---- */
 
 static int open_model(struct sl_session *s, sl_build_fn *build, void *self)
 {
@@ -97,9 +109,50 @@ static int open_model(struct sl_session *s, sl_build_fn *build, void *self)
     SL_TRY(build(self, s->dataset->image_size, (int32_t)s->dataset->class_count, &s->model.graph));
     s->model.range = s->options.range;
     SL_TRY(sl_model_take_dataset(&s->model, s->dataset));
+    SL_TRY(sl_model_pixels(&s->model, &s->pixels));
+out:
+    return rc;
+}
+
+static int open_weights(struct sl_session *s)
+{
+    int rc = SL_OK;
     SL_TRY(sl_weights_open(s->model.graph, &s->device, true, &s->weights));
     SL_TRY(sl_weights_init(s->weights, s->options.seed));
     SL_TRY(sl_updater_open(s->weights, &s->options.updater, &s->updater));
+out:
+    return rc;
+}
+
+static int open_plans(struct sl_session *s)
+{
+    int rc = SL_OK;
+    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true};
+    SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->training));
+    options.training = false;
+    SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->inference));
+out:
+    return rc;
+}
+
+/* A loader with what the limit leaves for its compressed shards and its cache. */
+static int open_loader(struct sl_session *s, bool training, struct sl_loader **loader)
+{
+    int rc = SL_OK;
+    struct sl_session_memory *m = &s->memory;
+    struct sl_loader_memory memory;
+    struct sl_loader_options options = loader_options(s, training);
+    SL_TRY(sl_loader_measure(s->dataset, &options, &memory));
+    m->shards -= memory.shards; /* what they are comes in its place */
+    if (s->options.memory_limit) {
+        const uint64_t taken = needed(m) + m->images;
+        options.cache_bytes = s->options.memory_limit > taken ? s->options.memory_limit - taken : 1;
+        options.unpacked_limit = options.cache_bytes;
+    }
+    SL_TRY(sl_loader_open(s->dataset, &options, loader));
+    const uint64_t side = (uint64_t)s->dataset->image_size;
+    m->shards += sl_loader_unpacked(*loader);
+    m->images += sl_loader_cached(*loader) ? sl_loader_samples(*loader) * side * side * 3 : 0;
 out:
     return rc;
 }
@@ -113,8 +166,12 @@ int sl_session_open(const struct sl_session_options *options, sl_build_fn *build
         session->options.memory_limit = default_limit();
     SL_TRY(sl_device_cpu_open(options->threads, &session->device));
     SL_TRY(open_model(session, build, self));
+    SL_TRY(count_memory(session));
+    SL_TRY(open_weights(session));
     SL_TRY(open_plans(session));
-    SL_TRY(open_loaders(session));
+    SL_TRY(open_loader(session, true, &session->train));
+    if (has_val(session))
+        SL_TRY(open_loader(session, false, &session->val));
 out:
     if (rc != SL_OK)
         sl_session_close(session);

@@ -26,7 +26,9 @@ struct sl_session_options {
     bool flip;
     int32_t crop_padding;
     bool skip_bad_images;
-    uint64_t memory_limit; /* bytes for weights, arenas and the image cache; 0: four fifths of what is available */
+    /* Bytes for everything but the program itself and the files it maps (plain shards, checkpoints: the system keeps
+     * those as long as it likes). 0: four fifths of what is available; no limit where that is unknown. */
+    uint64_t memory_limit;
 };
 
 /* Where training stands: the next batch. Everything that resuming needs besides the arrays. After an epoch's last batch
@@ -45,15 +47,23 @@ struct sl_best {
     double accuracy;
 };
 
+/* Bytes: weights with gradients and updater state, both arenas, the kernels' scratch, the loaders' buffers and indexes,
+ * what compressed shards unpack to, decoded images kept. */
+struct sl_session_memory {
+    uint64_t weights, training, inference, scratch, loading, shards, images;
+};
+
 struct sl_session {
     struct sl_session_options options;
     struct sl_device device;
     struct sl_dataset *dataset;
     struct sl_model model;
+    struct sl_pixels pixels; /* what it wants of an image */
     struct sl_weights *weights;
     struct sl_updater *updater;
     struct sl_plan *training, *inference;
-    struct sl_loader *train, *val; /* val: NULL if the data set has none */
+    struct sl_loader *train, *val;   /* val: NULL if the data set has none */
+    struct sl_session_memory memory; /* counted before it was taken */
     struct sl_train_hooks hooks;
     float *update; /* for hooks.update */
     struct sl_position position;
@@ -71,8 +81,9 @@ struct sl_session_step {
 
 typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph);
 
-/* Opens everything and initialises the weights from the seed. `build` makes the network. On failure the session is
- * closed. */
+/* Opens everything and initialises the weights from the seed. `build` makes the network. What it will take is counted
+ * first: SL_UNAVAILABLE lists who wants how much before anything is allocated or read but dataset.json. On failure the
+ * session is closed. */
 int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
                     struct sl_session *session);
 void sl_session_close(struct sl_session *session);
@@ -97,12 +108,6 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store);
  * contradict each other. */
 int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
                       void *self);
-
-/* Bytes: weights with gradients and updater state, both arenas, image caches. */
-struct sl_session_memory {
-    uint64_t weights, training, inference, images;
-};
-struct sl_session_memory sl_session_memory(const struct sl_session *session);
 
 #ifdef __cplusplus
 }

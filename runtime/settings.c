@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/utf8.h"
+#include "runtime/json_internal.h"
 #include "runtime/store_folder.h"
 
 static json_t *text_or_null(const char *text)
 {
-    json_t *value = text ? json_string(text) : NULL;
-    return value ? value : json_null();
+    return text && sl_is_utf8(text) ? json_string(text) : json_null();
 }
 
 static json_t *to_json(const struct sl_setting *setting)
@@ -33,9 +34,8 @@ int sl_settings_write(const char *path, const struct sl_setting *settings, size_
     char *text = NULL;
     json_t *root = json_object();
     for (size_t i = 0; i < count; i++)
-        if (json_object_set_new(root, settings[i].name, to_json(&settings[i])))
-            SL_FAIL(SL_SYSTEM, "%s: out of memory for \"%s\"", path, settings[i].name);
-    if (!(text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17))))
+        sl_json_set(&root, settings[i].name, to_json(&settings[i]));
+    if (!(text = sl_json_dump(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17))))
         SL_FAIL(SL_SYSTEM, "%s: out of memory", path);
     SL_TRY(sl_store_replace(path, text, strlen(text)));
 out:

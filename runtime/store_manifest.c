@@ -8,6 +8,7 @@
 
 #include "runtime/file_io.h"
 #include "runtime/hash.h"
+#include "runtime/json_internal.h"
 
 enum { SCHEMA_VERSION = 1, MAX_BYTES = 1 << 20 };
 #define SUFFIX ".safetensors"
@@ -24,17 +25,12 @@ bool sl_manifest_name_valid(const char *name)
 /* NULL: no memory. */
 static json_t *build(const struct sl_manifest *manifest)
 {
-    bool failed = false;
     json_t *files = json_array();
     for (size_t i = 0; i < manifest->file_count; i++) {
         char hash[SL_HASH_DIGITS + 1];
         sl_hash_text(manifest->files[i].hash, hash);
-        failed |= json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", manifest->files[i].name, "bytes",
-                                                         (json_int_t)manifest->files[i].bytes, "xxh3", hash)) != 0;
-    }
-    if (failed || !files) {
-        json_decref(files);
-        return NULL;
+        sl_json_append(&files, json_pack("{s:s, s:I, s:s}", "name", manifest->files[i].name, "bytes",
+                                         (json_int_t)manifest->files[i].bytes, "xxh3", hash));
     }
     return json_pack("{s:i, s:I, s:o, s:s}", "schema_version", SCHEMA_VERSION, "step", (json_int_t)manifest->step,
                      "files", files, "seal", "0000000000000000");
@@ -59,7 +55,7 @@ int sl_manifest_write(const char *folder, const struct sl_manifest *manifest)
     uint64_t seal;
     json_t *json = build(manifest);
     SL_TRY(sl_io_join(folder, "manifest.json", &path));
-    if (!json || !(text = json_dumps(json, JSON_INDENT(1))))
+    if (!(text = sl_json_dump(json, JSON_INDENT(1))))
         SL_FAIL(SL_SYSTEM, "%s: out of memory", path);
     const size_t n = strlen(text), at = sl_seal_find(text, n, SEAL_MARKER);
     if (n > MAX_BYTES || at == SIZE_MAX)

@@ -11,11 +11,6 @@
 extern "C" {
 #endif
 
-/* The bytes of the character that `text` begins with; 0: they are not UTF-8, or the text is at its end. */
-size_t sl_text_character(const char *text);
-
-bool sl_text_is_utf8(const char *text);
-
 /* For one field of a table: tab, line end, return and backslash are written as \t \n \r \\, other control characters
  * and bytes that are not UTF-8 as \xHH. printf '%b' (coreutils', bash's) gives the text back. */
 void sl_text_print(FILE *to, const char *text);

@@ -35,6 +35,11 @@ const char *sl_updater_name(enum sl_updater_kind kind)
     return kinds[kind].name;
 }
 
+int32_t sl_updater_slots(enum sl_updater_kind kind)
+{
+    return kinds[kind].slots;
+}
+
 const char *sl_updater_slot_name(int32_t slot)
 {
     static const char *const names[SL_UPDATER_SLOTS] = {"m", "v", "h"};

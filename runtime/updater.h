@@ -27,6 +27,8 @@ const char *sl_updater_name(enum sl_updater_kind kind);
 
 enum { SL_UPDATER_SLOTS = 3 };
 
+int32_t sl_updater_slots(enum sl_updater_kind kind); /* state arrays it keeps */
+
 struct sl_updater {
     struct sl_updater_options options;
     struct sl_weights *weights;

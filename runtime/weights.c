@@ -28,8 +28,7 @@ static int allocate(const struct sl_device *device, int64_t floats, float **at)
     return rc == SL_OK ? device->fill(device->self, memory, 0, (size_t)floats * sizeof(float)) : rc;
 }
 
-int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device, bool training,
-                    struct sl_weights **weights)
+int sl_weights_lay_out(const struct sl_graph *graph, const struct sl_device *device, struct sl_weights **weights)
 {
     int rc = SL_OK;
     struct sl_weights *w = calloc(1, sizeof *w);
@@ -44,6 +43,19 @@ int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device
     w->decayed = w->trained;
     place(w, SL_ROLE_VECTOR, &w->trained);
     place(w, SL_ROLE_STATE, &w->state);
+    *weights = w;
+    w = NULL;
+out:
+    sl_weights_close(w);
+    return rc;
+}
+
+int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device, bool training,
+                    struct sl_weights **weights)
+{
+    int rc = SL_OK;
+    struct sl_weights *w = NULL;
+    SL_TRY(sl_weights_lay_out(graph, device, &w));
     SL_TRY(allocate(device, w->trained, &w->values));
     SL_TRY(allocate(device, w->state, &w->statistics));
     if (training)
@@ -70,7 +82,8 @@ void sl_weights_close(struct sl_weights *weights)
 float *sl_weights_at(const struct sl_weights *weights, int32_t layer, int32_t k)
 {
     const bool state = weights->graph->layers[layer].parameters[k].role == SL_ROLE_STATE;
-    return (state ? weights->statistics : weights->values) + weights->offsets[layer][k];
+    float *base = state ? weights->statistics : weights->values;
+    return base ? base + weights->offsets[layer][k] : NULL;
 }
 
 float *sl_weights_gradient(const struct sl_weights *weights, int32_t layer, int32_t k)

@@ -23,6 +23,9 @@ struct sl_weights {
     int64_t (*offsets)[SL_MAX_PARAMETERS]; /* [layers]: into values, or statistics for SL_ROLE_STATE */
 };
 
+/* Sizes and offsets alone, without memory: what a plan can be measured with. SL_SYSTEM. */
+int sl_weights_lay_out(const struct sl_graph *graph, const struct sl_device *device, struct sl_weights **weights);
+
 /* Allocates; the content is undefined until initialised or loaded. SL_SYSTEM, SL_UNAVAILABLE. */
 int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device, bool training,
                     struct sl_weights **weights);
@@ -31,7 +34,8 @@ void sl_weights_close(struct sl_weights *weights);
 /* Initial values of (seed): Xavier normal weights, the rest constant. */
 int sl_weights_init(struct sl_weights *weights, uint64_t seed);
 
-/* Parameter k of a layer: its values, and its gradient (NULL for statistics or without training). */
+/* Parameter k of a layer: its values, and its gradient (NULL for statistics or without training); NULL without memory.
+ */
 float *sl_weights_at(const struct sl_weights *weights, int32_t layer, int32_t k);
 float *sl_weights_gradient(const struct sl_weights *weights, int32_t layer, int32_t k);
 

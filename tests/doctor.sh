@@ -26,6 +26,12 @@ for part in '^built$' '^machine$' '^  processor +[^ ]' '^  memory +[0-9.]+ GiB' 
     '^  sl_conv2d_fwd_.* passed$'; do
     says "$part"
 done
+says '^  threads +[0-9]+ by default: [A-Za-z]'
+OMP_NUM_THREADS=1
+export OMP_NUM_THREADS
+ends 0
+says '^  threads +1 by default: '
+unset OMP_NUM_THREADS
 mkdir "$place/folder"
 ends 0 --output "$place/folder"
 says 'write.sync.rename +1 MiB in'

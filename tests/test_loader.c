@@ -283,9 +283,61 @@ static void wrong_options_are_refused(void **state)
     options = usual();
     options.crop_padding = -1;
     assert_fails(sl_loader_open(plain, &options, &loader), SL_BAD_CONFIG, "crop padding");
+    options.crop_padding = SIZE;
+    assert_fails(sl_loader_open(plain, &options, &loader), SL_BAD_CONFIG, "must be less than the 16");
+    options.crop_padding = SIZE - 1;
+    assert_ok(sl_loader_open(plain, &options, &loader));
+    sl_loader_close(loader);
     options = usual();
     options.threads = 100000;
     assert_fails(sl_loader_open(plain, &options, &loader), SL_BAD_CONFIG, "threads");
+}
+
+static bool is_cached(const struct sl_loader_options *options)
+{
+    struct sl_loader *loader;
+    assert_ok(sl_loader_open(packed, options, &loader));
+    const bool cached = sl_loader_cached(loader);
+    sl_loader_close(loader);
+    return cached;
+}
+
+/* What a loader takes is known before it is opened, and kept to afterwards. */
+static void memory_is_counted(void **state)
+{
+    (void)state;
+    struct sl_loader *loader;
+    struct sl_loader_memory memory, more;
+    struct sl_loader_options options = usual();
+    assert_ok(sl_loader_measure(plain, &options, &memory));
+    assert_int_equal(memory.shards, 0);
+    assert_true(memory.buffers > UINT64_C(5) * 5 * SIZE * SIZE * 3 * sizeof(float)); /* five batches of five */
+    assert_true(memory.buffers < UINT64_C(2) * 5 * 5 * SIZE * SIZE * 3 * sizeof(float));
+    options.prefetch = 9; /* ten batches */
+    assert_ok(sl_loader_measure(plain, &options, &more));
+    assert_true(more.buffers > memory.buffers + UINT64_C(5) * 5 * SIZE * SIZE * 3 * sizeof(float));
+    options = usual();
+    assert_ok(sl_loader_measure(packed, &options, &memory));
+    assert_ok(sl_loader_open(packed, &options, &loader));
+    const uint64_t unpacked = sl_loader_unpacked(loader);
+    sl_loader_close(loader);
+    assert_true(memory.shards > unpacked / 2 && memory.shards < 2 * unpacked);
+    /* Exactly enough, and a byte less. */
+    options.unpacked_limit = unpacked;
+    assert_ok(sl_loader_open(packed, &options, &loader));
+    sl_loader_close(loader);
+    options.unpacked_limit = unpacked - 1;
+    assert_fails(sl_loader_open(packed, &options, &loader), SL_UNAVAILABLE, "compressed shards unpack to more");
+    assert_null(loader);
+    options = usual();
+    options.cache_bytes = unpacked + TRAIN * SIZE * SIZE * 3;
+    assert_true(is_cached(&options));
+    options.cache_bytes--;
+    assert_false(is_cached(&options));
+    options.cache_bytes = unpacked / 2;
+    assert_false(is_cached(&options));
+    options.split = "test";
+    assert_fails(sl_loader_measure(packed, &options, &memory), SL_MISSING, "no images for test");
 }
 
 /* A split of one shard: `good` sound samples and `bad` that are no JPEGs; keys may be twins. */
@@ -415,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_model_gets_its_own_pixels),
         cmocka_unit_test(wrong_options_are_refused),
         cmocka_unit_test(bad_images_end_the_run_or_are_left_out),
+        cmocka_unit_test(memory_is_counted),
         cmocka_unit_test(twins_and_damage_are_refused),
     };
     return cmocka_run_group_tests(tests, open_sets, close_sets);

@@ -268,6 +268,20 @@ static void limits_are_kept(void **state)
     options.memory_limit = need;
     MUST(sl_plan_open(net.graph, net.weights, &options, &plan));
     sl_plan_close(plan);
+    /* Measured, without memory for the weights, it is the same. */
+    struct sl_weights *sizes;
+    struct sl_plan_memory memory;
+    MUST(sl_weights_lay_out(net.graph, &net.device, &sizes));
+    assert_null(sizes->values);
+    assert_int_equal(sizes->trained, net.weights->trained);
+    MUST(sl_plan_measure(net.graph, sizes, &options, &memory));
+    assert_int_equal(memory.arena, need);
+    assert_non_null(strstr(memory.largest, "conv"));
+    net.device.threads = 3;
+    const uint64_t one = memory.scratch;
+    MUST(sl_plan_measure(net.graph, sizes, &options, &memory));
+    assert_int_equal(memory.scratch, 3 * one);
+    sl_weights_close(sizes);
     options.batch = 0;
     MUST_FAIL(sl_plan_open(net.graph, net.weights, &options, &plan), SL_BAD_CONFIG, "batch size is 0");
     options.batch = SL_MAX_BATCH + 1;

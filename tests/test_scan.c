@@ -5,7 +5,7 @@
 
 #include "runtime/data/scan.h"
 #include "runtime/data/shard.h"
-#include "runtime/data/text.h"
+#include "runtime/utf8.h"
 #include "runtime/data/text_list.h"
 
 static char reported[8192];

@@ -59,7 +59,9 @@ static inline float v_max_lane(vf a)
     return r;
 }
 static inline vf v_round(vf a) { vf r; V_LANES(rintf(a[i])); return r; }
-static inline vf v_exp2i(vf a) { vf r; V_LANES(ldexpf(1.0f, (int)a[i])); return r; }
+/* What is no int becomes the least one, as the instruction has it. */
+static inline int lane_int(float x) { return x >= -0x1p31f && x < 0x1p31f ? (int)x : INT32_MIN; }
+static inline vf v_exp2i(vf a) { vf r; V_LANES(ldexpf(1.0f, lane_int(a[i]))); return r; }
 static inline vf v_keep(vmask m, vf a) { vf r; V_LANES((m >> i) & 1 ? a[i] : 0.0f); return r; }
 static inline vf v_drop(vmask m, vf a) { vf r; V_LANES((m >> i) & 1 ? 0.0f : a[i]); return r; }
 static inline vmask v_eq(vf a, vf b) { vmask r = 0; for (int i = 0; i < VL; i++) r |= (vmask)(a[i] == b[i]) << i; return r; }

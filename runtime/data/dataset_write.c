@@ -7,21 +7,22 @@
 #include "runtime/data/dataset.h"
 #include "runtime/data/dataset_format.h"
 #include "runtime/data/file.h"
+#include "runtime/json_internal.h"
 #include "runtime/store.h"
+#include "runtime/utf8.h"
 
 static json_t *pack_channels(const double values[3])
 {
     return json_pack("[f, f, f]", values[0], values[1], values[2]);
 }
 
-static int pack_classes(const struct sl_dataset *dataset, json_t *list)
+static int pack_classes(const struct sl_dataset *dataset, json_t **list)
 {
     for (size_t i = 0; i < dataset->class_count; i++) {
         const struct sl_class *class = &dataset->classes[i];
-        json_t *entry = json_pack("{s:s, s:s}", "id", class->id, "words", class->words);
-        if (!entry)
+        if (!sl_is_utf8(class->id) || !sl_is_utf8(class->words))
             return sl_fail(SL_BAD_DATA, "the name or the words of class %zu (%s) are not UTF-8", i, class->id);
-        json_array_append_new(list, entry);
+        sl_json_append(list, json_pack("{s:s, s:s}", "id", class->id, "words", class->words));
     }
     return SL_OK;
 }
@@ -33,12 +34,12 @@ static json_t *pack_split(const struct sl_split *split, size_t class_count)
         const struct sl_shard *shard = &split->shards[i];
         char hex[SL_HASH_DIGITS + 1];
         sl_hash_text(shard->hash, hex);
-        json_array_append_new(shards,
-                              json_pack("{s:s, s:I, s:I, s:s}", "name", shard->name, "bytes", (json_int_t)shard->bytes,
-                                        "samples", (json_int_t)shard->samples, "xxh3", hex));
+        sl_json_append(&shards,
+                       json_pack("{s:s, s:I, s:I, s:s}", "name", shard->name, "bytes", (json_int_t)shard->bytes,
+                                 "samples", (json_int_t)shard->samples, "xxh3", hex));
     }
     for (size_t i = 0; i < class_count; i++)
-        json_array_append_new(classes, json_integer((json_int_t)split->class_samples[i]));
+        sl_json_append(&classes, json_integer((json_int_t)split->class_samples[i]));
     return json_pack("{s:I, s:o, s:o}", "samples", (json_int_t)split->samples, "class_samples", classes, "shards",
                      shards);
 }
@@ -48,7 +49,7 @@ static int seal_text(const json_t *root, char **text)
 {
     int rc = SL_OK;
     char hex[SL_HASH_DIGITS + 1];
-    char *plain = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17)), *head = NULL;
+    char *plain = sl_json_dump(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17)), *head = NULL;
     const size_t length = plain ? strlen(plain) : 0;
     *text = NULL;
     if (length < 2)
@@ -76,16 +77,16 @@ int sl_dataset_write(const struct sl_dataset *dataset)
     json_t *classes = json_array(), *splits = json_object(), *root = NULL;
     if (!path)
         SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
-    SL_TRY(pack_classes(dataset, classes));
+    SL_TRY(pack_classes(dataset, &classes));
     for (size_t i = 0; i < dataset->split_count; i++)
-        json_object_set_new(splits, dataset->splits[i].name, pack_split(&dataset->splits[i], dataset->class_count));
+        sl_json_set(&splits, dataset->splits[i].name, pack_split(&dataset->splits[i], dataset->class_count));
+    if (!sl_is_utf8(dataset->name))
+        SL_FAIL(SL_BAD_DATA, "the name of the data set (%s) is not UTF-8", dataset->name);
     root = json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:I, s:o, s:o, s:O, s:O}", "format", "starling-dataset", "version",
                      SL_DATASET_VERSION, "name", dataset->name, "image_size", (int)dataset->image_size, "orientation",
                      dataset->apply_orientation ? "apply" : "ignore", "turned", (json_int_t)dataset->turned, "skipped",
                      (json_int_t)dataset->skipped, "mean", pack_channels(dataset->mean), "deviation",
                      pack_channels(dataset->deviation), "classes", classes, "splits", splits);
-    if (!root)
-        SL_FAIL(SL_BAD_DATA, "the name of the data set or of a shard is not UTF-8");
     SL_TRY(seal_text(root, &text));
     SL_TRY(sl_write_atomically(path, text, strlen(text)));
 out:

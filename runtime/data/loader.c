@@ -153,6 +153,11 @@ uint64_t sl_loader_samples(const struct sl_loader *loader)
     return sl_samples_count(loader->samples);
 }
 
+uint64_t sl_loader_unpacked(const struct sl_loader *loader)
+{
+    return sl_samples_unpacked(loader->samples);
+}
+
 bool sl_loader_cached(const struct sl_loader *loader)
 {
     return sl_samples_cached(loader->samples);

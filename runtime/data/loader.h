@@ -18,11 +18,13 @@ struct sl_loader_options {
     uint64_t seed;
     bool shuffle;
     bool flip;               /* mirror half of the images */
-    int32_t crop_padding;    /* random crop out of the image padded by that many pixels; 0: none */
+    int32_t crop_padding;    /* random crop out of the image padded by that many pixels, less than its side; 0: none */
     struct sl_pixels pixels; /* of a model; size 0: all but range are the data set's */
     int threads;             /* decoding threads; 0: 1 */
     int prefetch;            /* batches decoded ahead; 0: 4 */
-    uint64_t cache_bytes;    /* keep decoded bytes in memory if the whole split fits, else decode live */
+    uint64_t cache_bytes; /* keep decoded bytes in memory if the whole split fits beside what compressed shards unpack
+                             to, else decode live */
+    uint64_t unpacked_limit; /* most bytes that compressed shards may unpack to; 0: no limit */
     bool skip_bad_images;    /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
 };
 
@@ -35,6 +37,15 @@ struct sl_batch {
     double waited;           /* seconds the caller waited for it */
 };
 
+/* Bytes that a loader takes without its cache, from dataset.json alone: nothing is opened. What compressed shards
+ * unpack to is not written there: `shards` follows from what they are packed, as JPEGs hardly shrink; the
+ * option unpacked_limit holds them to a limit. Errors as sl_loader_open for the options. */
+struct sl_loader_memory {
+    uint64_t buffers, shards; /* batches ahead and the index; compressed shards */
+};
+int sl_loader_measure(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                      struct sl_loader_memory *memory);
+
 struct sl_loader;
 
 /* Opens the split: verifies the hash of every shard, reads the indexes, decodes nothing; threads start at the first
@@ -46,6 +57,7 @@ void sl_loader_close(struct sl_loader *loader);
 
 uint64_t sl_loader_batches(const struct sl_loader *loader); /* per epoch */
 uint64_t sl_loader_samples(const struct sl_loader *loader);
+uint64_t sl_loader_unpacked(const struct sl_loader *loader); /* bytes held of compressed shards */
 bool sl_loader_cached(const struct sl_loader *loader);
 uint64_t sl_loader_skipped(const struct sl_loader *loader); /* bad images so far */
 

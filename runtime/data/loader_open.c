@@ -6,14 +6,82 @@
 
 enum { DEFAULT_PREFETCH = 4, MAX_THREADS = 256, MAX_PREFETCH = 4096, MAX_PADDING = 1024 };
 
-static int check_options(const struct sl_loader_options *o)
+static int check_options(const struct sl_loader_options *o, int32_t size)
 {
     if (o->crop_padding < 0 || o->crop_padding > MAX_PADDING)
         return sl_fail(SL_BAD_CONFIG, "a crop padding of %d; 0 to %d can be", o->crop_padding, MAX_PADDING);
+    if (o->crop_padding >= size)
+        return sl_fail(SL_BAD_CONFIG, "a crop padding of %d pixels; it must be less than the %d of an image's side",
+                       o->crop_padding, size);
     if (o->threads < 0 || o->threads > MAX_THREADS || o->prefetch < 0 || o->prefetch > MAX_PREFETCH)
         return sl_fail(SL_BAD_CONFIG, "%d loader threads and %d batches ahead; at most %d and %d can be", o->threads,
                        o->prefetch, MAX_THREADS, MAX_PREFETCH);
     return SL_OK;
+}
+
+static int find_split(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                      const struct sl_split **split)
+{
+    *split = sl_dataset_split(dataset, options->split);
+    if (!*split || (*split)->samples == 0)
+        return sl_fail(SL_MISSING, "%s: the data set has no images for %s", dataset->folder, options->split);
+    return SL_OK;
+}
+
+static int thread_count(const struct sl_loader_options *o)
+{
+    return o->threads ? o->threads : 1;
+}
+
+/* One slot is in the consumer's hands; every thread wants one to fill. */
+static uint64_t slot_count(const struct sl_loader_options *o)
+{
+    const int threads = thread_count(o), prefetch = o->prefetch ? o->prefetch : DEFAULT_PREFETCH;
+    return (uint64_t)(prefetch > threads ? prefetch : threads) + 1;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+/* The model's pixels, or the data set's own. */
+static int open_input(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                      struct sl_image_input *input)
+{
+    struct sl_pixels pixels = options->pixels;
+    if (!pixels.size) {
+        pixels.size = dataset->image_size;
+        pixels.apply_orientation = dataset->apply_orientation;
+        memcpy(pixels.mean, dataset->mean, sizeof pixels.mean);
+        memcpy(pixels.deviation, dataset->deviation, sizeof pixels.deviation);
+    }
+    return sl_image_input_open(&pixels, options->batch_size, input);
+}
+
+int sl_loader_measure(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                      struct sl_loader_memory *memory)
+{
+    int rc = SL_OK;
+    /* A usual key, what malloc adds, and the tables that small JPEGs have in common, of which packing leaves little. */
+    enum { KEY = 48, BLOCK = 16, TABLES = 600 };
+    const struct sl_split *split;
+    struct sl_image_input input;
+    *memory = (struct sl_loader_memory){0};
+    SL_TRY(open_input(dataset, options, &input));
+    SL_TRY(check_options(options, input.shape.height));
+    SL_TRY(find_split(dataset, options, &split));
+    const uint64_t image = sl_image_input_values(&input);
+    const uint64_t each = image * sizeof(float) + sizeof(int32_t) + sizeof(char *) + sizeof(uint32_t);
+    memory->buffers = slot_count(options) * (uint64_t)options->batch_size * each +
+                      (uint64_t)thread_count(options) * (image + sl_image_input_scratch(&input)) +
+                      split->samples * (sizeof(struct sl_shard_sample) + 4 * sizeof(void *) + sizeof(uint32_t) + KEY);
+    for (size_t i = 0; i < split->shard_count; i++)
+        if (ends_with(split->shards[i].name, ".zst"))
+            memory->shards += split->shards[i].bytes + (2 * BLOCK + TABLES) * split->shards[i].samples;
+out:
+    return rc;
 }
 
 static int open_slot(const struct sl_loader *loader, struct sl_loader_slot *slot)
@@ -44,10 +112,8 @@ static int open_worker(struct sl_loader *loader, struct sl_loader_worker *worker
 static int open_buffers(struct sl_loader *loader)
 {
     int rc = SL_OK;
-    const int threads = loader->options.threads ? loader->options.threads : 1;
-    const int prefetch = loader->options.prefetch ? loader->options.prefetch : DEFAULT_PREFETCH;
-    /* One slot is in the consumer's hands; every thread wants one to fill. */
-    const uint64_t ring_size = (uint64_t)(prefetch > threads ? prefetch : threads) + 1;
+    const int threads = thread_count(&loader->options);
+    const uint64_t ring_size = slot_count(&loader->options);
     loader->order = calloc((size_t)sl_samples_count(loader->samples) + 1, sizeof *loader->order);
     loader->order_epoch = UINT64_MAX;
     loader->ring = calloc(ring_size, sizeof *loader->ring);
@@ -62,24 +128,10 @@ out:
     return rc;
 }
 
-/* The model's pixels, or the data set's own. */
-static int open_input(const struct sl_dataset *dataset, const struct sl_loader_options *options,
-                      struct sl_image_input *input)
-{
-    struct sl_pixels pixels = options->pixels;
-    if (!pixels.size) {
-        pixels.size = dataset->image_size;
-        pixels.apply_orientation = dataset->apply_orientation;
-        memcpy(pixels.mean, dataset->mean, sizeof pixels.mean);
-        memcpy(pixels.deviation, dataset->deviation, sizeof pixels.deviation);
-    }
-    return sl_image_input_open(&pixels, options->batch_size, input);
-}
-
 int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_options *options, struct sl_loader **loader)
 {
     int rc = SL_OK;
-    const struct sl_split *split = sl_dataset_split(dataset, options->split);
+    const struct sl_split *split = NULL;
     struct sl_loader *self = calloc(1, sizeof *self);
     *loader = NULL;
     if (!self)
@@ -87,13 +139,13 @@ int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_opti
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->wake_workers, NULL);
     pthread_cond_init(&self->wake_consumer, NULL);
-    SL_TRY(check_options(options));
-    if (!split || split->samples == 0)
-        SL_FAIL(SL_MISSING, "%s: the data set has no images for %s", dataset->folder, options->split);
+    SL_TRY(open_input(dataset, options, &self->input));
+    SL_TRY(check_options(options, self->input.shape.height));
+    SL_TRY(find_split(dataset, options, &split));
     self->options = *options;
     self->options.split = split->name;
-    SL_TRY(open_input(dataset, options, &self->input));
-    SL_TRY(sl_samples_open(dataset, split, &self->input, options->cache_bytes, &self->samples));
+    SL_TRY(
+        sl_samples_open(dataset, split, &self->input, options->cache_bytes, options->unpacked_limit, &self->samples));
     const uint64_t count = sl_samples_count(self->samples), each = (uint64_t)options->batch_size;
     self->batches = (count + each - 1) / each;
     SL_TRY(open_buffers(self));

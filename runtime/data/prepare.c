@@ -10,7 +10,7 @@
 
 #include "runtime/data/file.h"
 #include "runtime/data/prepare_internal.h"
-#include "runtime/data/text.h"
+#include "runtime/utf8.h"
 
 void sl_prepare_say(const struct sl_prepare_options *options, const char *format, ...)
 {

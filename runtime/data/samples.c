@@ -17,6 +17,7 @@ struct sl_samples {
     uint32_t count;
     const struct sl_shard_sample **at;
     size_t image_bytes, cache_bytes;
+    uint64_t unpacked;
     uint8_t *cache; /* [count][size][size][3], NULL: decoded live */
     atomic_uchar *state;
     atomic_uint_least64_t bad;
@@ -76,7 +77,27 @@ out:
     return rc;
 }
 
-static int open_shards(struct sl_samples *samples, const struct sl_split *split)
+/* The next shard of the split. */
+static int open_shard(struct sl_samples *samples, const struct sl_shard *shard, uint64_t unpacked_limit)
+{
+    int rc = SL_OK;
+    const struct sl_dataset *dataset = samples->dataset;
+    struct sl_shard_reader *reader = &samples->shards[samples->shard_count];
+    SL_TRY(sl_shard_reader_open(dataset->folder, shard, dataset->class_count, reader));
+    samples->shard_count++;
+    samples->unpacked += reader->copied_bytes;
+    if (unpacked_limit && samples->unpacked > unpacked_limit)
+        SL_FAIL(SL_UNAVAILABLE,
+                "%s: its compressed shards unpack to more than the %.1f MB that are left for them; raise "
+                "--memory-limit, or prepare the set without compression",
+                dataset->folder, (double)unpacked_limit / 1e6);
+    for (size_t j = 0; j < reader->count; j++)
+        samples->at[samples->count++] = &reader->samples[j];
+out:
+    return rc;
+}
+
+static int open_shards(struct sl_samples *samples, const struct sl_split *split, uint64_t unpacked_limit)
 {
     int rc = SL_OK;
     samples->shards = calloc(split->shard_count + 1, sizeof *samples->shards);
@@ -84,14 +105,8 @@ static int open_shards(struct sl_samples *samples, const struct sl_split *split)
     samples->state = calloc((size_t)split->samples + 1, sizeof *samples->state);
     if (!samples->shards || !samples->at || !samples->state)
         SL_FAIL(SL_UNAVAILABLE, "no memory for the index of %llu samples", (unsigned long long)split->samples);
-    for (size_t i = 0; i < split->shard_count; i++) {
-        struct sl_shard_reader *reader = &samples->shards[i];
-        SL_TRY(
-            sl_shard_reader_open(samples->dataset->folder, &split->shards[i], samples->dataset->class_count, reader));
-        samples->shard_count++;
-        for (size_t j = 0; j < reader->count; j++)
-            samples->at[samples->count++] = &reader->samples[j];
-    }
+    for (size_t i = 0; i < split->shard_count; i++)
+        SL_TRY(open_shard(samples, &split->shards[i], unpacked_limit));
     SL_TRY(refuse_twins(samples, split));
     SL_TRY(check_class_counts(samples, split));
 out:
@@ -109,7 +124,7 @@ static void reserve_cache(struct sl_samples *samples, uint64_t limit)
 }
 
 int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *split, const struct sl_image_input *input,
-                    uint64_t cache_bytes, struct sl_samples **samples)
+                    uint64_t cache_bytes, uint64_t unpacked_limit, struct sl_samples **samples)
 {
     int rc = SL_OK;
     struct sl_samples *self = calloc(1, sizeof *self);
@@ -119,13 +134,18 @@ int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *spl
     self->dataset = dataset;
     self->input = input;
     self->image_bytes = sl_image_input_values(input);
-    SL_TRY(open_shards(self, split));
-    reserve_cache(self, cache_bytes);
+    SL_TRY(open_shards(self, split, unpacked_limit));
+    reserve_cache(self, cache_bytes > self->unpacked ? cache_bytes - self->unpacked : 0);
     *samples = self;
     self = NULL;
 out:
     sl_samples_close(self);
     return rc;
+}
+
+uint64_t sl_samples_unpacked(const struct sl_samples *samples)
+{
+    return samples->unpacked;
 }
 
 uint32_t sl_samples_count(const struct sl_samples *samples)

@@ -11,12 +11,15 @@ extern "C" {
 
 struct sl_samples;
 
-/* Opens every shard of the split (in turn, as SHARD readers do) and refuses keys that occur twice. The decoded bytes
- * are kept if all of them fit into `cache_bytes`. `dataset` and `input` must outlive the samples. */
+/* Opens every shard of the split (in turn, as SHARD readers do) and refuses keys that occur twice. `unpacked_limit`:
+ * most bytes that compressed shards may unpack to, 0: no limit; SL_UNAVAILABLE when they exceed it. The decoded bytes
+ * are kept if all of them fit into `cache_bytes` beside what was unpacked. `dataset` and `input` must outlive the
+ * samples. */
 int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *split, const struct sl_image_input *input,
-                    uint64_t cache_bytes, struct sl_samples **samples);
+                    uint64_t cache_bytes, uint64_t unpacked_limit, struct sl_samples **samples);
 void sl_samples_close(struct sl_samples *samples);
 
+uint64_t sl_samples_unpacked(const struct sl_samples *samples); /* bytes held of compressed shards */
 uint32_t sl_samples_count(const struct sl_samples *samples);
 bool sl_samples_cached(const struct sl_samples *samples);
 const struct sl_shard_sample *sl_samples_at(const struct sl_samples *samples, uint32_t index);

@@ -6,7 +6,7 @@
 #include "runtime/data/draw.h"
 #include "runtime/data/file.h"
 #include "runtime/data/scan_internal.h"
-#include "runtime/data/text.h"
+#include "runtime/utf8.h"
 
 void sl_scan_close(struct sl_scan *scan)
 {

@@ -10,7 +10,7 @@
 
 #include "runtime/data/file.h"
 #include "runtime/data/scan_internal.h"
-#include "runtime/data/text.h"
+#include "runtime/utf8.h"
 
 enum { MAX_DEPTH = 16 };
 static const size_t max_images = UINT32_MAX / 2;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "runtime/data/scan_internal.h"
-#include "runtime/data/text.h"
+#include "runtime/utf8.h"
 #include "runtime/data/text_list.h"
 
 static int read_wnids(struct sl_scan *scan)

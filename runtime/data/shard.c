@@ -216,6 +216,7 @@ static int read_entry(struct archive *archive, struct archive_entry *entry, stru
     uint8_t *copy = reader->copies[reader->copy_count++] = malloc((size_t)size);
     if (!copy)
         SL_FAIL(SL_SYSTEM, "no memory for %lld bytes", (long long)size);
+    reader->copied_bytes += (uint64_t)size;
     for (size_t have = 0;;) {
         if (n > (size_t)size - have || offset != (la_int64_t)have)
             SL_FAIL(SL_BAD_DATA, "an entry longer than it says");

@@ -39,6 +39,7 @@ struct sl_shard_reader {
     size_t map_bytes;
     uint8_t **copies; /* samples that do not: those of a compressed shard */
     size_t copy_count;
+    uint64_t copied_bytes; /* in them */
 };
 
 /* Maps FOLDER/NAME, compares size and hash with what dataset.json says, then reads the index; no image is decoded.

@@ -88,7 +88,7 @@ for case in 'wide:16 x 64 x 3' 'grey:16 x 16 x 1' 'vast:1025 x 1025 x 3'; do
     done
     refuses 78 "${case#*:}" 'and of files' starling-predict --model "$place/${case%:*}" "$first"
 done
-refuses 69 'needs .* and the limit leaves' 'starling-predict: a memory limit' starling-predict --model "$place/even" --memory-limit 1K "$first"
+refuses 69 'needs .* and the limit is' 'starling-predict: a memory limit' starling-predict --model "$place/even" --memory-limit 1K "$first"
 
 # ---- bad images: what came before them stands ----
 echo text >"$place/bad.jpg"

@@ -109,7 +109,7 @@ check 'more images' quietly 0 starling-sample --output "$place/more" --classes 4
 check 'their shard' quietly 0 starling-prepare --input "$place/more" --output "$place/live" --image-size 16
 cut=$place/cut
 "$bin/train_tinyimagenet" --data "$place/live" --run "$cut" --model "$here/tiny.json" --batch-size 5 --threads 1 \
-    --epochs 1000 --checkpoint-every 20 --memory-limit 600K >"$place/out" 2>"$place/err" &
+    --epochs 1000 --checkpoint-every 20 --memory-limit 900K >"$place/out" 2>"$place/err" &
 pid=$!
 while kill -0 $pid 2>/dev/null && [ ! -e "$cut/ckpt-20" ]; do sleep 0.01; done
 : >"$place/live/train-000000.tar"

@@ -26,7 +26,7 @@ for program in starling-evaluate starling-predict; do
     ends 66 "$program: no such split" "$program" --data "$data" --model "$run" --split test
     check 'the message names it' says 'no images for test'
 done
-refuses 66 'absent.json: No such file' 'no such network file' train_tinyimagenet --data "$data" --run "$place/none" --model absent.json
+refuses 66 'absent.json: .*No such file' 'no such network file' train_tinyimagenet --data "$data" --run "$place/none" --model absent.json
 refuses 64 'no model "lenet".*one of' 'no such network' train_tinyimagenet --data "$data" --run "$place/none" --model lenet
 refuses 66 "$place/absent" 'starling-prepare: no such input' starling-prepare --input "$place/absent" --output "$place/none"
 ends 66 'starling-predict: no such list' starling-predict --model "$run" --list "$place/absent"
@@ -167,8 +167,25 @@ refuses 78 "$place/deep.json: " 'a network file of 100,000 brackets' train_tinyi
 
 # ---- limits, backends, numbers ----
 refuses 69 'memory' 'a memory limit that is too small' train_tinyimagenet --data "$data" --run "$place/limit" --memory-limit 1M
-check 'lists the largest wishes' says 'needs [0-9.]+ MB and the limit leaves [0-9.]+ MB; largest: conv[0-9] [a-z ]+ [0-9.]+ MB, '
+check 'lists who wants what' says \
+    'needs [0-9.]+ MB of memory and the limit is 1\.0 MB: weights [0-9.]+, training [0-9.]+ \(largest: conv[0-9] [a-z ]+ [0-9.]+ MB, '
+check 'and the rest' says '\), validation [0-9.]+, scratch of [0-9]+ threads [0-9.]+, loading [0-9.]+, compressed shards 0\.0; raise --memory-limit'
+# Counted before anything is read or allocated: the shards are not even there, and 4,096 images a step would take 35 GB.
+cp -r "$data" "$place/no-shards"
+rm "$place/no-shards"/*.tar
+refuses 69 'the limit is 2147\.5 MB' 'a limit far below what is wanted' train_tinyimagenet --data "$place/no-shards" \
+    --run "$place/limit2" --batch-size 4096 --memory-limit 2GB
+refuses 66 'no-shards/train-000000.tar' 'the same data set within the limit' train_tinyimagenet --data "$place/no-shards" --run "$place/limit2" \
+    --model "$here/tiny.json" --memory-limit 2GB
+refuses 69 'this model needs [0-9.]+ MB of memory and the limit is 0\.1 MB: weights 0\.0, buffers [0-9.]+ \(largest: [a-z0-9]+ ' \
+    'a memory limit of evaluate that is too small' starling-evaluate --data "$data" --model "$run" --memory-limit 100K
+ends 0 'one that is enough' starling-evaluate --data "$data" --model "$run" --memory-limit 100M
 refuses 69 'no CUDA backend' 'a backend that is not there' train_tinyimagenet --data "$data" --run "$place/none" --backend cuda
+for padding in 16 17 1024; do
+    refuses 78 "crop padding of $padding pixels; it must be less than the 16 of an image" "a crop padding of $padding, images of 16 pixels" \
+        train_tinyimagenet --data "$data" --run "$place/crop" --model "$here/tiny.json" --crop-padding $padding
+done
+check 'a crop padding of 15' trains 0 "$place/crop" --crop-padding 15 --max-steps 1
 sgd='--optimizer sgd --momentum 0.5'
 # shellcheck disable=SC2086 # lists of words
 {

@@ -72,13 +72,24 @@ wrong train_tinyimagenet "$train" --momentum 1 -0.5
 wrong train_tinyimagenet "$train" --optimizer adagrad '' Adam
 wrong train_tinyimagenet "$train" --backend gpu
 wrong train_tinyimagenet "$train" --pixels byte
-wrong train_tinyimagenet "$train" --memory-limit 0 -1 1Q 1MB 99999999999999999999
+wrong train_tinyimagenet "$train" --memory-limit 0 -1 1Q 1MX 1KK 1Bi 1iB 1i 1BB B MB "1 MB" 99999999999999999999 99999999999G 16777216T
 wrong train_tinyimagenet "$train" --seed -1 18446744073709551616
 twice train_tinyimagenet "$train" --lr 0.1
 refuses 64 '--resume is given twice' 'train_tinyimagenet: --resume twice' train_tinyimagenet --data d --run r --resume --resume
 refuses 64 'constant rate' 'train_tinyimagenet: --lr and --lr-schedule' train_tinyimagenet --data d --run r --lr 1 --lr-schedule 0:1
 for schedule in 1:0.1 0:0.1,0:0.2 0:0.1,2:0.1,1:0.1 0: 0:x 0:-1 0:nan "0:0.1," 0:0.1x "0:0.1,,"; do
     refuses 64 "schedule" "train_tinyimagenet: --lr-schedule $schedule" train_tinyimagenet --data d --run r --lr-schedule "$schedule"
+done
+for optimizer in adam amsgrad; do
+    refuses 64 "momentum belongs to --optimizer sgd; $optimizer" "train_tinyimagenet: --momentum with $optimizer" train_tinyimagenet \
+        --data d --run r --momentum 0.9 --optimizer $optimizer
+done
+refuses 64 'momentum belongs to --optimizer sgd' 'train_tinyimagenet: --momentum with the default' train_tinyimagenet --data d --run r \
+    --momentum 0.9
+# These are right, so that the missing data set is what stops them.
+for size in 1 1B 1b 512k 512K 512KB 512KiB 512kib 2M 2MB 2G 2GB 2GiB 2gb 1T 1TB 1TiB; do
+    refuses 66 'd holds no prepared data set' "train_tinyimagenet: --memory-limit $size" train_tinyimagenet --data d --run r --memory-limit $size
+    rm -rf r
 done
 refuses 64 'unexpected argument stray' 'train_tinyimagenet: an argument' train_tinyimagenet --data d --run r stray
 

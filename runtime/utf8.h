@@ -1,6 +1,6 @@
 /* Names of files and folders are bytes; keys, classes and dataset.json are UTF-8. */
-#ifndef SL_RUNTIME_DATA_TEXT_H
-#define SL_RUNTIME_DATA_TEXT_H
+#ifndef SL_RUNTIME_UTF8_H
+#define SL_RUNTIME_UTF8_H
 
 #include "kernels/base.h"
 

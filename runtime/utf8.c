@@ -1,4 +1,4 @@
-#include "runtime/data/text.h"
+#include "runtime/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
