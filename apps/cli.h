@@ -56,6 +56,9 @@ struct cli_rest {
  * that is cut short while it is read a message and SL_IO. */
 void cli_parse(const struct cli_program *program, int argc, char **argv, struct cli_rest *rest);
 
+/* Puts the text where the option's value goes; false if it is not of the option's kind or out of its range. */
+bool cli_take(const struct cli_option *option, const char *text);
+
 /* The last words of a program: prints "PROGRAM: message" on stderr if `rc` is a failure, flushes stdout, and returns
  * the exit code: rc, or SL_IO if stdout could not be written. */
 int cli_end(int rc);
