@@ -1,7 +1,24 @@
-/* A file -> sl_safetensors_open, as it is and with its seal set right. */
+/* A file -> sl_safetensors_open, as it is and with its seal set right; then, if it says so, a model with its weights.
+ */
 #include "runtime/hash.h"
-#include "runtime/safetensors.h"
+#include "runtime/model.h"
+#include "runtime/parallel.h"
 #include "tests/fuzz/fuzz.h"
+
+static void load_model(const struct sl_safetensors *file)
+{
+    struct sl_device device;
+    struct sl_model model;
+    struct sl_weights *weights;
+    FUZZ_MUST(sl_device_cpu_open(1, &device) == SL_OK);
+    if (sl_model_load(file, &device, false, &model, &weights) == SL_OK) {
+        fuzz_touch(weights->values, (size_t)weights->trained * sizeof *weights->values);
+        fuzz_touch(weights->statistics, (size_t)weights->state * sizeof *weights->statistics);
+        sl_weights_close(weights);
+        sl_model_close(&model);
+    }
+    device.close(device.self);
+}
 
 static void judge(const void *bytes, size_t length)
 {
@@ -18,6 +35,7 @@ static void judge(const void *bytes, size_t length)
         fuzz_touch(tensor->data, (size_t)size);
     }
     FUZZ_MUST(sl_safetensors_bytes(file) == length);
+    load_model(file);
     sl_safetensors_close(file);
 }
 
