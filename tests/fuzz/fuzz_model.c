@@ -1,4 +1,5 @@
-/* A model's JSON, or a network's -> graph -> plan -> one training step and one prediction. */
+/* A model's JSON, or a network's -> graph -> plan within a memory limit; of a small network one training step and one
+ * prediction. */
 #include <math.h>
 
 #include "kernels/elementwise/philox.h"
@@ -7,8 +8,15 @@
 #include "runtime/train.h"
 #include "tests/fuzz/fuzz.h"
 
-/* Larger networks are read but not run: an input must take milliseconds. */
-enum { BATCH = 2, MOST_LAYERS = 24, MOST_FLOATS = 1 << 14, MOST_WORK = 1 << 20 };
+/* Larger networks are planned but not run: an input must take milliseconds. */
+enum {
+    LARGE_BATCH = 64,
+    MEMORY_LIMIT = 1 << 20,
+    BATCH = 2,
+    MOST_LAYERS = 24,
+    MOST_FLOATS = 1 << 14,
+    MOST_WORK = 1 << 20
+};
 
 static bool modest(const struct sl_graph *graph)
 {
@@ -57,22 +65,41 @@ static void predict_once(struct sl_weights *weights, const float *images)
     sl_plan_close(plan);
 }
 
-static void run(const struct sl_graph *graph, bool reference)
+static void run(struct sl_weights *weights)
 {
-    const size_t floats = BATCH * sl_tensor_floats(&graph->layers[0].shape);
+    const size_t floats = BATCH * sl_tensor_floats(&weights->graph->layers[0].shape);
     float *images = malloc(floats * sizeof *images);
-    struct sl_device device;
-    struct sl_weights *weights;
-    FUZZ_MUST(images && sl_device_cpu_open(1, &device) == SL_OK);
+    FUZZ_MUST(images && sl_weights_init(weights, 1) == SL_OK);
     for (size_t i = 0; i < floats; i++)
         images[i] = sl_uniform(sl_philox4x32(1, 1, i).word[0]);
-    device.isa = reference ? 0 : device.isa;
-    FUZZ_MUST(sl_weights_open(graph, &device, true, &weights) == SL_OK && sl_weights_init(weights, 1) == SL_OK);
     train_once(weights, images);
     predict_once(weights, images);
+    free(images);
+}
+
+static void plan_within_limit(struct sl_weights *weights, int32_t batch, bool training)
+{
+    const struct sl_plan_options options = {.batch = batch, .training = training, .memory_limit = MEMORY_LIMIT};
+    struct sl_plan *plan;
+    const int rc = sl_plan_open(weights->graph, weights, &options, &plan);
+    FUZZ_MUST(rc == SL_OK ? sl_plan_arena_bytes(plan) <= MEMORY_LIMIT : rc == SL_UNAVAILABLE);
+    if (rc == SL_OK)
+        sl_plan_close(plan);
+}
+
+static void plan_and_run(const struct sl_graph *graph, bool reference)
+{
+    struct sl_device device;
+    struct sl_weights *weights;
+    FUZZ_MUST(sl_device_cpu_open(1, &device) == SL_OK);
+    device.isa = reference ? 0 : device.isa;
+    FUZZ_MUST(sl_weights_open(graph, &device, true, &weights) == SL_OK);
+    plan_within_limit(weights, LARGE_BATCH, true);
+    plan_within_limit(weights, SL_MAX_BATCH, false);
+    if (modest(graph))
+        run(weights);
     sl_weights_close(weights);
     device.close(device.self);
-    free(images);
 }
 
 /* What was read is written and read again. */
@@ -94,8 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     if (sl_model_from_json(text, length, &model) != SL_OK && sl_graph_from_json(text, length, &model.graph) != SL_OK)
         return 0;
     write_and_read(model.graph);
-    if (modest(model.graph))
-        run(model.graph, length % 2);
+    if (sl_graph_parameters(model.graph) <= MOST_WORK)
+        plan_and_run(model.graph, length % 2);
     sl_model_close(&model);
     return 0;
 }
