@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "runtime/text.h"
 
 const char *argp_program_version = "Starling " SL_VERSION;
 
@@ -186,19 +189,35 @@ void cli_parse(const struct cli_program *program, int argc, char **argv, struct 
     argp_parse(&argp, argc, argv, 0, NULL, &parse);
 }
 
+void cli_say(void *self, const char *line)
+{
+    (void)self;
+    sl_text_print_message(stderr, line);
+    fputc('\n', stderr);
+}
+
+/* The reader of standard output has seen enough. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 int cli_end(int rc)
 {
+    errno = 0;
+    const bool failed = ferror(stdout), unwritten = fflush(stdout) != 0 || failed;
+    const int error = errno ? errno : EIO;
+    if (unwritten && (rc == SL_OK || rc == SL_IO) && reader_is_gone())
+        return SL_OK;
     if (rc != SL_OK) {
         const char *detail = sl_last_error();
-        fprintf(stderr, "%s: %s\n", program_invocation_short_name, *detail ? detail : sl_status_text(rc));
+        fprintf(stderr, "%s: ", program_invocation_short_name);
+        cli_say(NULL, *detail ? detail : sl_status_text(rc));
         if (rc == SL_USAGE)
             fprintf(stderr, "Try '%s --help' for more information.\n", program_invocation_short_name);
-    }
-    errno = 0;
-    const bool failed = ferror(stdout);
-    if ((fflush(stdout) != 0 || failed) && rc == SL_OK) {
-        fprintf(stderr, "%s: cannot write the output: %s\n", program_invocation_short_name,
-                strerror(errno ? errno : EIO));
+    } else if (unwritten) {
+        fprintf(stderr, "%s: cannot write the output: %s\n", program_invocation_short_name, strerror(error));
         rc = SL_IO;
     }
     return rc;

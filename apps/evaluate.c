@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
+#include "apps/cli_output.h"
 #include "runtime/clock.h"
 #include "runtime/evaluate.h"
 #include "runtime/served_model.h"
@@ -12,24 +13,21 @@ struct settings {
     const char *data, *model, *split, *confusion, *on_bad_image;
     int64_t top, batch_size, threads;
     uint64_t memory_limit;
+    bool json;
 };
 
 struct evaluation {
+    struct cli_output confusion;
     struct sl_served_model served;
     struct sl_dataset *dataset;
     struct sl_loader *loader;
     struct sl_metrics metrics;
 };
 
-static void say(void *self, const char *line)
-{
-    (void)self;
-    fprintf(stderr, "%s\n", line);
-}
-
 /* A model and a data set belong together if they list the same classes in the same order. */
-static int check_classes(const struct sl_model *model, const struct sl_dataset *dataset)
+static int check_classes(const struct sl_served_model *served, const struct sl_dataset *dataset)
 {
+    const struct sl_model *model = &served->model;
     if (model->class_count != dataset->class_count)
         return sl_fail(SL_BAD_CONFIG, "the model has %zu classes and the data set %zu", model->class_count,
                        dataset->class_count);
@@ -37,31 +35,30 @@ static int check_classes(const struct sl_model *model, const struct sl_dataset *
         if (strcmp(model->classes[i].id, dataset->classes[i].id))
             return sl_fail(SL_BAD_CONFIG, "class %zu is %s in the model and %s in the data set", i,
                            model->classes[i].id, dataset->classes[i].id);
-    if (model->graph->layers[0].shape.h != dataset->image_size)
-        return sl_fail(SL_BAD_CONFIG, "the model sees images of %d pixels and the data set has %d",
-                       model->graph->layers[0].shape.h, dataset->image_size);
+    if (served->pixels.size != dataset->image_size)
+        return sl_fail(SL_BAD_CONFIG, "the model sees images of %d pixels and the data set has %d", served->pixels.size,
+                       dataset->image_size);
     return SL_OK;
 }
 
 static int open_all(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
-    const struct sl_plan_options plan = {.batch = (int32_t)s->batch_size, .memory_limit = s->memory_limit};
-    const struct sl_model *model = &e->served.model;
-    SL_TRY(sl_served_model_open(s->model, (int)s->threads, &plan, say, NULL, &e->served));
+    const struct sl_served_options options = {(int)s->threads, (int32_t)s->batch_size, s->memory_limit};
+    if (s->confusion)
+        SL_TRY(cli_output_open(s->confusion, &e->confusion));
+    SL_TRY(sl_served_model_open(s->model, &options, cli_say, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
-    SL_TRY(check_classes(model, e->dataset));
+    SL_TRY(check_classes(&e->served, e->dataset));
     /* The statistics are the model's, also on another data set. */
-    memcpy(e->dataset->mean, model->mean, sizeof model->mean);
-    memcpy(e->dataset->deviation, model->deviation, sizeof model->deviation);
     const struct sl_loader_options loader = {
         .split = s->split,
         .batch_size = (int32_t)s->batch_size,
-        .range = model->range,
+        .pixels = e->served.pixels,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
     };
     SL_TRY(sl_loader_open(e->dataset, &loader, &e->loader));
-    SL_TRY(sl_metrics_open(&e->metrics, (int32_t)model->class_count, (int32_t)s->top));
+    SL_TRY(sl_metrics_open(&e->metrics, (int32_t)e->served.model.class_count, (int32_t)s->top));
 out:
     return rc;
 }
@@ -72,9 +69,11 @@ static void close_all(struct evaluation *e)
     sl_loader_close(e->loader);
     sl_dataset_close(e->dataset);
     sl_served_model_close(&e->served);
+    cli_output_close(&e->confusion);
 }
 
-static int report(const struct settings *s, const struct evaluation *e, double seconds)
+/* The matrix first: whoever reads the report may stop early. */
+static int report(const struct settings *s, struct evaluation *e, double seconds)
 {
     int rc = SL_OK;
     const struct sl_model *model = &e->served.model;
@@ -83,9 +82,14 @@ static int report(const struct settings *s, const struct evaluation *e, double s
         SL_FAIL(SL_SYSTEM, "out of memory for the report");
     for (size_t i = 0; i < model->class_count; i++)
         names[i] = model->classes[i].id;
-    SL_TRY(sl_metrics_print(&e->metrics, names, stdout));
-    if (s->confusion)
-        SL_TRY(sl_metrics_write_confusion(&e->metrics, names, s->confusion));
+    if (s->confusion) {
+        sl_metrics_print_confusion(&e->metrics, names, e->confusion.to);
+        SL_TRY(cli_output_commit(&e->confusion));
+    }
+    if (s->json)
+        sl_metrics_print_json(&e->metrics, names, stdout);
+    else
+        sl_metrics_print(&e->metrics, names, stdout);
     if (sl_loader_skipped(e->loader))
         fprintf(stderr, "%llu unreadable images left out\n", (unsigned long long)sl_loader_skipped(e->loader));
     fprintf(stderr, "%.1f images/s\n", seconds > 0 ? (double)e->metrics.samples / seconds : 0.0);
@@ -118,6 +122,7 @@ int main(int argc, char **argv)
         {"top", "N", "Also count the true class among the N most probable (default 5)", .kind = CLI_INT,
          .value = &s.top, .least = 1, .most = 1000},
         {"confusion", "FILE.csv", "Write the confusion matrix", .kind = CLI_TEXT, .value = &s.confusion},
+        {"json", NULL, "One JSON object instead of the report", .kind = CLI_FLAG, .value = &s.json},
         {"batch-size", "N", "Images at a time (default 32)", .kind = CLI_INT, .value = &s.batch_size, .least = 1,
          .most = 4096},
         {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1,

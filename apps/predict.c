@@ -1,10 +1,11 @@
 /* starling-predict: the most probable classes of images, by key. The lines come in the order of the images. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "apps/cli.h"
+#include "apps/cli_output.h"
 #include "apps/predict_files.h"
+#include "apps/predict_list.h"
 #include "runtime/evaluate.h"
 #include "runtime/prediction.h"
 #include "runtime/served_model.h"
@@ -12,44 +13,63 @@
 struct settings {
     const char *model, *list, *data, *split, *output, *on_bad_image;
     int64_t top, batch_size, threads;
-    bool json;
+    uint64_t memory_limit;
+    bool json, zeros;
     struct cli_rest images;
 };
 
 struct prediction {
+    struct cli_output output;
+    struct predict_list *list;
     struct sl_served_model served;
     struct sl_prediction_writer writer;
-    char *text; /* of --output, written when it is whole */
-    size_t length;
 };
 
-static void say(void *self, const char *line)
+static int check_settings(const struct settings *s)
 {
-    (void)self;
-    fprintf(stderr, "%s\n", line);
+    int streams = 0;
+    for (int i = 0; i < s->images.count; i++)
+        streams += !strcmp(s->images.at[i], "-");
+    if ((s->images.count > 0) + (s->list != NULL) + (s->data != NULL) != 1)
+        return sl_fail(SL_USAGE, "give either images, or --list FILE, or --data DIR");
+    if (s->zeros && !s->list)
+        return sl_fail(SL_USAGE, "--null is about --list, which is missing");
+    if (streams > 1)
+        return sl_fail(SL_USAGE, "standard input (-) holds one image, and is named %d times", streams);
+    return SL_OK;
 }
 
-static int open_model(const struct settings *s, struct prediction *p)
+/* The outputs and the list before the model: what cannot work is said at once. */
+static int open_all(const struct settings *s, struct prediction *p)
 {
     int rc = SL_OK;
-    const struct sl_plan_options plan = {.batch = (int32_t)s->batch_size};
-    const struct sl_model *model = &p->served.model;
-    SL_TRY(sl_served_model_open(s->model, (int)s->threads, &plan, say, NULL, &p->served));
-    const int32_t classes = (int32_t)model->class_count;
-    p->writer = (struct sl_prediction_writer){stdout, model, s->top < classes ? (int32_t)s->top : classes, s->json};
-    if (s->output && !(p->writer.to = open_memstream(&p->text, &p->length)))
-        SL_FAIL(SL_SYSTEM, "out of memory for the predictions");
+    const struct sl_served_options options = {(int)s->threads, (int32_t)s->batch_size, s->memory_limit};
+    SL_TRY(cli_output_open(s->output, &p->output));
+    if (s->list)
+        SL_TRY(predict_list_open(s->list, s->zeros, &p->list));
+    SL_TRY(sl_served_model_open(s->model, &options, cli_say, NULL, &p->served));
+    const int32_t classes = (int32_t)p->served.model.class_count, top = s->top < classes ? (int32_t)s->top : classes;
+    p->writer = (struct sl_prediction_writer){p->output.to, &p->served.model, top, s->json};
 out:
     return rc;
 }
 
 static int write_batch(void *self, const struct sl_batch *batch, const float *p, int32_t stride)
 {
-    const struct prediction *prediction = self;
+    struct prediction *prediction = self;
     int rc = SL_OK;
-    for (int32_t i = 0; i < batch->count && rc == SL_OK; i++)
-        rc = sl_prediction_write(&prediction->writer, batch->keys[i], p + (size_t)i * (size_t)stride);
+    for (int32_t i = 0; i < batch->count; i++)
+        SL_TRY(sl_prediction_write(&prediction->writer, batch->keys[i], p + (size_t)i * (size_t)stride));
+    SL_TRY(cli_output_flush(&prediction->output));
+out:
     return rc;
+}
+
+/* The header is there before anything is waited for. */
+static int begin(struct prediction *p)
+{
+    sl_prediction_begin(&p->writer);
+    return cli_output_flush(&p->output);
 }
 
 static int predict_dataset(const struct settings *s, struct prediction *p)
@@ -57,20 +77,18 @@ static int predict_dataset(const struct settings *s, struct prediction *p)
     int rc = SL_OK;
     struct sl_dataset *dataset = NULL;
     struct sl_loader *loader = NULL;
-    const struct sl_model *model = &p->served.model;
     const struct sl_loader_options options = {
         .split = s->split,
         .batch_size = (int32_t)s->batch_size,
-        .range = model->range,
+        .pixels = p->served.pixels,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
     };
     SL_TRY(sl_dataset_open(s->data, &dataset));
-    dataset->image_size = model->graph->layers[0].shape.h;
-    memcpy(dataset->mean, model->mean, sizeof model->mean);
-    memcpy(dataset->deviation, model->deviation, sizeof model->deviation);
     SL_TRY(sl_loader_open(dataset, &options, &loader));
-    SL_TRY(sl_prediction_begin(&p->writer));
+    SL_TRY(begin(p));
     SL_TRY(sl_evaluate(p->served.plan, loader, NULL, write_batch, p, NULL));
+    if (sl_loader_skipped(loader))
+        fprintf(stderr, "%llu unreadable images left out\n", (unsigned long long)sl_loader_skipped(loader));
 out:
     sl_loader_close(loader);
     sl_dataset_close(dataset);
@@ -80,42 +98,30 @@ out:
 static int predict_files(const struct settings *s, struct prediction *p)
 {
     const struct predict_files files = {
-        .plan = p->served.plan,
-        .model = &p->served.model,
+        .served = &p->served,
         .batch_size = (int32_t)s->batch_size,
         .paths = s->images.at,
         .path_count = (size_t)s->images.count,
-        .list = s->list,
+        .list = p->list,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
         .visit = write_batch,
         .self = p,
     };
-    const int rc = sl_prediction_begin(&p->writer);
+    const int rc = begin(p);
     return rc == SL_OK ? predict_files_run(&files) : rc;
-}
-
-static int finish(const struct settings *s, struct prediction *p)
-{
-    if (!s->output)
-        return SL_OK;
-    if (fflush(p->writer.to) != 0)
-        return sl_fail(SL_SYSTEM, "out of memory for the predictions");
-    return sl_write_atomically(s->output, p->text, p->length);
 }
 
 static int run(const struct settings *s)
 {
     int rc = SL_OK;
     struct prediction p = {0};
-    if ((s->images.count > 0) + (s->list != NULL) + (s->data != NULL) != 1)
-        SL_FAIL(SL_USAGE, "give either images, or --list FILE, or --data DIR");
-    SL_TRY(open_model(s, &p));
+    SL_TRY(check_settings(s));
+    SL_TRY(open_all(s, &p));
     SL_TRY(s->data ? predict_dataset(s, &p) : predict_files(s, &p));
-    SL_TRY(finish(s, &p));
+    SL_TRY(cli_output_commit(&p.output));
 out:
-    if (s->output && p.writer.to)
-        fclose(p.writer.to);
-    free(p.text);
+    cli_output_close(&p.output);
+    predict_list_close(p.list);
     sl_served_model_close(&p.served);
     return rc;
 }
@@ -126,8 +132,10 @@ int main(int argc, char **argv)
     const struct cli_option options[] = {
         {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
          .required = true},
-        {"list", "FILE", "Predict the images named in FILE, one path a line; - is standard input", .kind = CLI_TEXT,
-         .value = &s.list},
+        {"list", "FILE", "Predict the images named in FILE, one path a line; - is standard input, answered as it comes",
+         .kind = CLI_TEXT, .value = &s.list},
+        {"null", NULL, "The paths of --list end with a zero byte, as after find -print0", .kind = CLI_FLAG,
+         .value = &s.zeros},
         {"data", "DIR", "Predict a prepared data set", .kind = CLI_TEXT, .value = &s.data},
         {"split", "NAME", "Which part of the data set (default val)", .kind = CLI_TEXT, .value = &s.split},
         {"top", "N", "Classes a line (default 5)", .kind = CLI_INT, .value = &s.top, .least = 1, .most = 1000},
@@ -138,11 +146,14 @@ int main(int argc, char **argv)
          .most = 4096},
         {"threads", "N", "Threads of compute (default: all cores)", .kind = CLI_INT, .value = &s.threads, .least = 1,
          .most = 1024},
-        {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
-         .value = &s.on_bad_image, .choices = "fail|skip"},
+        {"memory-limit", "BYTES", "Largest arena, as 512M (default: none)", .kind = CLI_BYTES, .value = &s.memory_limit,
+         .least = 1, .most = 1e15},
+        {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail: the lines before it stand)",
+         .kind = CLI_CHOICE, .value = &s.on_bad_image, .choices = "fail|skip"},
         {0}};
     const struct cli_program program = {.summary = "Predicts the classes of images: one line for each, with the most "
-                                                   "probable classes and their probabilities.",
+                                                   "probable classes and their probabilities. The image - is standard "
+                                                   "input.",
                                         .arguments = "[IMAGE...]",
                                         .options = options};
     cli_parse(&program, argc, argv, &s.images);

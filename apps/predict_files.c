@@ -5,24 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/image/image.h"
-#include "kernels/kernels.h"
+#include "apps/cli.h"
 #include "runtime/data/file.h"
-#include "runtime/data/jpeg.h"
-#include "runtime/data/pixels.h"
-
-enum { MAX_IMAGE_BYTES = 256 << 20 };
+#include "runtime/data/image_input.h"
 
 /* A batch being filled. */
 struct filling {
     const struct predict_files *files;
     struct sl_jpeg *jpeg;
-    struct sl_image shape;
-    const struct sl_kernel *to_float;
+    struct sl_image_input input;
     uint8_t *rgb;
+    void *scratch;
     float *images;
     char **keys;
-    int32_t count, skipped;
+    int32_t count;
+    uint64_t skipped;
 };
 
 static void close_filling(struct filling *f)
@@ -31,6 +28,7 @@ static void close_filling(struct filling *f)
         free(f->keys[i]);
     free(f->keys);
     free(f->images);
+    free(f->scratch);
     free(f->rgb);
     sl_jpeg_close(f->jpeg);
 }
@@ -38,29 +36,32 @@ static void close_filling(struct filling *f)
 static int open_filling(const struct predict_files *files, struct filling *f)
 {
     int rc = SL_OK;
-    const int32_t side = files->model->graph->layers[0].shape.h;
-    const size_t image = (size_t)side * (size_t)side * 3;
-    *f = (struct filling){.files = files, .shape = {side, side, side, side}};
-    f->to_float = sl_pick(SL_OP_image_to_float, &f->shape, sl_isa())->kernel;
+    *f = (struct filling){.files = files};
+    SL_TRY(sl_image_input_open(&files->served->pixels, files->batch_size, &f->input));
+    const size_t image = sl_image_input_values(&f->input), scratch = sl_image_input_scratch(&f->input);
     f->rgb = malloc(image);
+    f->scratch = aligned_alloc(64, (scratch + 64) / 64 * 64);
     f->images = calloc((size_t)files->batch_size, image * sizeof(float));
     f->keys = calloc((size_t)files->batch_size, sizeof *f->keys);
-    if (!f->rgb || !f->images || !f->keys)
-        SL_FAIL(SL_SYSTEM, "out of memory for a batch of %d images", files->batch_size);
+    if (!f->rgb || !f->scratch || !f->images || !f->keys)
+        SL_FAIL(SL_UNAVAILABLE, "no memory for a batch of %d images", files->batch_size);
     SL_TRY(sl_jpeg_open(&f->jpeg));
 out:
     return rc;
 }
 
-static int flush(struct filling *f)
+/* Visits what is in the batch. */
+static int answer(void *self)
 {
     int rc = SL_OK;
     int32_t stride;
+    struct filling *f = self;
     if (f->count == 0)
         return SL_OK;
+    struct sl_plan *plan = f->files->served->plan;
     const struct sl_plan_input input = {.images = f->images, .count = f->count};
-    SL_TRY(sl_plan_forward(f->files->plan, &input));
-    const float *p = sl_plan_probabilities(f->files->plan, &stride);
+    SL_TRY(sl_plan_forward(plan, &input));
+    const float *p = sl_plan_probabilities(plan, &stride);
     const struct sl_batch batch = {.count = f->count, .images = f->images, .keys = (const char *const *)f->keys};
     SL_TRY(f->files->visit(f->files->self, &batch, p, stride));
 out:
@@ -70,63 +71,77 @@ out:
     return rc;
 }
 
+/* All of standard input, to be freed. */
+static int read_standard_input(uint8_t **bytes, size_t *length)
+{
+    size_t room = 64 << 10;
+    *length = 0;
+    *bytes = malloc(room);
+    while (*bytes && !feof(stdin) && !ferror(stdin) && *length <= SL_JPEG_MAX_BYTES) {
+        *length += fread(*bytes + *length, 1, room - *length, stdin);
+        if (*length < room)
+            continue;
+        uint8_t *larger = realloc(*bytes, room *= 2);
+        if (!larger)
+            free(*bytes);
+        *bytes = larger;
+    }
+    if (!*bytes)
+        return sl_fail(SL_SYSTEM, "standard input: out of memory for an image");
+    if (ferror(stdin))
+        return sl_fail(SL_IO, "standard input: cannot read it: %s", strerror(errno));
+    if (*length > SL_JPEG_MAX_BYTES)
+        return sl_fail(SL_BAD_DATA, "standard input: more than the %d bytes allowed here", SL_JPEG_MAX_BYTES);
+    return SL_OK;
+}
+
+/* `path`: NULL for standard input. */
 static int read_image(struct filling *f, const char *path)
 {
     int rc = SL_OK;
     uint8_t *bytes = NULL;
     size_t length;
-    const struct sl_model *model = f->files->model;
-    const size_t image = (size_t)f->shape.oh * (size_t)f->shape.ow * 3;
-    struct sl_image_to_float args = {.x = f->rgb, .y = f->images + (size_t)f->count * image};
-    sl_pixel_range(model->range, model->mean, model->deviation, args.scale, args.shift);
-    SL_TRY(sl_file_read(path, MAX_IMAGE_BYTES, &bytes, &length));
-    if ((rc = sl_jpeg_decode(f->jpeg, bytes, length, f->shape.height, f->rgb)) != SL_OK) {
-        sl_fail_prefix(rc, "%s", path);
+    float *to = f->images + (size_t)f->count * sl_image_input_values(&f->input);
+    SL_TRY(path ? sl_file_read(path, SL_JPEG_MAX_BYTES, &bytes, &length) : read_standard_input(&bytes, &length));
+    if ((rc = sl_image_input_decode(&f->input, f->jpeg, bytes, length, f->rgb)) != SL_OK) {
+        sl_fail_prefix(rc, "%s", path ? path : "standard input");
         goto out;
     }
-    const struct sl_work whole = {.begin = 0, .end = sl_kernel_units(f->to_float, &f->shape)};
-    f->to_float->run(&f->shape, &args, &whole);
+    sl_image_input_fill(&f->input, f->rgb, (struct sl_image_window){0}, f->scratch, to);
 out:
     free(bytes);
     return rc;
 }
 
-static int add_file(struct filling *f, const char *path)
+static int add_image(struct filling *f, const char *key, bool standard_input)
 {
-    int rc = read_image(f, path);
+    const int rc = read_image(f, standard_input ? NULL : key);
     if (rc != SL_OK && f->files->skip_bad_images && (rc == SL_BAD_DATA || rc == SL_MISSING)) {
-        fprintf(stderr, "skipped %s\n", sl_last_error());
+        fputs("skipped ", stderr);
+        cli_say(NULL, sl_last_error());
         f->skipped++;
         return SL_OK;
     }
     if (rc != SL_OK)
         return rc;
-    if (!(f->keys[f->count] = strdup(path)))
+    if (!(f->keys[f->count] = strdup(key)))
         return sl_fail(SL_SYSTEM, "out of memory for a path");
-    return ++f->count == f->files->batch_size ? flush(f) : SL_OK;
+    return ++f->count == f->files->batch_size ? answer(f) : SL_OK;
 }
 
-static int add_list(struct filling *f, const char *list)
+static int add_all(struct filling *f)
 {
     int rc = SL_OK;
-    char *line = NULL;
-    size_t room = 0;
-    FILE *from = strcmp(list, "-") ? fopen(list, "re") : stdin;
-    if (!from)
-        SL_FAIL(errno == ENOENT ? SL_MISSING : SL_IO, "%s: %s", list, strerror(errno));
-    for (ssize_t n; (n = getline(&line, &room, from)) > 0;) {
-        if (strlen(line) != (size_t)n)
-            SL_FAIL(SL_BAD_DATA, "%s: a line holds a zero byte; one path a line is expected", list);
-        line[strcspn(line, "\r\n")] = '\0';
-        if (line[0])
-            SL_TRY(add_file(f, line));
+    const char *path;
+    for (size_t i = 0; i < f->files->path_count; i++)
+        SL_TRY(add_image(f, f->files->paths[i], !strcmp(f->files->paths[i], "-")));
+    while (f->files->list) {
+        SL_TRY(predict_list_next(f->files->list, answer, f, &path));
+        if (!path)
+            break;
+        SL_TRY(add_image(f, path, false));
     }
-    if (ferror(from))
-        SL_FAIL(SL_IO, "%s: %s", list, strerror(errno));
 out:
-    free(line);
-    if (from && from != stdin)
-        fclose(from);
     return rc;
 }
 
@@ -135,13 +150,11 @@ int predict_files_run(const struct predict_files *files)
     int rc = SL_OK;
     struct filling f;
     SL_TRY(open_filling(files, &f));
-    for (size_t i = 0; i < files->path_count; i++)
-        SL_TRY(add_file(&f, files->paths[i]));
-    if (files->list)
-        SL_TRY(add_list(&f, files->list));
-    SL_TRY(flush(&f));
+    const int added = add_all(&f);
+    SL_TRY(answer(&f));
+    SL_TRY(added);
     if (f.skipped)
-        fprintf(stderr, "%d unreadable images left out\n", f.skipped);
+        fprintf(stderr, "%llu unreadable images left out\n", (unsigned long long)f.skipped);
 out:
     close_filling(&f);
     return rc;

@@ -1,23 +1,24 @@
-/* Image files through a plan, in batches. The key of an image is its path as given. */
+/* Image files through a model, in batches. The key of an image is its path as given. */
 #ifndef SL_APPS_PREDICT_FILES_H
 #define SL_APPS_PREDICT_FILES_H
 
+#include "apps/predict_list.h"
 #include "runtime/evaluate.h"
-#include "runtime/model.h"
+#include "runtime/served_model.h"
 
 struct predict_files {
-    struct sl_plan *plan; /* prepared */
-    const struct sl_model *model;
+    const struct sl_served_model *served;
     int32_t batch_size;
-    char **paths; /* these, */
+    char **paths; /* these ("-": the image on standard input), */
     size_t path_count;
-    const char *list;     /* or the lines of this file; "-": standard input */
-    bool skip_bad_images; /* says so on stderr and goes on */
+    struct predict_list *list; /* and those of the list, unless it is NULL */
+    bool skip_bad_images;      /* says so on stderr and goes on */
     sl_evaluate_fn *visit;
     void *self;
 };
 
-/* SL_MISSING, SL_BAD_DATA name the file. */
+/* What a list has brought is visited before it is waited on. The images before one that fails are visited first.
+ * SL_MISSING, SL_BAD_DATA name the file. */
 int predict_files_run(const struct predict_files *files);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
+#include "apps/prepare_progress.h"
 #include "runtime/data/prepare.h"
 #include "runtime/parallel.h"
 
@@ -11,13 +12,8 @@ struct settings {
     const char *input, *output, *compress, *on_bad_image;
     int64_t images_per_file, image_size, seed, threads;
     double val_fraction;
+    bool allow_one_class, quiet;
 };
-
-static void say_skipped(void *self, const char *line)
-{
-    (void)self;
-    fprintf(stderr, "starling-prepare: skipped %s\n", line);
-}
 
 static void summarise(const struct sl_dataset *set)
 {
@@ -39,6 +35,8 @@ static int run(const struct settings *s)
 {
     int rc = SL_OK;
     struct sl_dataset *set = NULL;
+    struct prepare_progress progress;
+    prepare_progress_open(&progress, s->quiet);
     const struct sl_prepare_options options = {
         .input = s->input,
         .output = s->output,
@@ -47,13 +45,17 @@ static int run(const struct settings *s)
         .zstd = !strcmp(s->compress, "zstd"),
         .seed = (uint64_t)s->seed,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
+        .one_class = s->allow_one_class,
         .val_fraction = s->val_fraction,
         .threads = s->threads ? (int)s->threads : sl_parallel_default_threads(),
-        .report = say_skipped,
+        .report = prepare_progress_say,
+        .progress = prepare_progress_show,
+        .self = &progress,
     };
-    SL_TRY(sl_prepare(&options, &set));
-    summarise(set);
-out:
+    rc = sl_prepare(&options, &set);
+    prepare_progress_close(&progress);
+    if (rc == SL_OK)
+        summarise(set);
     sl_dataset_close(set);
     return rc;
 }
@@ -77,18 +79,23 @@ int main(int argc, char **argv)
          .value = &s.image_size, .least = 1, .most = SL_DATASET_MAX_IMAGE_SIZE},
         {"compress", "none|zstd", "Compression of the shards (default none: JPEGs hardly shrink)", .kind = CLI_CHOICE,
          .value = &s.compress, .choices = "none|zstd"},
-        {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
-         .value = &s.on_bad_image, .choices = "fail|skip"},
-        {"val-fraction", "F", "Part of a set without val/ that validates, 0 to 0.9 (default 0.1)", .kind = CLI_DOUBLE,
-         .value = &s.val_fraction, .least = 0, .most = 0.9},
+        {"on-bad-image", "fail|skip", "What to do with an unreadable or missing image (default fail)",
+         .kind = CLI_CHOICE, .value = &s.on_bad_image, .choices = "fail|skip"},
+        {"val-fraction", "F", "Part of a set without validation images that validates, 0 to 0.9 (default 0.1)",
+         .kind = CLI_DOUBLE, .value = &s.val_fraction, .least = 0, .most = 0.9},
+        {"allow-one-class", NULL, "Take a set of a single class, which is nearly always a wrong folder",
+         .kind = CLI_FLAG, .value = &s.allow_one_class},
         {"seed", "N", "Order of the images in the shards (default 1)", .kind = CLI_INT, .value = &s.seed},
         {"threads", "N", "Threads that verify the images (default: all cores)", .kind = CLI_INT, .value = &s.threads,
          .least = 1, .most = 256},
+        {"quiet", NULL, "No progress; warnings and what is left out are still told", .kind = CLI_FLAG,
+         .value = &s.quiet},
         {0}};
     const struct cli_program program = {
         .summary =
             "Makes a data set out of a folder of JPEGs: verifies each image, shuffles, and writes tar shards and "
-            "dataset.json. The same input and seed give the same bytes.",
+            "dataset.json. The same input and seed give the same bytes. Splits are the folders train (training), val "
+            "(valid, validation) and, where there is no val, test (testing), in any case of letters.",
         .options = options};
     struct cli_rest rest;
     cli_parse(&program, argc, argv, &rest);

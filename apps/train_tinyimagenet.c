@@ -72,6 +72,12 @@ out:
     return rc;
 }
 
+static void keep_best(struct training *t)
+{
+    if (!sl_store_keep_best(t->store, t->session.best.step))
+        t->session.best = (struct sl_best){0};
+}
+
 /* A fresh folder, or one whose newest good checkpoint is taken up. */
 static int start_or_resume(struct training *t)
 {
@@ -79,7 +85,10 @@ static int start_or_resume(struct training *t)
     struct sl_checkpoint checkpoint = {0};
     const char *run = t->options->run;
     const struct sl_position *p = &t->session.position;
-    if (!sl_store_has_checkpoint(run)) {
+    bool has;
+    SL_TRY(sl_store_has_checkpoint(run, &has));
+    if (!has) {
+        keep_best(t);
         if (!t->options->resume)
             goto out;
         sl_log_resumed(t->log, 0, 0); /* what a run without a checkpoint has logged does not count */
@@ -87,7 +96,9 @@ static int start_or_resume(struct training *t)
         goto out;
     }
     SL_TRY(sl_store_load(run, say, t->log, &checkpoint));
-    SL_TRY(sl_session_resume(&t->session, &checkpoint));
+    SL_TRY(sl_session_resume(&t->session, &checkpoint, say, t->log));
+    keep_best(t);
+    sl_store_trim(t->store); /* the disk may be full of what a larger --keep left */
     t->saved = p->iteration;
     sl_log_resumed(t->log, p->epoch, p->iteration);
     sl_log_message(t->log, "resumed from %s: epoch %" PRIu64 ", batch %" PRIu64, checkpoint.folder, p->epoch, p->index);
@@ -101,8 +112,10 @@ static int open_store(struct training *t)
 {
     int rc = SL_OK;
     const struct train_options *o = t->options;
+    bool has;
     SL_TRY(sl_store_open(o->run, (int)o->keep, &t->store));
-    if (!o->resume && sl_store_has_checkpoint(o->run))
+    SL_TRY(sl_store_has_checkpoint(o->run, &has));
+    if (has && !o->resume)
         SL_FAIL(SL_CANNOT_CREATE, "%s already holds a run; add --resume to go on with it, or choose another --run",
                 o->run);
 out:
@@ -122,6 +135,7 @@ static int open_training(const struct train_options *o, struct training *t)
     SL_TRY(open_store(t));
     SL_TRY(sl_session_open(&o->session, build_network, (void *)(uintptr_t)o, &t->session));
     SL_TRY(sl_log_open(&log, &t->log));
+    sl_store_listen(t->store, say, t->log);
     SL_TRY(start_or_resume(t));
     SL_TRY(train_options_write(o));
     SL_TRY(sl_metrics_open(&t->metrics, sl_graph_classes(t->session.model.graph), 5));
@@ -134,6 +148,8 @@ out:
 static int close_training(struct training *t)
 {
     sl_metrics_close(&t->metrics);
+    if (t->store)
+        sl_store_listen(t->store, NULL, NULL);
     const int rc = sl_log_close(t->log);
     sl_session_close(&t->session);
     sl_store_close(t->store);
@@ -168,6 +184,20 @@ static bool validates(const struct training *t)
     return t->session.val && every > 0 && (t->session.position.epoch + 1) % every == 0;
 }
 
+/* Saves, and keeps the checkpoint as the best if its accuracy is: one that cannot be written cannot be kept. */
+static int save_validated(struct training *t, double accuracy)
+{
+    const struct sl_best before = t->session.best;
+    const uint64_t iteration = t->session.position.iteration;
+    if (accuracy > before.accuracy || (!before.step && !isnan(accuracy)))
+        t->session.best = (struct sl_best){iteration, accuracy};
+    const int rc = save_or_warn(t);
+    if (t->saved != iteration)
+        t->session.best = before;
+    keep_best(t);
+    return rc;
+}
+
 /* Validates, logs and saves. SL_PREEMPTED: a signal came meanwhile, and the epoch has not ended yet. */
 static int end_epoch(struct training *t)
 {
@@ -195,7 +225,7 @@ static int end_epoch(struct training *t)
     sl_session_next_epoch(&t->session);
     t->epoch_start = sl_clock();
     t->epoch_images = 0;
-    rc = save_or_warn(t);
+    rc = save_validated(t, record.top1);
 out:
     return rc;
 }
@@ -265,6 +295,14 @@ static int train(struct training *t)
     return save(t);
 }
 
+static void say_best(const struct training *t)
+{
+    const struct sl_best *best = &t->session.best;
+    if (best->step)
+        sl_log_message(t->log, "best: %s/best is ckpt-%" PRIu64 ", validation accuracy %.2f %%; newest: ckpt-%" PRIu64,
+                       t->options->run, best->step, 100 * best->accuracy, t->saved);
+}
+
 static int run(const struct train_options *o)
 {
     int rc = SL_OK;
@@ -274,6 +312,7 @@ static int run(const struct train_options *o)
     watch_signals();
     SL_TRY(open_training(o, &t));
     SL_TRY(train(&t));
+    say_best(&t);
     printf("%s\n", o->run);
 out:;
     const int closed = close_training(&t);

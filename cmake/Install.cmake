@@ -21,14 +21,8 @@ get_property(programs DIRECTORY ${PROJECT_SOURCE_DIR}/apps PROPERTY BUILDSYSTEM_
 if(programs)
   install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-foreach(folder kernels runtime comm models)
-  if(EXISTS ${PROJECT_SOURCE_DIR}/${folder})
-    # Without what only the library's own sources include: kernels/simd/, and the bodies kernels/OP/OP_*.h.
-    install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/starling
-      FILES_MATCHING PATTERN "*.h" PATTERN "*.def" PATTERN "simd" EXCLUDE
-      PATTERN "*_internal.h" EXCLUDE REGEX "/kernels/([a-z]+)/[a-z]+_[^/]*\\.h$" EXCLUDE)
-  endif()
-endforeach()
+install(CODE "set(SOURCE \"${PROJECT_SOURCE_DIR}\")\nset(DESTINATION \"${CMAKE_INSTALL_INCLUDEDIR}/starling\")")
+install(SCRIPT ${CMAKE_CURRENT_LIST_DIR}/PublicHeaders.cmake)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # find_package(starling)

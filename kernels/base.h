@@ -86,6 +86,23 @@ const char *sl_isa_text(uint32_t isa);
 /* Floats in the widest vector of the project: activations round their channel stride up to this. */
 enum { SL_LANES = 16 };
 
+/* The largest shapes that kernels take. The product of two lengths, or of images and a length, fits into int32_t; one
+ * of more factors is computed in 64 bits. */
+enum {
+    SL_MAX_LENGTH = 1 << 14, /* rows, columns, channels, kernel, stride */
+    SL_MAX_IMAGES = 1 << 16, /* and the rows of a dense layer, which are its images */
+};
+
+static inline bool sl_is_length(int32_t n)
+{
+    return 1 <= n && n <= SL_MAX_LENGTH;
+}
+
+static inline bool sl_is_image_count(int32_t n)
+{
+    return 1 <= n && n <= SL_MAX_IMAGES;
+}
+
 static inline int32_t sl_round_up(int32_t n, int32_t to)
 {
     return (n + to - 1) / to * to;

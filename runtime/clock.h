@@ -2,12 +2,13 @@
 #ifndef SL_RUNTIME_CLOCK_H
 #define SL_RUNTIME_CLOCK_H
 
-#include <time.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-static inline double sl_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+double sl_clock(void);
+
+#ifdef __cplusplus
 }
+#endif
 #endif

@@ -1,6 +1,5 @@
 #include "runtime/file_io.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,8 +13,9 @@ enum { WRITE_CHUNK = 64 << 20 };
 
 sl_store_fault_fn *sl_store_fault = NULL;
 
-/* 0, or the errno with which the coming step is to fail. */
-static int fault(const char *step, const char *path)
+static _Thread_local int last_error;
+
+int sl_io_fault(const char *step, const char *path)
 {
     return sl_store_fault ? sl_store_fault(step, path) : 0;
 }
@@ -50,6 +50,7 @@ int sl_io_open_status(int error)
     switch (error) {
     case ENOENT:
     case ENOTDIR:
+    case ESTALE: /* removed by another machine of a network file system */
         return SL_MISSING;
     case ELOOP:
         return SL_BAD_DATA;
@@ -64,7 +65,18 @@ int sl_io_open_status(int error)
 
 int sl_io_fail(const char *what, const char *path, int error)
 {
+    last_error = error;
     return sl_fail(sl_io_status(error), "%s: cannot %s: %s", path, what, strerror(error));
+}
+
+int sl_io_last_error(void)
+{
+    return last_error;
+}
+
+void sl_io_clear_error(void)
+{
+    last_error = 0;
 }
 
 int sl_io_join(const char *folder, const char *name, char **path)
@@ -75,9 +87,22 @@ int sl_io_join(const char *folder, const char *name, char **path)
     return sl_fail(SL_SYSTEM, "out of memory for the path %s/%s", folder, name);
 }
 
+int sl_io_parent(const char *path, char **parent)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    *parent = n ? strndup(path, n) : strdup(".");
+    return *parent ? SL_OK : sl_fail(SL_SYSTEM, "%s: out of memory for a path", path);
+}
+
 int sl_io_create(const char *path, int *fd)
 {
-    const int error = fault("create", path);
+    const int error = sl_io_fault("create", path);
     *fd = error ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     return *fd >= 0 ? SL_OK : sl_io_fail("create it", path, error ? error : errno);
 }
@@ -85,7 +110,7 @@ int sl_io_create(const char *path, int *fd)
 int sl_io_write(int fd, const char *path, const void *bytes, size_t n)
 {
     const char *at = bytes;
-    const int error = fault("write", path);
+    const int error = sl_io_fault("write", path);
     if (error) {
         /* A disk that fills up takes a part first. */
         const ssize_t part = write(fd, at, n / 2);
@@ -106,7 +131,7 @@ int sl_io_write(int fd, const char *path, const void *bytes, size_t n)
 
 int sl_io_sync_close(int *fd, const char *path)
 {
-    int error = fault("sync", path);
+    int error = sl_io_fault("sync", path);
     if (!error && fsync(*fd))
         error = errno;
     if (close(*fd) && !error && errno != EINTR)
@@ -117,10 +142,13 @@ int sl_io_sync_close(int *fd, const char *path)
 
 int sl_io_sync_folder(const char *path)
 {
-    int error = fault("sync", path);
+    int error = sl_io_fault("sync", path);
     const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* A folder that may be written but not listed cannot be synced. */
+    if (fd < 0 && errno == EACCES && !error)
+        return SL_OK;
     if (fd < 0)
-        return sl_io_fail("open the folder", path, errno);
+        return sl_io_fail("open the folder", path, error ? error : errno);
     /* Some network file systems cannot sync a folder, and say EINVAL. */
     if (!error && fsync(fd) && errno != EINVAL)
         error = errno;
@@ -130,15 +158,23 @@ int sl_io_sync_folder(const char *path)
 
 int sl_io_make_folder(const char *path)
 {
-    int error = fault("mkdir", path);
+    int rc = SL_OK;
+    char *parent = NULL;
+    int error = sl_io_fault("mkdir", path);
     if (!error && mkdir(path, 0777))
         error = errno;
-    return error ? sl_io_fail("create the folder", path, error) : SL_OK;
+    if (error)
+        return sl_io_fail("create the folder", path, error);
+    SL_TRY(sl_io_parent(path, &parent));
+    rc = sl_io_sync_folder(parent);
+out:
+    free(parent);
+    return rc;
 }
 
 int sl_io_rename(const char *from, const char *to)
 {
-    int error = fault("rename", to);
+    int error = sl_io_fault("rename", to);
     if (!error && rename(from, to))
         error = errno;
     return error ? sl_io_fail("move a finished file there", to, error) : SL_OK;
@@ -146,44 +182,22 @@ int sl_io_rename(const char *from, const char *to)
 
 int sl_io_remove(const char *path)
 {
-    int error = fault("remove", path);
+    int error = sl_io_fault("remove", path);
     if (!error && remove(path) && errno != ENOENT)
         error = errno;
     return error ? sl_io_fail("remove it", path, error) : SL_OK;
-}
-
-int sl_io_remove_folder(const char *path)
-{
-    int rc = SL_OK;
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return sl_io_remove(path);
-    DIR *folder = fdopendir(fd);
-    if (!folder) {
-        close(fd);
-        return sl_fail(SL_SYSTEM, "%s: cannot list the folder: %s", path, strerror(errno));
-    }
-    const struct dirent *entry;
-    while (rc == SL_OK && (entry = readdir(folder))) {
-        char *inner = NULL;
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-            continue;
-        rc = sl_io_join(path, entry->d_name, &inner);
-        if (rc == SL_OK)
-            rc = sl_io_remove(inner);
-        free(inner);
-    }
-    closedir(folder);
-    return rc == SL_OK ? sl_io_remove(path) : rc;
 }
 
 /* Opens a regular file for reading; a FIFO does not block. */
 static int open_regular(const char *path, int links, size_t cap, int *fd, size_t *size)
 {
     struct stat info;
-    *fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | links);
-    if (*fd < 0)
-        return sl_fail(sl_io_open_status(errno), "%s: cannot open it: %s", path, strerror(errno));
+    int error = sl_io_fault("open", path);
+    *fd = error ? -1 : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | links);
+    if (*fd < 0 && !error)
+        error = errno;
+    if (error)
+        return sl_fail(sl_io_open_status(error), "%s: cannot open it: %s", path, strerror(error));
     if (fstat(*fd, &info))
         return sl_fail(SL_IO, "%s: cannot examine it: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
@@ -199,12 +213,14 @@ static int open_regular(const char *path, int links, size_t cap, int *fd, size_t
 static int read_fully(int fd, const char *path, char *bytes, size_t size)
 {
     size_t have = 0;
+    const int error = sl_io_fault("read", path);
     while (have < size) {
-        const ssize_t got = read(fd, bytes + have, size - have);
-        if (got < 0 && errno == EINTR)
+        const ssize_t got = error ? -1 : read(fd, bytes + have, size - have);
+        if (got < 0 && !error && errno == EINTR)
             continue;
         if (got < 0)
-            return sl_fail(SL_IO, "%s: cannot read it at offset %zu: %s", path, have, strerror(errno));
+            return sl_fail(sl_io_open_status(error ? error : errno), "%s: cannot read it at offset %zu: %s", path, have,
+                           strerror(error ? error : errno));
         if (got == 0)
             return sl_fail(SL_IO, "%s: ends at offset %zu of %zu; it is being changed", path, have, size);
         have += (size_t)got;

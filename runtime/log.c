@@ -11,7 +11,7 @@
 #include "runtime/file_io.h"
 #include "runtime/log_record.h"
 #include "runtime/log_text.h"
-#include "runtime/store.h"
+#include "runtime/store_folder.h"
 
 static const char CSV_HEADER[] =
     "epoch,iteration,train_loss,val_loss,top1,top5,images_per_second,seconds,learning_rate\n";
@@ -129,7 +129,7 @@ static int rewind_csv(struct sl_log *log, uint64_t epoch)
     SL_TRY(sl_io_read_small(log->csv_path, CSV_MAX_BYTES, &text, &n));
     const size_t kept = cut_rows(text, epoch);
     if (kept < n) {
-        SL_TRY(sl_write_atomically(log->csv_path, text, kept));
+        SL_TRY(sl_store_replace(log->csv_path, text, kept));
         close(log->csv);
         log->csv = -1;
         SL_TRY(open_csv(log));

@@ -57,14 +57,14 @@ static int check(const struct sl_metrics *metrics, const float *p, int32_t strid
 
 static void add_row(struct sl_metrics *metrics, const float *p, int32_t label)
 {
-    int32_t predicted = 0, greater = 0;
+    int32_t predicted = 0, ahead = 0;
     for (int32_t c = 0; c < metrics->classes; c++) {
         if (p[c] > p[predicted])
             predicted = c;
-        greater += p[c] > p[label];
+        ahead += p[c] > p[label] || (c < label && p[c] == p[label]);
     }
     metrics->samples++;
-    metrics->top_n_correct += greater < metrics->top_n;
+    metrics->top_n_correct += ahead < metrics->top_n;
     metrics->confusion[(size_t)label * (size_t)metrics->classes + (size_t)predicted]++;
     metrics->loss -= log(fmax(p[label], SMALLEST));
 }
@@ -130,76 +130,4 @@ double sl_metrics_top_n(const struct sl_metrics *metrics)
 double sl_metrics_mean_loss(const struct sl_metrics *metrics)
 {
     return ratio(metrics->loss, metrics->samples);
-}
-
-typedef double class_value_fn(const struct sl_metrics *metrics, int32_t c);
-
-static struct sl_average average(const struct sl_metrics *metrics, class_value_fn *value_of)
-{
-    struct sl_average mean = {0, 0};
-    for (int32_t c = 0; c < metrics->classes; c++) {
-        const double value = value_of(metrics, c);
-        if (isnan(value))
-            mean.excluded++;
-        else
-            mean.value += value;
-    }
-    const int32_t included = metrics->classes - mean.excluded;
-    mean.value = included ? mean.value / included : NAN;
-    return mean;
-}
-
-static double precision_of(const struct sl_metrics *metrics, int32_t c)
-{
-    return sl_metrics_class(metrics, c).precision;
-}
-
-static double recall_of(const struct sl_metrics *metrics, int32_t c)
-{
-    return sl_metrics_class(metrics, c).recall;
-}
-
-static double f1_of(const struct sl_metrics *metrics, int32_t c)
-{
-    return sl_metrics_class(metrics, c).f1;
-}
-
-struct sl_average sl_metrics_precision(const struct sl_metrics *metrics)
-{
-    return average(metrics, precision_of);
-}
-
-struct sl_average sl_metrics_recall(const struct sl_metrics *metrics)
-{
-    return average(metrics, recall_of);
-}
-
-struct sl_average sl_metrics_f1(const struct sl_metrics *metrics)
-{
-    return average(metrics, f1_of);
-}
-
-struct sl_average sl_metrics_mcc(const struct sl_metrics *metrics)
-{
-    return average(metrics, sl_metrics_class_mcc);
-}
-
-double sl_metrics_g_measure(const struct sl_metrics *metrics)
-{
-    return average(metrics, sl_metrics_class_g_measure).value;
-}
-
-/* (tp tn - fp fn) / sqrt((tp + fp)(tp + fn)(tn + fp)(tn + fn)) */
-double sl_metrics_class_mcc(const struct sl_metrics *metrics, int32_t c)
-{
-    const struct sl_class_metrics class = sl_metrics_class(metrics, c);
-    const double tp = (double)class.correct, fp = (double)(class.predicted - class.correct);
-    const double fn = (double)(class.actual - class.correct), tn = (double)metrics->samples - tp - fp - fn;
-    return (tp * tn - fp * fn) / (sqrt((tp + fp) * (tp + fn)) * sqrt((tn + fp) * (tn + fn)));
-}
-
-double sl_metrics_class_g_measure(const struct sl_metrics *metrics, int32_t c)
-{
-    const struct sl_class_metrics class = sl_metrics_class(metrics, c);
-    return isnan(class.f1) ? 0 : sqrt(class.precision * class.recall);
 }

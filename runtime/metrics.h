@@ -1,15 +1,20 @@
-/* Classification metrics: everything DL4J's Evaluation.stats() knows, from integer counts, so that parts evaluated
- * apart add up exactly.
+/* Classification metrics from integer counts, so that parts evaluated apart add up exactly.
  *
- * As in DL4J: the prediction is the argmax, ties to the lowest index; top-N is correct if fewer than N classes have a
- * strictly greater probability; averages leave out classes whose value is undefined and say how many; F1 is averaged
- * per class. Better than DL4J, and said so in the report:
- * - two classes are averaged like any other number (DL4J silently reports class 1 alone);
- * - the macro MCC leaves out degenerate classes and says how many (one such class makes DL4J's NaN);
- * - an undefined value of one class is NaN here and "-" in the report, not 0, except in the G-measure, which DL4J
- * defines so;
- * - the per-class table is printed, for any number of classes;
- * - -ln p is held to p >= 1e-10, DL4J's own limit, so that one certain mistake does not make the loss infinite. */
+ * Classes are ranked by their probability, equal ones by their index: the order of sl_top_classes, so that these counts
+ * are those of the predictions. The prediction is the first of them; top-N is correct if the true class is among the
+ * first N. (DL4J counts a class that ties with the N-th as a hit, so its top-5 of a network that says the same of
+ * everything is 100 %.)
+ *
+ * Macro averages come in two kinds:
+ * - the usual one (scikit-learn's defaults): over the classes that occur or are predicted, an undefined value (0/0)
+ *   counts as 0, so that a class that is never predicted lowers the average;
+ * - DL4J's: over the classes whose value is defined, and how many were left out. It flatters where classes are never
+ *   predicted. Two classes are averaged like any other number (DL4J silently reports class 1 alone).
+ * MCC is the multi-class coefficient of the whole matrix (R_K of Gorodkin, 2004), 0 where it is undefined; DL4J's is
+ * the macro average of the classes' own, one degenerate class of which makes it NaN there and is left out here.
+ *
+ * An undefined value of one class is NaN here and "-" in the report, except in the G-measure, which DL4J defines as 0.
+ * -ln p is held to p >= 1e-10, DL4J's own limit, so that one certain mistake does not make the loss infinite. */
 #ifndef SL_RUNTIME_METRICS_H
 #define SL_RUNTIME_METRICS_H
 
@@ -48,31 +53,46 @@ struct sl_class_metrics {
 };
 struct sl_class_metrics sl_metrics_class(const struct sl_metrics *metrics, int32_t c);
 
-struct sl_average {
-    double value;     /* mean over the classes where it is defined; NaN if there is none */
-    int32_t excluded; /* classes left out */
-};
-double sl_metrics_accuracy(const struct sl_metrics *metrics); /* these three are NaN without samples */
+/* Without samples these are NaN. */
+double sl_metrics_accuracy(const struct sl_metrics *metrics);
 double sl_metrics_top_n(const struct sl_metrics *metrics);
 double sl_metrics_mean_loss(const struct sl_metrics *metrics);
+double sl_metrics_multiclass_mcc(const struct sl_metrics *metrics);
+
+struct sl_average {
+    double usual;     /* mean over the classes that occur or are predicted, undefined as 0; NaN if there is none */
+    double defined;   /* DL4J's: mean over the classes where it is defined; NaN if there is none */
+    int32_t present;  /* classes that occur or are predicted */
+    int32_t excluded; /* classes where it is not defined */
+};
 struct sl_average sl_metrics_precision(const struct sl_metrics *metrics);
 struct sl_average sl_metrics_recall(const struct sl_metrics *metrics);
 struct sl_average sl_metrics_f1(const struct sl_metrics *metrics);
 struct sl_average sl_metrics_mcc(const struct sl_metrics *metrics);
-double sl_metrics_g_measure(const struct sl_metrics *metrics); /* over all classes, undefined ones as 0 */
+double sl_metrics_g_measure(const struct sl_metrics *metrics); /* DL4J's: over all classes, undefined ones as 0 */
 
 /* Matthews correlation of one class against the rest; NaN if degenerate. */
 double sl_metrics_class_mcc(const struct sl_metrics *metrics, int32_t c);
 /* sqrt(precision * recall), undefined as 0. */
 double sl_metrics_class_g_measure(const struct sl_metrics *metrics, int32_t c);
 
-/* The report: summary, warnings of never-predicted classes, per-class table, and the matrix for up to 20 classes.
- * `names` may be NULL: then classes are called by their index. SL_IO. */
-int sl_metrics_print(const struct sl_metrics *metrics, const char *const *names, FILE *to);
+/* What follows goes to a stream, whose error flag the caller looks at. `names` may be NULL: then classes are called by
+ * their index. */
 
-/* The confusion matrix as CSV (RFC 4180), written atomically: header row of predicted class names, first column the
- * actual class. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
-int sl_metrics_write_confusion(const struct sl_metrics *metrics, const char *const *names, const char *path);
+/* The report: summary, DL4J's averages, warnings of never-predicted classes, per-class table, and the matrix for up to
+ * 20 classes. */
+void sl_metrics_print(const struct sl_metrics *metrics, const char *const *names, FILE *to);
+
+/* The same as one JSON object in one line; what is undefined is null:
+ *   {"classes", "samples", "accuracy", "top_n": {"n", "accuracy"}, "precision", "recall", "f1", "mcc", "mean_loss",
+ *    "present_classes", "never_predicted", "dl4j": {"precision": {"value", "excluded"}, "recall", "f1", "mcc": the
+ *    same, "g_measure"}, "per_class": [{"class", "samples", "predicted", "correct", "precision", "recall", "f1"}, ...],
+ *    "confusion": [[of actual class 0 by predicted class, ...], ...]}
+ * The matrix is there for up to 20 classes. */
+void sl_metrics_print_json(const struct sl_metrics *metrics, const char *const *names, FILE *to);
+
+/* The confusion matrix as CSV (RFC 4180): header row of predicted class names, first column the actual class. */
+void sl_metrics_print_confusion(const struct sl_metrics *metrics, const char *const *names, FILE *to);
 
 #ifdef __cplusplus
 }

@@ -1,11 +1,10 @@
 /* Metrics for people and for spreadsheets. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/metrics.h"
-#include "runtime/store.h"
+#include "runtime/text.h"
 
 enum { NAME_WIDTH = 28, NUMBER_LENGTH = 16 };
 
@@ -15,21 +14,6 @@ static const char *class_name(const char *const *names, int32_t c, char buffer[N
         return names[c];
     snprintf(buffer, NUMBER_LENGTH, "%" PRId32, c);
     return buffer;
-}
-
-/* A name from a file may hold anything: no control character reaches the terminal. Cut to `width` without splitting
- * UTF-8. */
-static void print_name(FILE *to, const char *name, size_t width)
-{
-    size_t columns = 0;
-    for (; *name && columns < width; columns++) {
-        const unsigned char first = (unsigned char)*name++;
-        fputc(first < 0x20 || first == 0x7f ? '?' : first, to);
-        while (((unsigned char)*name & 0xc0) == 0x80)
-            fputc(*name++, to);
-    }
-    for (; columns < width; columns++)
-        fputc(' ', to);
 }
 
 static const char *value_text(double value, char buffer[NUMBER_LENGTH])
@@ -47,10 +31,10 @@ static void print_value(FILE *to, const char *label, double value)
     fprintf(to, "%-20s%s\n", label, isnan(value) ? "undefined" : value_text(value, buffer));
 }
 
-static void print_average(FILE *to, const char *label, struct sl_average mean)
+static void print_defined(FILE *to, const char *label, struct sl_average mean)
 {
     char buffer[NUMBER_LENGTH];
-    fprintf(to, "%-20s%s", label, isnan(mean.value) ? "undefined" : value_text(mean.value, buffer));
+    fprintf(to, "%-20s%s", label, isnan(mean.defined) ? "undefined" : value_text(mean.defined, buffer));
     if (mean.excluded)
         fprintf(to, "   (%" PRId32 " class%s excluded from average)", mean.excluded, mean.excluded == 1 ? "" : "es");
     fputc('\n', to);
@@ -59,6 +43,7 @@ static void print_average(FILE *to, const char *label, struct sl_average mean)
 static void print_summary(const struct sl_metrics *metrics, FILE *to)
 {
     char label[48];
+    const struct sl_average f1 = sl_metrics_f1(metrics);
     fprintf(to, "%-20s%" PRId32 "\n%-20s%" PRIu64 "\n", "# of classes", metrics->classes, "# of samples",
             metrics->samples);
     print_value(to, "Accuracy", sl_metrics_accuracy(metrics));
@@ -66,14 +51,39 @@ static void print_summary(const struct sl_metrics *metrics, FILE *to)
         snprintf(label, sizeof label, "Top %" PRId32 " accuracy", metrics->top_n);
         print_value(to, label, sl_metrics_top_n(metrics));
     }
-    print_average(to, "Precision", sl_metrics_precision(metrics));
-    print_average(to, "Recall", sl_metrics_recall(metrics));
-    print_average(to, "F1 score", sl_metrics_f1(metrics));
-    print_average(to, "MCC", sl_metrics_mcc(metrics));
-    print_value(to, "G-measure", sl_metrics_g_measure(metrics));
+    print_value(to, "Precision", sl_metrics_precision(metrics).usual);
+    print_value(to, "Recall", sl_metrics_recall(metrics).usual);
+    print_value(to, "F1 score", f1.usual);
+    print_value(to, "MCC", sl_metrics_multiclass_mcc(metrics));
     print_value(to, "Mean loss", sl_metrics_mean_loss(metrics));
-    fprintf(to, "Precision, recall, F1, MCC and G-measure are macro averages: every class counts alike%s.\n",
-            metrics->classes == 2 ? ", both of the two too" : "");
+    fprintf(
+        to,
+        "Precision, recall and F1 are macro averages over the %" PRId32
+        " class%s that occur or are predicted: each counts alike,\nand a value that is undefined (0/0) counts as 0. "
+        "MCC is that of the whole matrix.\n",
+        f1.present, f1.present == 1 ? "" : "es");
+}
+
+static void print_dl4j(const struct sl_metrics *metrics, FILE *to)
+{
+    fputs("\nDL4J's macro averages leave undefined values out, which flatters where classes are never predicted:\n",
+          to);
+    print_defined(to, "DL4J precision", sl_metrics_precision(metrics));
+    print_defined(to, "DL4J recall", sl_metrics_recall(metrics));
+    print_defined(to, "DL4J F1 score", sl_metrics_f1(metrics));
+    print_defined(to, "DL4J MCC", sl_metrics_mcc(metrics));
+    print_value(to, "DL4J G-measure", sl_metrics_g_measure(metrics));
+}
+
+/* At most two columns' worth of a name. */
+static size_t columns_of(const char *name)
+{
+    size_t columns = 0;
+    for (size_t n; *name && columns < 2 * NAME_WIDTH; name += n, columns++) {
+        const size_t whole = sl_text_character(name);
+        n = whole ? whole : 1;
+    }
+    return columns;
 }
 
 static void print_warnings(const struct sl_metrics *metrics, const char *const *names, FILE *to)
@@ -90,7 +100,7 @@ static void print_warnings(const struct sl_metrics *metrics, const char *const *
             continue;
         const char *name = class_name(names, c, buffer);
         fputs(listed++ ? ", " : ": ", to);
-        print_name(to, name, strnlen(name, 2 * NAME_WIDTH));
+        sl_text_print_column(to, name, columns_of(name));
     }
     fputs("\n", to);
 }
@@ -103,7 +113,7 @@ static void print_classes(const struct sl_metrics *metrics, const char *const *n
         const struct sl_class_metrics class = sl_metrics_class(metrics, c);
         char buffer[NUMBER_LENGTH], precision[NUMBER_LENGTH], recall[NUMBER_LENGTH], f1[NUMBER_LENGTH];
         fprintf(to, "%6" PRId32 "  ", c);
-        print_name(to, class_name(names, c, buffer), NAME_WIDTH);
+        sl_text_print_column(to, class_name(names, c, buffer), NAME_WIDTH);
         fprintf(to, " %8" PRIu64 " %9" PRIu64 " %8" PRIu64 " %9s %8s %8s\n", class.actual, class.predicted,
                 class.correct, value_text(class.precision, precision), value_text(class.recall, recall),
                 value_text(class.f1, f1));
@@ -133,15 +143,13 @@ static void print_matrix(const struct sl_metrics *metrics, FILE *to)
     fputc('\n', to);
 }
 
-int sl_metrics_print(const struct sl_metrics *metrics, const char *const *names, FILE *to)
+void sl_metrics_print(const struct sl_metrics *metrics, const char *const *names, FILE *to)
 {
     print_summary(metrics, to);
+    print_dl4j(metrics, to);
     print_warnings(metrics, names, to);
     print_classes(metrics, names, to);
     print_matrix(metrics, to);
-    if (fflush(to) || ferror(to))
-        return sl_fail(SL_IO, "the report could not be written");
-    return SL_OK;
 }
 
 static void csv_field(FILE *to, const char *text)
@@ -159,13 +167,9 @@ static void csv_field(FILE *to, const char *text)
     fputc('"', to);
 }
 
-int sl_metrics_write_confusion(const struct sl_metrics *metrics, const char *const *names, const char *path)
+void sl_metrics_print_confusion(const struct sl_metrics *metrics, const char *const *names, FILE *to)
 {
-    char *text = NULL, buffer[NUMBER_LENGTH];
-    size_t length = 0;
-    FILE *to = open_memstream(&text, &length);
-    if (!to)
-        return sl_fail(SL_SYSTEM, "%s: out of memory", path);
+    char buffer[NUMBER_LENGTH];
     fputs("actual\\predicted", to);
     for (int32_t c = 0; c < metrics->classes; c++) {
         fputc(',', to);
@@ -178,10 +182,4 @@ int sl_metrics_write_confusion(const struct sl_metrics *metrics, const char *con
             fprintf(to, ",%" PRIu64, metrics->confusion[(size_t)r * (size_t)metrics->classes + (size_t)c]);
     }
     fputc('\n', to);
-    const bool failed = ferror(to);
-    int rc = fclose(to) || failed ? sl_fail(SL_SYSTEM, "%s: out of memory", path) : SL_OK;
-    if (rc == SL_OK)
-        rc = sl_write_atomically(path, text, length);
-    free(text);
-    return rc;
 }

@@ -32,6 +32,20 @@ int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *datas
     return SL_OK;
 }
 
+int sl_model_pixels(const struct sl_model *model, struct sl_pixels *pixels)
+{
+    const struct sl_tensor *in = &model->graph->layers[0].shape;
+    if (in->h != in->w || in->c != 3 || in->h > SL_DATASET_MAX_IMAGE_SIZE)
+        return sl_fail(SL_BAD_CONFIG,
+                       "the model's input is %d x %d x %d; images are loaded as squares of three channels, of at most "
+                       "%d pixels a side",
+                       in->h, in->w, in->c, SL_DATASET_MAX_IMAGE_SIZE);
+    *pixels = (struct sl_pixels){.size = in->h, .range = model->range};
+    memcpy(pixels->mean, model->mean, sizeof pixels->mean);
+    memcpy(pixels->deviation, model->deviation, sizeof pixels->deviation);
+    return SL_OK;
+}
+
 static size_t parameter_count(const struct sl_graph *graph)
 {
     size_t n = 0;

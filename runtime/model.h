@@ -25,6 +25,9 @@ void sl_model_close(struct sl_model *model);
 /* Copies classes and pixel statistics of a data set into the model. SL_SYSTEM. */
 int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *dataset);
 
+/* What the model wants of an image. SL_BAD_CONFIG: its input is no square of three channels that images can have. */
+int sl_model_pixels(const struct sl_model *model, struct sl_pixels *pixels);
+
 /* The network alone, as JSON. Unknown or duplicate keys, wrong types and values out of range are SL_BAD_CONFIG with the
  * place; at most 1 MiB. */
 int sl_graph_from_json(const char *text, size_t length, struct sl_graph **graph);

@@ -2,6 +2,7 @@
  * their work by shape alone. */
 #include "runtime/parallel.h"
 
+#include <assert.h>
 #include <omp.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -164,6 +165,7 @@ int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, co
 {
     struct launch launch = {.kernel = kernel, .shape = shape, .args = args, .units = sl_kernel_units(kernel, shape)};
     const size_t scratch = sl_kernel_scratch(kernel, shape);
+    assert(!kernel->fits || kernel->fits(shape));
     if (!kernel->joins || device->threads < 1)
         return device->fork(device->self, launch.units, scratch, run_slice, &launch);
     launch.slices = launch.units < device->threads ? launch.units : device->threads;
@@ -177,5 +179,6 @@ int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kerne
         return SL_OK;
     struct launch launch = {.kernel = kernel, .shape = shape, .weights = weights, .packed = packed};
     const int64_t units = kernel->pack_units ? kernel->pack_units(shape) : 1;
+    assert(weights && packed && (!kernel->fits || kernel->fits(shape)));
     return device->fork(device->self, units, 0, pack_slice, &launch);
 }

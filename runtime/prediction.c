@@ -1,9 +1,9 @@
 #include "runtime/prediction.h"
 
-#include <errno.h>
-#include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "runtime/text.h"
 
 void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top)
 {
@@ -20,76 +20,75 @@ void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top
     }
 }
 
-static int written(const struct sl_prediction_writer *writer)
+int sl_check_probabilities(const float *p, int32_t classes, const char *key)
 {
-    return ferror(writer->to) ? sl_fail(SL_IO, "cannot write predictions: %s", strerror(errno)) : SL_OK;
+    for (int32_t c = 0; c < classes; c++)
+        if (!isfinite(p[c]))
+            return sl_fail(SL_NUMERICS,
+                           "%s: the model's probabilities are not finite; its weights are damaged or too large", key);
+    return SL_OK;
 }
 
-int sl_prediction_begin(const struct sl_prediction_writer *writer)
+void sl_prediction_begin(const struct sl_prediction_writer *writer)
 {
     if (writer->json)
-        return SL_OK;
+        return;
     fputs("key", writer->to);
     for (int32_t n = 1; n <= writer->top; n++)
-        fprintf(writer->to, "\tclass%d\tprobability%d", n, n);
+        fprintf(writer->to, "\tclass%d\twords%d\tprobability%d", n, n, n);
     fputc('\n', writer->to);
-    return written(writer);
-}
-
-static void write_escaped(FILE *to, const char *text)
-{
-    for (; *text; text++) {
-        const char *escape = *text == '\t'   ? "\\t"
-                             : *text == '\n' ? "\\n"
-                             : *text == '\r' ? "\\r"
-                             : *text == '\\' ? "\\\\"
-                                             : NULL;
-        if (escape)
-            fputs(escape, to);
-        else
-            fputc(*text, to);
-    }
 }
 
 static void write_row(const struct sl_prediction_writer *writer, const char *key, const float *p, const int32_t *top)
 {
-    write_escaped(writer->to, key);
-    for (int32_t n = 0; n < writer->top; n++)
-        fprintf(writer->to, "\t%s\t%.6f", writer->model->classes[top[n]].id, (double)p[top[n]]);
+    sl_text_print(writer->to, key);
+    for (int32_t n = 0; n < writer->top; n++) {
+        const struct sl_class *c = &writer->model->classes[top[n]];
+        fputc('\t', writer->to);
+        sl_text_print(writer->to, c->id);
+        fputc('\t', writer->to);
+        sl_text_print(writer->to, c->words);
+        fprintf(writer->to, "\t%.6f", (double)p[top[n]]);
+    }
     fputc('\n', writer->to);
 }
 
-static int write_object(const struct sl_prediction_writer *writer, const char *key, const float *p, const int32_t *top)
+static void write_object(const struct sl_prediction_writer *writer, const char *key, const float *p, const int32_t *top)
 {
-    json_t *name = json_string(key), *list = json_array();
-    if (!name) {
-        json_decref(list);
-        return sl_fail(SL_BAD_DATA, "the name %s is not UTF-8, which JSON needs; use the table", key);
+    FILE *to = writer->to;
+    fputs("{\"key\":", to);
+    sl_text_print_json(to, key);
+    if (!sl_text_is_utf8(key)) {
+        fputs(",\"key_bytes\":\"", to);
+        for (const char *at = key; *at; at++)
+            fprintf(to, "%02x", (unsigned)(unsigned char)*at);
+        fputc('"', to);
     }
-    json_t *object = json_pack("{s:o, s:o}", "key", name, "top", list);
+    fputs(",\"top\":[", to);
     for (int32_t n = 0; n < writer->top; n++) {
         const struct sl_class *c = &writer->model->classes[top[n]];
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:f}", "class", c->id, "words", c->words, "probability", (double)p[top[n]]));
+        fputs(n ? ",{\"class\":" : "{\"class\":", to);
+        sl_text_print_json(to, c->id);
+        fputs(",\"words\":", to);
+        sl_text_print_json(to, c->words);
+        fprintf(to, ",\"probability\":%.7g}", (double)p[top[n]]);
     }
-    const int failed = !object || json_dumpf(object, writer->to, JSON_COMPACT | JSON_REAL_PRECISION(7)) != 0;
-    json_decref(object);
-    fputc('\n', writer->to);
-    return failed ? sl_fail(SL_IO, "cannot write the prediction of %s", key) : SL_OK;
+    fputs("]}\n", to);
 }
 
 int sl_prediction_write(const struct sl_prediction_writer *writer, const char *key, const float *p)
 {
     int rc = SL_OK;
+    const int32_t classes = (int32_t)writer->model->class_count;
     int32_t *top = malloc((size_t)writer->top * sizeof *top);
     if (!top)
         SL_FAIL(SL_SYSTEM, "out of memory for a prediction");
-    sl_top_classes(p, (int32_t)writer->model->class_count, writer->top, top);
+    SL_TRY(sl_check_probabilities(p, classes, key));
+    sl_top_classes(p, classes, writer->top, top);
     if (writer->json)
-        SL_TRY(write_object(writer, key, p, top));
+        write_object(writer, key, p, top);
     else
         write_row(writer, key, p, top);
-    SL_TRY(written(writer));
 out:
     free(top);
     return rc;

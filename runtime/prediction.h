@@ -13,18 +13,23 @@ extern "C" {
 /* The `count` most probable of `classes`, best first; equal probabilities in the order of the classes. */
 void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top);
 
+/* SL_NUMERICS, naming the key, if a probability is not finite. */
+int sl_check_probabilities(const float *p, int32_t classes, const char *key);
+
 struct sl_prediction_writer {
-    FILE *to;
+    FILE *to; /* whose error flag the caller looks at */
     const struct sl_model *model;
     int32_t top; /* classes a line */
-    bool json; /* one object a line: {"key": ..., "top": [{"class", "words", "probability"}, ...]}; else tab separated:
-                  key, then class and probability `top` times */
+    bool json;
 };
 
 /* The header of the table; nothing for JSON. */
-int sl_prediction_begin(const struct sl_prediction_writer *writer);
+void sl_prediction_begin(const struct sl_prediction_writer *writer);
 
-/* One line. Tabs, line ends and backslashes of a key are written as \t, \n, \\ in the table. SL_IO. */
+/* One line. The table is tab separated: key, then class, words and probability `top` times, texts escaped as by
+ * sl_text_print. JSON is one object a line: {"key": ..., "top": [{"class", "words", "probability"}, ...]}; for a key
+ * that is not UTF-8 the bytes that are not are U+FFFD in "key", and "key_bytes" has all of them in hexadecimal.
+ * SL_NUMERICS: the probabilities are not finite; nothing is written. SL_SYSTEM. */
 int sl_prediction_write(const struct sl_prediction_writer *writer, const char *key, const float *p);
 
 #ifdef __cplusplus

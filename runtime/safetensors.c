@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/file_io.h"
+#include "runtime/foreign.h"
 #include "runtime/hash.h"
 #include "runtime/safetensors_format.h"
 
@@ -40,9 +41,12 @@ static int map_file(struct sl_safetensors *file, int open_flags)
 {
     int rc = SL_OK;
     struct stat info;
-    const int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | open_flags);
-    if (fd < 0)
-        SL_FAIL(sl_io_open_status(errno), "%s: cannot open it: %s", file->path, strerror(errno));
+    int error = sl_io_fault("open", file->path);
+    const int fd = error ? -1 : open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | open_flags);
+    if (fd < 0 && !error)
+        error = errno;
+    if (error)
+        SL_FAIL(sl_io_open_status(error), "%s: cannot open it: %s", file->path, strerror(error));
     if (fstat(fd, &info))
         SL_FAIL(SL_IO, "%s: cannot examine it: %s", file->path, strerror(errno));
     if (!S_ISREG(info.st_mode))
@@ -50,11 +54,13 @@ static int map_file(struct sl_safetensors *file, int open_flags)
     if (info.st_size < LENGTH_BYTES)
         SL_FAIL(SL_BAD_DATA, "%s: %lld bytes are too few for a safetensors file", file->path, (long long)info.st_size);
     file->size = (size_t)info.st_size;
-    file->map = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (file->map == MAP_FAILED) {
-        file->map = NULL;
-        SL_FAIL(SL_IO, "%s: cannot map %zu bytes: %s", file->path, file->size, strerror(errno));
-    }
+    error = sl_io_fault("read", file->path);
+    void *map = error ? MAP_FAILED : mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED && !error)
+        error = errno;
+    if (error)
+        SL_FAIL(sl_io_open_status(error), "%s: cannot map %zu bytes: %s", file->path, file->size, strerror(error));
+    file->map = map;
 out:
     if (fd >= 0)
         close(fd);
@@ -89,11 +95,18 @@ static int parse_header(struct sl_safetensors *file)
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++)
         length |= (uint64_t)file->map[i] << (8 * i);
+    const bool plausible = length > 0 && length <= file->size - LENGTH_BYTES && file->map[LENGTH_BYTES] == '{';
+    const char *other = plausible ? NULL : sl_foreign_model(file->map, file->size);
+    if (other)
+        REFUSE(file, "%s, not a safetensors file such as the model.safetensors of a run", other);
     if (length > MAX_HEADER)
-        REFUSE(file, "a header of %" PRIu64 " bytes exceeds the format's limit of %d", length, MAX_HEADER);
+        REFUSE(file, "no safetensors file: a header of %" PRIu64 " bytes exceeds the format's limit of %d", length,
+               MAX_HEADER);
     if (length > file->size - LENGTH_BYTES)
-        REFUSE(file, "the header of %" PRIu64 " bytes reaches beyond the end of the file (%zu bytes)", length,
-               file->size);
+        REFUSE(file,
+               "no safetensors file, or cut short: the header of %" PRIu64
+               " bytes reaches beyond the end of the file (%zu bytes)",
+               length, file->size);
     const char *text = (const char *)file->map + LENGTH_BYTES;
     if (length == 0 || text[0] != '{')
         REFUSE(file, "the header does not begin with '{' at offset %d", LENGTH_BYTES);
@@ -248,22 +261,11 @@ out:
     return rc;
 }
 
-static int check_seal(struct sl_safetensors *file)
+static int check_seal(const struct sl_safetensors *file)
 {
-    const char *seal = sl_safetensors_metadata(file, SL_SAFETENSORS_SEAL), *text = (const char *)file->map;
-    uint64_t said, is = 0;
-    if (!seal)
-        return SL_OK;
-    const size_t at = sl_seal_find(text, file->data_start, SEAL_MARKER);
-    if (at == SIZE_MAX || !sl_hash_parse(seal, &said))
-        REFUSE(file,
-               "the hash in its metadata (" SL_SAFETENSORS_SEAL ") is not one; remove that key after editing a file");
-    const int rc =
-        sl_seal_hash(text, file->data_start, at, file->map + file->data_start, file->size - file->data_start, &is);
-    if (rc == SL_OK && said != is)
-        REFUSE(file, "damaged: its hash is %016" PRIx64 ", its metadata (" SL_SAFETENSORS_SEAL ") says %016" PRIx64, is,
-               said);
-    return rc;
+    const int rc = sl_safetensors_check_seal(json_object_get(file->header, METADATA), (const char *)file->map,
+                                             file->data_start, file->size);
+    return rc == SL_OK ? rc : sl_fail_prefix(rc, "%s", file->path);
 }
 
 static int open_file(const char *path, int open_flags, struct sl_safetensors **out_file)

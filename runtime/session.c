@@ -71,10 +71,10 @@ static int open_loaders(struct sl_session *s)
         .shuffle = true,
         .flip = s->options.flip,
         .crop_padding = s->options.crop_padding,
-        .range = s->options.range,
         .threads = s->options.loader_threads,
         .skip_bad_images = s->options.skip_bad_images,
     };
+    SL_TRY(sl_model_pixels(&s->model, &options.pixels));
     memory = sl_session_memory(s);
     options.cache_bytes = left(s, memory.weights + memory.training + memory.inference);
     SL_TRY(sl_loader_open(s->dataset, &options, &s->train));
@@ -163,8 +163,10 @@ static int next_batch(struct sl_session *s)
 {
     int rc = SL_OK;
     const struct sl_position *p = &s->position;
-    if (!s->batch)
-        SL_TRY(sl_loader_next(s->train, &s->batch));
+    const struct sl_batch *next = s->batch;
+    if (!next)
+        SL_TRY(sl_loader_next(s->train, &next));
+    s->batch = next;
     if (s->batch->epoch < p->epoch || (s->batch->epoch == p->epoch && s->batch->index < p->index))
         SL_FAIL(SL_INTERNAL,
                 "the loader is at batch %" PRIu64 " of epoch %" PRIu64 ", training at %" PRIu64 " of %" PRIu64,

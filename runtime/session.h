@@ -39,6 +39,12 @@ struct sl_position {
     double loss_sum;       /* over those samples */
 };
 
+/* The best checkpoint so far, by the validation's accuracy. */
+struct sl_best {
+    uint64_t step; /* 0: none yet */
+    double accuracy;
+};
+
 struct sl_session {
     struct sl_session_options options;
     struct sl_device device;
@@ -51,6 +57,7 @@ struct sl_session {
     struct sl_train_hooks hooks;
     float *update; /* for hooks.update */
     struct sl_position position;
+    struct sl_best best;
     const struct sl_batch *batch; /* the loader's, from `position` on, not yet trained on; or NULL */
 };
 
@@ -81,11 +88,15 @@ void sl_session_next_epoch(struct sl_session *session);
 /* Validates with the present weights; `metrics` is reset first. */
 int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop);
 
-/* Writes a checkpoint of the present position. */
+/* Writes a checkpoint of the present position, and `best` with it. */
 int sl_session_save(const struct sl_session *session, struct sl_store *store);
 
-/* Continues from a checkpoint. SL_BAD_CONFIG: it belongs to another network, data set, seed, batch size or updater. */
-int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint);
+/* Continues from a checkpoint. SL_BAD_CONFIG: it belongs to another network, data set (its dataset.json, or the classes
+ * in their order), seed, batch size, updater or augmentation; every difference is named, with both values. `report`
+ * (may be NULL) is told what an older version did not write down, so that it is not compared. SL_BAD_DATA: its parts
+ * contradict each other. */
+int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
+                      void *self);
 
 /* Bytes: weights with gradients and updater state, both arenas, image caches. */
 struct sl_session_memory {

@@ -1,42 +1,15 @@
 /* A session as a checkpoint, and back.
  *   model.safetensors      every parameter by name; the model's description in the metadata
  *   updater.safetensors    the updater's arrays over the flat parameters
- *   rank-0000.safetensors  the position, and what must not change when resuming */
+ *   rank-0000.safetensors  the position, the best step so far, and what must not change when resuming */
 #include <inttypes.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/session.h"
+#include "runtime/session_identity.h"
 
-enum { TEXT_BYTES = 32, POSITION_FIELDS = 4 };
-
-/* What a resumed run must share with the one that saved: same bits need same seed, batches and data. */
-struct identity {
-    char seed[TEXT_BYTES], batch_size[TEXT_BYTES], samples[TEXT_BYTES], l2[TEXT_BYTES], updater[TEXT_BYTES];
-    char augmentation[TEXT_BYTES];
-};
-
-enum { IDENTITY_KEYS = 6 };
-
-static void identify(const struct sl_session *s, struct identity *id, struct sl_text_pair pairs[IDENTITY_KEYS])
-{
-    const struct sl_session_options *o = &s->options;
-    snprintf(id->seed, TEXT_BYTES, "%" PRIu64, o->seed);
-    snprintf(id->batch_size, TEXT_BYTES, "%" PRId32, o->batch_size);
-    snprintf(id->samples, TEXT_BYTES, "%" PRIu64, sl_loader_samples(s->train));
-    snprintf(id->l2, TEXT_BYTES, "%.17g", o->updater.l2);
-    snprintf(id->updater, TEXT_BYTES, "%s", sl_updater_name(o->updater.kind));
-    if (o->updater.kind == SL_UPDATER_SGD)
-        snprintf(id->updater, TEXT_BYTES, "sgd, momentum %.9g", o->updater.momentum);
-    snprintf(id->augmentation, TEXT_BYTES, "flip %d, crop %" PRId32 ", range %d", o->flip, o->crop_padding,
-             (int)o->range);
-    const struct sl_text_pair list[IDENTITY_KEYS] = {
-        {"seed", id->seed},         {"batch-size", id->batch_size}, {"training-samples", id->samples},
-        {"optimizer", id->updater}, {"weight-decay", id->l2},       {"augmentation", id->augmentation},
-    };
-    memcpy(pairs, list, sizeof list);
-}
+enum { POSITION_FIELDS = 4 };
 
 int sl_session_save(const struct sl_session *session, struct sl_store *store)
 {
@@ -44,8 +17,7 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store)
     struct sl_named_tensor *weights = NULL, updater[SL_UPDATER_SLOTS];
     size_t weight_count = 0;
     char *description = NULL;
-    struct identity id;
-    struct sl_text_pair identity[IDENTITY_KEYS];
+    struct sl_identity identity;
     const struct sl_position *p = &session->position;
     const uint64_t position[POSITION_FIELDS] = {p->epoch, p->index, p->iteration, p->samples};
     SL_TRY(sl_weights_tensors(session->weights, &weights, &weight_count));
@@ -53,37 +25,24 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store)
     for (int32_t i = 0; i < session->updater->slots; i++)
         updater[i] = (struct sl_named_tensor){
             sl_updater_slot_name(i), SL_F32, 1, {session->weights->trained}, session->updater->state[i]};
-    identify(session, &id, identity);
+    sl_session_identify(session, &identity);
     const struct sl_named_tensor rank[] = {
         {"position", SL_U64, 1, {POSITION_FIELDS}, position},
         {"loss_sum", SL_F64, 1, {1}, &p->loss_sum},
+        {"best_step", SL_U64, 1, {1}, &session->best.step},
+        {"best_accuracy", SL_F64, 1, {1}, &session->best.accuracy},
     };
     const struct sl_text_pair model_metadata = {SL_MODEL_METADATA, description};
     const struct sl_store_file files[] = {
         {"model.safetensors", weights, weight_count, &model_metadata, 1},
         {"updater.safetensors", updater, (size_t)session->updater->slots, NULL, 0},
-        {"rank-0000.safetensors", rank, 2, identity, IDENTITY_KEYS},
+        {"rank-0000.safetensors", rank, sizeof rank / sizeof *rank, identity.pairs, SL_IDENTITY_KEYS},
     };
     SL_TRY(sl_store_save(store, p->iteration, files, sizeof files / sizeof *files));
 out:
     free(weights);
     free(description);
     return rc;
-}
-
-static int check_identity(const struct sl_session *session, const struct sl_safetensors *rank)
-{
-    struct identity id;
-    struct sl_text_pair now[IDENTITY_KEYS];
-    identify(session, &id, now);
-    for (int i = 0; i < IDENTITY_KEYS; i++) {
-        const char *then = sl_safetensors_metadata(rank, now[i].key);
-        if (!then || strcmp(then, now[i].value))
-            return sl_fail(SL_BAD_CONFIG,
-                           "the checkpoint has %s %s and this run %s; resume with the same, or start a new --run",
-                           now[i].key, then ? then : "(none)", now[i].value);
-    }
-    return SL_OK;
 }
 
 static int read_array(const struct sl_safetensors *file, const char *name, enum sl_dtype dtype, int64_t n, size_t size,
@@ -96,53 +55,73 @@ static int read_array(const struct sl_safetensors *file, const char *name, enum 
     return SL_OK;
 }
 
-static int check_network(const struct sl_session *session, const struct sl_safetensors *file)
+/* The position belongs to the checkpoint's step, and to this data set's epochs. */
+static int check_position(const struct sl_session *session, uint64_t step, const struct sl_position *p)
+{
+    const uint64_t batches = sl_loader_batches(session->train);
+    if (p->iteration != step)
+        return sl_fail(SL_BAD_DATA, "the position is after %" PRIu64 " steps, the checkpoint's name says %" PRIu64,
+                       p->iteration, step);
+    if (p->index > batches || p->samples > sl_loader_samples(session->train) || !isfinite(p->loss_sum))
+        return sl_fail(SL_BAD_DATA, "the position is batch %" PRIu64 " of an epoch of %" PRIu64, p->index, batches);
+    if (p->epoch > step || p->epoch * batches + p->index != step)
+        return sl_fail(SL_BAD_DATA, "epoch %" PRIu64 ", batch %" PRIu64 " is not where %" PRIu64 " steps end", p->epoch,
+                       p->index, step);
+    return SL_OK;
+}
+
+static int read_position(const struct sl_session *session, const struct sl_checkpoint *checkpoint,
+                         const struct sl_safetensors *rank, struct sl_position *position)
 {
     int rc = SL_OK;
-    struct sl_model model = {0};
-    char *ours = NULL, *theirs = NULL;
-    const char *text = sl_safetensors_metadata(file, SL_MODEL_METADATA);
-    if (!text)
-        SL_FAIL(SL_BAD_DATA, "the checkpoint's model does not describe its network");
-    SL_TRY(sl_model_from_json(text, strlen(text), &model));
-    SL_TRY(sl_graph_to_json(model.graph, &theirs));
-    SL_TRY(sl_graph_to_json(session->model.graph, &ours));
-    if (strcmp(ours, theirs))
-        SL_FAIL(SL_BAD_CONFIG,
-                "the checkpoint's network \"%s\" (%" PRIu64 " parameters) is not this run's \"%s\" (%" PRIu64 ")",
-                model.graph->name, sl_graph_parameters(model.graph), session->model.graph->name,
-                sl_graph_parameters(session->model.graph));
+    uint64_t fields[POSITION_FIELDS];
+    double loss_sum;
+    SL_TRY(read_array(rank, "position", SL_U64, POSITION_FIELDS, sizeof *fields, fields));
+    SL_TRY(read_array(rank, "loss_sum", SL_F64, 1, sizeof loss_sum, &loss_sum));
+    *position = (struct sl_position){fields[0], fields[1], fields[2], fields[3], loss_sum};
+    rc = check_position(session, checkpoint->step, position);
 out:
-    free(ours);
-    free(theirs);
-    sl_model_close(&model);
     return rc;
 }
 
-int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint)
+/* Older versions knew no best. */
+static int read_best(const struct sl_safetensors *rank, struct sl_best *best)
+{
+    int rc = SL_OK;
+    *best = (struct sl_best){0};
+    if (!sl_safetensors_find(rank, "best_step"))
+        goto out;
+    SL_TRY(read_array(rank, "best_step", SL_U64, 1, sizeof best->step, &best->step));
+    SL_TRY(read_array(rank, "best_accuracy", SL_F64, 1, sizeof best->accuracy, &best->accuracy));
+out:
+    return rc;
+}
+
+int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
+                      void *self)
 {
     int rc = SL_OK;
     const struct sl_safetensors *model = sl_checkpoint_file(checkpoint, "model.safetensors");
     const struct sl_safetensors *updater = sl_checkpoint_file(checkpoint, "updater.safetensors");
     const struct sl_safetensors *rank = sl_checkpoint_file(checkpoint, "rank-0000.safetensors");
-    uint64_t position[POSITION_FIELDS];
-    double loss_sum;
+    struct sl_position position;
+    struct sl_best best;
     if (!model || !updater || !rank)
         SL_FAIL(SL_BAD_DATA, "the checkpoint lacks its model, updater or rank file");
-    SL_TRY(check_network(session, model));
-    SL_TRY(check_identity(session, rank));
-    SL_TRY(read_array(rank, "position", SL_U64, POSITION_FIELDS, sizeof *position, position));
-    SL_TRY(read_array(rank, "loss_sum", SL_F64, 1, sizeof loss_sum, &loss_sum));
+    SL_TRY(sl_session_compare(session, model, rank, report, self));
+    SL_TRY(read_position(session, checkpoint, rank, &position));
+    SL_TRY(read_best(rank, &best));
     SL_TRY(sl_weights_load(session->weights, model));
     for (int32_t i = 0; i < session->updater->slots; i++)
         SL_TRY(read_array(updater, sl_updater_slot_name(i), SL_F32, session->weights->trained, sizeof(float),
                           session->updater->state[i]));
-    session->position = (struct sl_position){position[0], position[1], position[2], position[3], loss_sum};
+    session->position = position;
+    session->best = best;
     session->batch = NULL;
-    if (position[1] == sl_loader_batches(session->train)) /* the epoch is trained, and perhaps not validated */
-        SL_TRY(sl_loader_seek(session->train, position[0] + 1, 0));
+    if (position.index == sl_loader_batches(session->train)) /* the epoch is trained, and perhaps not validated */
+        SL_TRY(sl_loader_seek(session->train, position.epoch + 1, 0));
     else
-        SL_TRY(sl_loader_seek(session->train, position[0], position[1]));
+        SL_TRY(sl_loader_seek(session->train, position.epoch, position.index));
 out:
     if (rc != SL_OK)
         sl_fail_prefix(rc, "%s", checkpoint->folder);

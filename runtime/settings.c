@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/store.h"
+#include "runtime/store_folder.h"
 
 static json_t *text_or_null(const char *text)
 {
@@ -37,7 +37,7 @@ int sl_settings_write(const char *path, const struct sl_setting *settings, size_
             SL_FAIL(SL_SYSTEM, "%s: out of memory for \"%s\"", path, settings[i].name);
     if (!(text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17))))
         SL_FAIL(SL_SYSTEM, "%s: out of memory", path);
-    SL_TRY(sl_write_atomically(path, text, strlen(text)));
+    SL_TRY(sl_store_replace(path, text, strlen(text)));
 out:
     free(text);
     json_decref(root);

@@ -21,8 +21,8 @@ struct sl_setting {
     const void *value; /* where it is */
 };
 
-/* Writes them in their order; the file is replaced whole or not at all. SL_SYSTEM, and what sl_write_atomically
- * returns. */
+/* Writes them in their order; the file is replaced whole or not at all, and a link or a pipe under that name is
+ * replaced, not followed. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
 int sl_settings_write(const char *path, const struct sl_setting *settings, size_t count);
 
 #ifdef __cplusplus

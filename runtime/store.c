@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +11,11 @@
 
 #include "runtime/file_io.h"
 #include "runtime/store_folder.h"
+#include "runtime/store_internal.h"
 #include "runtime/store_manifest.h"
+#include "runtime/store_pointer.h"
 
 enum { DETAIL_LENGTH = 1024 };
-
-struct sl_store {
-    char *run;
-    int lock, keep;
-    uint64_t *verified; /* steps this process found whole, so that retention need not read them again */
-    size_t verified_count;
-};
 
 /* ---- Opening ---- */
 
@@ -57,13 +53,15 @@ int sl_store_open(const char *run, int keep, struct sl_store **out_store)
         SL_FAIL(SL_SYSTEM, "%s: out of memory", run);
     store->lock = -1;
     store->keep = keep;
+    store->best = store->published = SL_NO_STEP;
     if (keep < 1)
         SL_FAIL(SL_BAD_CONFIG, "%d checkpoints to keep: at least 1 is needed", keep);
     if (!(store->run = strdup(run)))
         SL_FAIL(SL_SYSTEM, "%s: out of memory", run);
     SL_TRY(make_folders(run));
+    SL_TRY(sl_store_recognise(run));
     SL_TRY(sl_store_lock(run, &store->lock));
-    SL_TRY(sl_checkpoint_sweep(run));
+    SL_TRY(sl_checkpoint_sweep(run, &store->leftover));
     *out_store = store;
     store = NULL;
 out:
@@ -77,97 +75,29 @@ void sl_store_close(struct sl_store *store)
         return;
     sl_store_unlock(store->lock);
     free(store->verified);
+    free(store->leftover);
     free(store->run);
     free(store);
 }
 
-/* ---- Retention ---- */
-
-static int remember(struct sl_store *store, uint64_t step)
+void sl_store_listen(struct sl_store *store, sl_store_report_fn *report, void *self)
 {
-    uint64_t *more = realloc(store->verified, (store->verified_count + 1) * sizeof *more);
-    if (!more)
-        return sl_fail(SL_SYSTEM, "%s: out of memory", store->run);
-    store->verified = more;
-    store->verified[store->verified_count++] = step;
-    return SL_OK;
+    store->report = report;
+    store->self = self;
+    if (store->leftover)
+        sl_store_tell(store, "warning: what a stopped run left cannot be removed: %s", store->leftover);
 }
 
-static void forget(struct sl_store *store, uint64_t step)
+void sl_store_tell(struct sl_store *store, const char *format, ...)
 {
-    size_t left = 0;
-    for (size_t i = 0; i < store->verified_count; i++)
-        if (store->verified[i] != step)
-            store->verified[left++] = store->verified[i];
-    store->verified_count = left;
-}
-
-/* Is this checkpoint whole? *whole is the answer where there is one; SL_IO, SL_SYSTEM: it could not be read now. */
-static int examine(struct sl_store *store, uint64_t step, bool *whole)
-{
-    int rc = SL_OK;
-    char *folder = NULL;
-    struct sl_checkpoint checkpoint;
-    *whole = false;
-    SL_TRY(sl_checkpoint_path(store->run, step, "", &folder));
-    rc = sl_checkpoint_open(folder, &checkpoint);
-    if (rc == SL_BAD_DATA || rc == SL_MISSING) {
-        rc = SL_OK;
-        goto out;
-    }
-    if (rc != SL_OK)
-        goto out;
-    *whole = checkpoint.step == step;
-    sl_checkpoint_close(&checkpoint);
-    if (*whole)
-        rc = remember(store, step);
-out:
-    free(folder);
-    return rc;
-}
-
-/* As far as this process knows or can see. */
-static bool is_whole(struct sl_store *store, uint64_t step)
-{
-    bool whole = false;
-    for (size_t i = 0; i < store->verified_count; i++)
-        if (store->verified[i] == step)
-            return true;
-    return examine(store, step, &whole) == SL_OK && whole;
-}
-
-/* Renamed first: a half-removed folder must not look like a checkpoint. */
-static int retire(struct sl_store *store, uint64_t step)
-{
-    int rc = SL_OK;
-    char *folder = NULL, *retired = NULL;
-    SL_TRY(sl_checkpoint_path(store->run, step, "", &folder));
-    SL_TRY(sl_checkpoint_path(store->run, step, ".retired.tmp", &retired));
-    SL_TRY(sl_io_remove_folder(retired));
-    SL_TRY(sl_io_rename(folder, retired));
-    forget(store, step);
-    rc = sl_io_remove_folder(retired);
-out:
-    free(folder);
-    free(retired);
-    return rc;
-}
-
-/* Only what is older than `keep` whole ones goes. */
-static int retain(struct sl_store *store)
-{
-    int rc = SL_OK, whole = 0;
-    uint64_t *steps = NULL;
-    size_t count = 0;
-    SL_TRY(sl_checkpoint_steps(store->run, &steps, &count));
-    for (size_t i = 0; i < count; i++)
-        if (whole >= store->keep)
-            SL_TRY(retire(store, steps[i]));
-        else
-            whole += is_whole(store, steps[i]);
-out:
-    free(steps);
-    return rc;
+    char line[DETAIL_LENGTH];
+    va_list arguments;
+    if (!store->report)
+        return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    store->report(store->self, line);
 }
 
 /* ---- Saving ---- */
@@ -238,45 +168,130 @@ static void discard(const char *folder, int rc)
         sl_fail(rc, "%s", detail);
 }
 
-static int publish(struct sl_store *store, uint64_t step, const char *temporary, const char *folder)
+/* Writes the checkpoint and gives it its name. */
+static int write_checkpoint(struct sl_store *store, uint64_t step, const struct sl_store_file *files, size_t count)
 {
     int rc = SL_OK;
-    char text[64];
-    char *pointer = NULL;
-    struct stat info;
-    if (lstat(folder, &info) == 0)
-        SL_TRY(retire(store, step)); /* it is damaged */
-    SL_TRY(sl_io_rename(temporary, folder));
-    SL_TRY(sl_io_sync_folder(store->run));
-    SL_TRY(remember(store, step));
-    SL_TRY(sl_io_join(store->run, "last-good", &pointer));
-    snprintf(text, sizeof text, "ckpt-%" PRIu64 "\n", step);
-    SL_TRY(sl_store_replace(pointer, text, strlen(text)));
-    rc = retain(store);
-out:
-    free(pointer);
-    return rc;
-}
-
-int sl_store_save(struct sl_store *store, uint64_t step, const struct sl_store_file *files, size_t file_count)
-{
-    int rc = SL_OK;
-    bool whole;
     char *temporary = NULL, *folder = NULL;
-    SL_TRY(check_request(step, files, file_count));
-    forget(store, step); /* the disk is asked, not the memory */
-    SL_TRY(examine(store, step, &whole));
-    if (whole)
-        goto out;
+    struct stat info;
     SL_TRY(sl_checkpoint_path(store->run, step, "", &folder));
     SL_TRY(sl_checkpoint_path(store->run, step, ".tmp", &temporary));
-    rc = write_folder(temporary, step, files, file_count);
+    rc = write_folder(temporary, step, files, count);
+    if (rc == SL_OK && lstat(folder, &info) == 0)
+        rc = sl_store_retire(store, step); /* it is damaged */
     if (rc == SL_OK)
-        rc = publish(store, step, temporary, folder);
+        rc = sl_io_rename(temporary, folder);
     if (rc != SL_OK)
         discard(temporary, rc);
 out:
     free(temporary);
     free(folder);
     return rc;
+}
+
+static bool disk_full(int rc, int error)
+{
+    return rc == SL_CANNOT_CREATE && (error == ENOSPC || error == EDQUOT);
+}
+
+/* A second try where the disk was full and an old checkpoint could go. The first error stands if none can. */
+static int write_or_make_room(struct sl_store *store, uint64_t step, const struct sl_store_file *files, size_t count)
+{
+    char detail[DETAIL_LENGTH];
+    uint64_t gone;
+    sl_io_clear_error();
+    const int rc = write_checkpoint(store, step, files, count);
+    if (!disk_full(rc, sl_io_last_error()))
+        return rc;
+    snprintf(detail, sizeof detail, "%s", sl_last_error());
+    if (sl_store_make_room(store, &gone) != SL_OK || gone == SL_NO_STEP)
+        return sl_fail(rc, "%s", detail);
+    sl_store_tell(store, "warning: the disk is full: ckpt-%" PRIu64 " was removed to make room for ckpt-%" PRIu64, gone,
+                  step);
+    if (gone == store->best)
+        sl_store_keep_best(store, 0);
+    return write_checkpoint(store, step, files, count);
+}
+
+/* A pointer that cannot be written is told once. */
+static void point(struct sl_store *store, const char *name, uint64_t step)
+{
+    if (sl_store_pointer_write(store->run, name, step) == SL_OK || store->pointer_failed)
+        return;
+    store->pointer_failed = true;
+    sl_store_tell(store, "warning: ckpt-%" PRIu64 " is saved, but \"%s\" does not name it: %s", step, name,
+                  sl_last_error());
+}
+
+static void retain(struct sl_store *store)
+{
+    if (sl_store_retain(store) != SL_OK)
+        sl_store_tell(store, "warning: older checkpoints cannot be removed: %s", sl_last_error());
+}
+
+int sl_store_save(struct sl_store *store, uint64_t step, const struct sl_store_file *files, size_t file_count)
+{
+    int rc = SL_OK;
+    bool whole;
+    SL_TRY(check_request(step, files, file_count));
+    sl_store_forget(store, step); /* the disk is asked, not the memory */
+    SL_TRY(sl_store_examine(store, step, &whole));
+    if (!whole) {
+        /* Room first: what an earlier run kept beyond `keep` may be what fills the disk. */
+        (void)sl_store_retain(store);
+        SL_TRY(write_or_make_room(store, step, files, file_count));
+    }
+    SL_TRY(sl_io_sync_folder(store->run));
+    if (!whole)
+        SL_TRY(sl_store_remember(store, step));
+    /* The checkpoint is safe; what fails from here on does not undo that. */
+    store->published = step;
+    point(store, SL_LAST_GOOD, step);
+    retain(store);
+out:
+    return rc;
+}
+
+void sl_store_trim(struct sl_store *store)
+{
+    retain(store);
+}
+
+/* ---- The best ---- */
+
+/* What else stands under that name is not ours to remove. */
+static void drop_best(struct sl_store *store)
+{
+    char *path = NULL;
+    uint64_t named;
+    store->best = SL_NO_STEP;
+    if (sl_io_join(store->run, SL_BEST, &path) == SL_OK && sl_store_pointer_read(path, &named) &&
+        sl_io_remove(path) != SL_OK)
+        sl_store_tell(store, "warning: \"" SL_BEST "\" names no checkpoint: %s", sl_last_error());
+    free(path);
+}
+
+/* Only what is known to be missing is: a question that fails has no answer. */
+static bool missing(struct sl_store *store, uint64_t step)
+{
+    struct stat info;
+    char *folder = NULL;
+    const bool gone =
+        sl_checkpoint_path(store->run, step, "", &folder) == SL_OK && lstat(folder, &info) && errno == ENOENT;
+    free(folder);
+    return gone;
+}
+
+bool sl_store_keep_best(struct sl_store *store, uint64_t step)
+{
+    const uint64_t before = store->best;
+    if (step == 0 || missing(store, step)) {
+        drop_best(store);
+        return false;
+    }
+    store->best = step;
+    point(store, SL_BEST, step);
+    if (before != SL_NO_STEP && before != step)
+        retain(store);
+    return true;
 }

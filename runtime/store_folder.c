@@ -1,8 +1,6 @@
 #include "runtime/store_folder.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +9,10 @@
 
 #include "runtime/file_io.h"
 #include "runtime/store_manifest.h"
+#include "runtime/store_pointer.h"
 
 #define PREFIX "ckpt-"
+enum { RANDOM_DIGITS = 16 };
 
 int sl_checkpoint_path(const char *run, uint64_t step, const char *suffix, char **path)
 {
@@ -22,8 +22,7 @@ int sl_checkpoint_path(const char *run, uint64_t step, const char *suffix, char 
     return sl_fail(SL_SYSTEM, "%s: out of memory for a path", run);
 }
 
-/* Is this name exactly what sl_checkpoint_path makes, and what for? */
-static bool parse_name(const char *name, uint64_t *step)
+bool sl_checkpoint_parse(const char *name, uint64_t *step)
 {
     char again[64];
     if (sscanf(name, PREFIX "%" SCNu64, step) != 1)
@@ -38,84 +37,113 @@ static int newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static int open_folder(const char *path, DIR **folder)
+struct steps {
+    const char *run;
+    uint64_t *list;
+    size_t count, room;
+};
+
+static int add_step(struct steps *steps, uint64_t step)
 {
-    *folder = opendir(path);
-    if (*folder)
-        return SL_OK;
-    return sl_fail(sl_io_open_status(errno), "%s: cannot open the folder: %s", path, strerror(errno));
+    if (steps->count == steps->room) {
+        steps->room = steps->room ? 2 * steps->room : 16;
+        uint64_t *more = realloc(steps->list, steps->room * sizeof *more);
+        if (!more)
+            return sl_fail(SL_SYSTEM, "%s: out of memory for a list of checkpoints", steps->run);
+        steps->list = more;
+    }
+    steps->list[steps->count++] = step;
+    return SL_OK;
 }
 
-static bool is_folder(DIR *folder, const char *name)
+static int visit_step(void *self, const char *name)
 {
+    int rc = SL_OK;
+    struct steps *steps = self;
+    char *path = NULL;
+    uint64_t step;
     struct stat info;
-    return fstatat(dirfd(folder), name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
+    if (!sl_checkpoint_parse(name, &step))
+        return SL_OK;
+    SL_TRY(sl_io_join(steps->run, name, &path));
+    if (lstat(path, &info) == 0)
+        rc = S_ISDIR(info.st_mode) ? add_step(steps, step) : SL_OK;
+    else if (errno != ENOENT)
+        SL_FAIL(sl_io_open_status(errno), "%s: cannot examine it: %s", path, strerror(errno));
+out:
+    free(path);
+    return rc;
 }
 
-int sl_checkpoint_steps(const char *run, uint64_t **steps, size_t *count)
+int sl_checkpoint_steps(const char *run, uint64_t **list, size_t *count)
 {
-    int rc = SL_OK;
-    DIR *folder = NULL;
-    const struct dirent *entry;
-    size_t room = 0;
-    *steps = NULL;
-    *count = 0;
-    SL_TRY(open_folder(run, &folder));
-    while ((entry = readdir(folder))) {
-        uint64_t step;
-        if (!parse_name(entry->d_name, &step) || !is_folder(folder, entry->d_name))
-            continue;
-        if (*count == room) {
-            room = room ? 2 * room : 16;
-            uint64_t *more = realloc(*steps, room * sizeof **steps);
-            if (!more)
-                SL_FAIL(SL_SYSTEM, "%s: out of memory for a list of checkpoints", run);
-            *steps = more;
-        }
-        (*steps)[(*count)++] = step;
-    }
-    if (*count)
-        qsort(*steps, *count, sizeof **steps, newest_first);
-out:
-    if (folder)
-        closedir(folder);
+    struct steps steps = {.run = run};
+    const int rc = sl_io_each_entry(run, visit_step, &steps);
+    if (rc == SL_OK && steps.count)
+        qsort(steps.list, steps.count, sizeof *steps.list, newest_first);
     if (rc != SL_OK) {
-        free(*steps);
-        *steps = NULL;
-        *count = 0;
+        free(steps.list);
+        steps = (struct steps){0};
     }
+    *list = steps.list;
+    *count = steps.count;
     return rc;
 }
 
-/* Temporary names of the store and of sl_write_atomically. */
-static bool is_leftover(const char *name)
+/* NAME.RANDOM.tmp of sl_store_replace. */
+static bool is_replacement(const char *name)
 {
+    static const char *const replaced[] = {SL_LAST_GOOD, SL_BEST, "config.json", "metrics.csv"};
+    const char *digits = name;
+    for (size_t i = 0; i < sizeof replaced / sizeof *replaced; i++) {
+        const size_t n = strlen(replaced[i]);
+        if (!strncmp(name, replaced[i], n) && name[n] == '.')
+            digits = name + n + 1;
+    }
+    return digits > name && strspn(digits, "0123456789abcdef") == RANDOM_DIGITS &&
+           !strcmp(digits + RANDOM_DIGITS, ".tmp");
+}
+
+bool sl_checkpoint_leftover(const char *name)
+{
+    static const char *const suffixes[] = {".retired.tmp", ".tmp"};
+    char checkpoint[64];
+    uint64_t step;
     const size_t n = strlen(name);
-    if (n < 4 || strcmp(name + n - 4, ".tmp"))
-        return false;
-    return !strncmp(name, PREFIX, strlen(PREFIX)) || !strncmp(name, "last-good.", 10) ||
-           !strncmp(name, "config.json.", 12) || !strncmp(name, "metrics.csv.", 12);
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && n < sizeof checkpoint; i++) {
+        const size_t suffix = strlen(suffixes[i]);
+        if (n <= suffix || strcmp(name + n - suffix, suffixes[i]))
+            continue;
+        snprintf(checkpoint, sizeof checkpoint, "%.*s", (int)(n - suffix), name);
+        if (sl_checkpoint_parse(checkpoint, &step))
+            return true;
+    }
+    return is_replacement(name);
 }
 
-int sl_checkpoint_sweep(const char *run)
+struct sweep {
+    const char *run;
+    char **why;
+};
+
+static int remove_leftover(void *self, const char *name)
 {
-    int rc = SL_OK;
-    DIR *folder = NULL;
-    const struct dirent *entry;
-    SL_TRY(open_folder(run, &folder));
-    while (rc == SL_OK && (entry = readdir(folder))) {
-        char *path = NULL;
-        if (!is_leftover(entry->d_name))
-            continue;
-        rc = sl_io_join(run, entry->d_name, &path);
-        if (rc == SL_OK)
-            rc = sl_io_remove_folder(path);
-        free(path);
-    }
-out:
-    if (folder)
-        closedir(folder);
+    const struct sweep *sweep = self;
+    char *path = NULL;
+    if (!sl_checkpoint_leftover(name))
+        return SL_OK;
+    const int rc = sl_io_join(sweep->run, name, &path);
+    if (rc == SL_OK && sl_io_remove_folder(path) != SL_OK && !*sweep->why)
+        *sweep->why = strdup(sl_last_error());
+    free(path);
     return rc;
+}
+
+int sl_checkpoint_sweep(const char *run, char **why)
+{
+    struct sweep sweep = {run, why};
+    *why = NULL;
+    return sl_io_each_entry(run, remove_leftover, &sweep);
 }
 
 static int open_file(const char *folder, const struct sl_manifest_file *listed, struct sl_checkpoint *checkpoint)

@@ -13,12 +13,26 @@ int sl_checkpoint_path(const char *run, uint64_t step, const char *suffix, char 
  */
 int sl_checkpoint_steps(const char *run, uint64_t **steps, size_t *count);
 
-/* Opens a checkpoint folder and compares every file with the manifest. SL_MISSING, SL_BAD_DATA, SL_IO: it is not whole,
- * and the detail says where; SL_SYSTEM. */
+/* Opens a checkpoint folder and compares every file with the manifest. SL_MISSING, SL_BAD_DATA: it is not whole, and
+ * the detail says where; SL_IO, SL_SYSTEM: it could not be read now. */
 int sl_checkpoint_open(const char *folder, struct sl_checkpoint *checkpoint);
 
-/* Removes what killed writers left in the run folder. */
-int sl_checkpoint_sweep(const char *run);
+/* Is this name exactly what sl_checkpoint_path makes without a suffix, and for which step? */
+bool sl_checkpoint_parse(const char *name, uint64_t *step);
+
+/* Is this the name of something temporary of the store? */
+bool sl_checkpoint_leftover(const char *name);
+
+/* Removes what killed writers left in the run folder. Something that cannot be removed stays, and *why, to be freed,
+ * says the first. SL_IO, SL_SYSTEM: the folder cannot be read. */
+int sl_checkpoint_sweep(const char *run, char **why);
+
+/* Is the folder a run, or free to become one? SL_CANNOT_CREATE names what is there under a name that a run needs, and
+ * was not made by one. */
+int sl_store_recognise(const char *run);
+
+/* Is this the text of a lock file? */
+bool sl_store_lock_text(const char *text);
 
 /* Takes RUN/lock; *fd holds it until sl_store_unlock. SL_CANNOT_CREATE: in use, says by whom. */
 int sl_store_lock(const char *run, int *fd);

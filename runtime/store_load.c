@@ -8,17 +8,19 @@
 
 #include "runtime/file_io.h"
 #include "runtime/store_folder.h"
+#include "runtime/store_pointer.h"
 
 /* A trainer may retire a checkpoint between listing and opening; then a newer one is there. */
 enum { LISTINGS = 3, LINE_LENGTH = 1200 };
 
-bool sl_store_has_checkpoint(const char *run)
+int sl_store_has_checkpoint(const char *run, bool *has)
 {
     uint64_t *steps;
     size_t count;
     const int rc = sl_checkpoint_steps(run, &steps, &count);
     free(steps);
-    return rc == SL_OK && count > 0;
+    *has = count > 0;
+    return rc == SL_MISSING ? SL_OK : rc;
 }
 
 static int open_step(const char *run, uint64_t step, struct sl_checkpoint *checkpoint)
@@ -37,9 +39,18 @@ out:
     return rc;
 }
 
+/* What is damaged stays so; what cannot be read now may be read the next time. */
 static bool refusal(int rc)
 {
-    return rc == SL_BAD_DATA || rc == SL_MISSING || rc == SL_IO;
+    return rc == SL_BAD_DATA || rc == SL_MISSING;
+}
+
+/* `rc` for one that cannot be read, with what to do. */
+static int unreadable(int rc, uint64_t step)
+{
+    char detail[LINE_LENGTH];
+    snprintf(detail, sizeof detail, "%s", sl_last_error());
+    return sl_fail(rc, "%s; try again, or move ckpt-%" PRIu64 " away to do without it", detail, step);
 }
 
 /* The newest of these that verifies. `first` receives the reason why the newest one was refused. */
@@ -51,7 +62,7 @@ static int walk_back(const char *run, const uint64_t *steps, size_t count, sl_st
         char line[LINE_LENGTH];
         rc = open_step(run, steps[i], checkpoint);
         if (rc == SL_OK || !refusal(rc))
-            return rc;
+            return rc == SL_OK ? rc : unreadable(rc, steps[i]);
         snprintf(line, sizeof line, "checkpoint ckpt-%" PRIu64 " refused: %s", steps[i], sl_last_error());
         if (i == 0)
             strcpy(first, line);
@@ -101,26 +112,57 @@ static int take_model(struct sl_checkpoint *checkpoint, struct sl_safetensors **
     return rc;
 }
 
-int sl_store_open_model(const char *path, sl_store_report_fn *report, void *self, struct sl_safetensors **model)
+/* The checkpoint that a pointer names. A trainer may give it another name and retire the old one meanwhile. */
+static int open_named(const char *path, uint64_t step, struct sl_checkpoint *checkpoint)
+{
+    int rc = SL_OK;
+    char *run = NULL;
+    SL_TRY(sl_io_parent(path, &run));
+    for (int reading = 1;; reading++) {
+        const uint64_t named = step;
+        rc = open_step(run, step, checkpoint);
+        if (rc == SL_OK || reading == LISTINGS || !sl_store_pointer_read(path, &step) || step == named)
+            break;
+    }
+    if (rc != SL_OK)
+        sl_fail_prefix(rc, "%s", path);
+out:
+    free(run);
+    return rc;
+}
+
+/* A checkpoint has a manifest, a run has not. */
+static int open_folder(const char *path, sl_store_report_fn *report, void *self, struct sl_checkpoint *checkpoint)
 {
     int rc = SL_OK;
     char *manifest = NULL;
+    struct stat info;
+    SL_TRY(sl_io_join(path, "manifest.json", &manifest));
+    const int error = lstat(manifest, &info) ? errno : 0;
+    if (error && error != ENOENT)
+        SL_FAIL(sl_io_open_status(error), "%s: cannot examine it: %s", manifest, strerror(error));
+    rc = error ? sl_store_load(path, report, self, checkpoint) : sl_checkpoint_open(path, checkpoint);
+out:
+    free(manifest);
+    return rc;
+}
+
+int sl_store_open_model(const char *path, sl_store_report_fn *report, void *self, struct sl_safetensors **model)
+{
+    int rc = SL_OK;
+    uint64_t step;
     struct stat info;
     struct sl_checkpoint checkpoint;
     *model = NULL;
     if (stat(path, &info))
         SL_FAIL(sl_io_open_status(errno), "%s: cannot open the model: %s", path, strerror(errno));
-    if (!S_ISDIR(info.st_mode)) {
-        rc = sl_safetensors_open(path, model);
-        goto out;
-    }
-    SL_TRY(sl_io_join(path, "manifest.json", &manifest));
-    if (lstat(manifest, &info) == 0)
-        SL_TRY(sl_checkpoint_open(path, &checkpoint));
+    if (S_ISDIR(info.st_mode))
+        SL_TRY(open_folder(path, report, self, &checkpoint));
+    else if (sl_store_pointer_read(path, &step))
+        SL_TRY(open_named(path, step, &checkpoint));
     else
-        SL_TRY(sl_store_load(path, report, self, &checkpoint));
+        return sl_safetensors_open(path, model);
     rc = take_model(&checkpoint, model);
 out:
-    free(manifest);
     return rc;
 }

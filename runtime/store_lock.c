@@ -26,13 +26,24 @@ static void host_name(char host[HOST_LENGTH + 1])
         strcpy(host, "unknown");
 }
 
+static bool parse_holder(const char *text, struct holder *holder)
+{
+    return sscanf(text, "%ld %64[A-Za-z0-9._-]", &holder->pid, holder->host) == 2 && holder->pid > 0;
+}
+
+bool sl_store_lock_text(const char *text)
+{
+    struct holder holder;
+    return parse_holder(text, &holder);
+}
+
 /* Who wrote the lock file; false if nobody did, or it is not ours to understand. */
 static bool read_holder(int fd, struct holder *holder)
 {
     char text[128];
     const ssize_t n = pread(fd, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, "%ld %64[A-Za-z0-9._-]", &holder->pid, holder->host) == 2 && holder->pid > 0)
+    if (parse_holder(text, holder))
         return true;
     holder->pid = 0;
     strcpy(holder->host, "an unknown host");
@@ -53,14 +64,16 @@ static int refuse(const char *run, const struct holder *holder, const char *advi
     return sl_fail(SL_CANNOT_CREATE, "%s: in use by pid %ld on %s; %s", run, holder->pid, holder->host, advice);
 }
 
-static int take(const char *run, const char *path, int fd)
+/* *held: by the kernel; where it cannot, the file's text must do. */
+static int take(const char *run, const char *path, int fd, bool *held)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct holder holder;
-    int error = sl_store_fault ? sl_store_fault("lock", path) : 0;
+    int error = sl_io_fault("lock", path);
     if (!error && fcntl(fd, F_OFD_SETLK, &lock))
         error = errno;
     const bool written = read_holder(fd, &holder);
+    *held = !error;
     switch (error) {
     case 0:
         return SL_OK;
@@ -97,6 +110,7 @@ int sl_store_lock(const char *run, int *fd)
     int rc = SL_OK;
     char *path = NULL;
     struct stat info;
+    bool held;
     *fd = -1;
     SL_TRY(sl_io_join(run, "lock", &path));
     *fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
@@ -104,8 +118,11 @@ int sl_store_lock(const char *run, int *fd)
         SL_FAIL(sl_io_status(errno), "%s: cannot create it: %s", path, strerror(errno));
     if (fstat(*fd, &info) || !S_ISREG(info.st_mode))
         SL_FAIL(SL_CANNOT_CREATE, "%s: not a regular file; remove it", path);
-    SL_TRY(take(run, path, *fd));
+    SL_TRY(take(run, path, *fd, &held));
     rc = sign(path, *fd);
+    /* On a full disk a run must be able to start, so that it can make room. */
+    if (rc == SL_CANNOT_CREATE && held && (sl_io_last_error() == ENOSPC || sl_io_last_error() == EDQUOT))
+        rc = SL_OK;
 out:
     if (rc != SL_OK && *fd >= 0) {
         close(*fd);

@@ -69,6 +69,55 @@ check 'mkdir x && tar xf a/val-000000.tar -C x && cmp x/val_3.jpg set/val/images
 expect 73 "already holds a prepared data set" "$prepare" --input set --output a
 check 'diff -r a b'
 
+# ---- names in any script ----
+odd=$(printf 'caf\351')
+mkdir -p "names/Straße" "names/$odd" names/dog.jpg
+cp set/val/images/val_0.JPEG "names/Straße/猫 1.jpg"
+cp set/val/images/val_1.JPEG "names/$odd/$(printf 'x\377').jpg"
+cp set/val/images/val_2.JPEG names/dog.jpg/plain.jpg
+for locale in C C.UTF-8; do
+    expect 0 "3 classes" env LC_ALL=$locale "$prepare" --input names --output "names.$locale" --val-fraction 0
+    expect 0 "3 classes" env LC_ALL=$locale "$prepare" --input names --output "names.z.$locale" --val-fraction 0 \
+        --compress zstd
+done
+check 'diff -r names.C names.C.UTF-8 && diff -r names.z.C names.z.C.UTF-8'
+check '[ "$(LC_ALL=C.UTF-8 tar tf names.C/train-000000.tar 2>&1 | sed "s/\..*//" | LC_ALL=C sort -u)" = "Straße_猫 1
+caf%E9_x%FF
+dog_jpg_plain" ]'
+if python3 -c 'import tarfile' 2>/dev/null; then
+    check 'python3 -c "
+import tarfile
+names = {m.name for m in tarfile.open(\"names.C/train-000000.tar\")}
+assert \"Straße_猫 1.jpg\" in names and \"caf%E9_x%FF.cls\" in names, names"'
+fi
+long=$(printf '%0200d' 7)
+mkdir -p longest/a longest/b
+cp set/val/images/val_0.JPEG "longest/a/$long.jpg"
+cp set/val/images/val_1.JPEG longest/b/1.jpg
+expect 0 "2 classes" "$prepare" --input longest --output longest.out --val-fraction 0
+check 'mkdir x && tar xf longest.out/train-000000.tar -C x && cmp "x/a_$long.jpg" "longest/a/$long.jpg" && rm -r x'
+
+# ---- folders as people have them ----
+mkdir -p high && ln -s ../set high/set
+expect 65 "name that as the input" "$prepare" --input high --output y
+expect 65 "--allow-one-class" "$prepare" --input set/train/n90000001 --output y
+expect 0 "1 classes" "$prepare" --input set/train/n90000001 --output one --allow-one-class
+mkdir -p mixed && cp -r set/train mixed/Training && cp -r set/train mixed/TEST && : >mixed/README
+expect 0 "left out of mixed: README" "$prepare" --input mixed --output mixed.out
+check 'grep -q "no val folder: the images of mixed/TEST validate" err && grep -q "^val    40 images" out'
+check 'grep -q "warning: 40 of 40 validation images are training images too" err'
+
+# ---- progress ----
+expect 0 "4 classes" "$prepare" --input set --output told
+check '[ ! -s err ]'
+if command -v script >/dev/null; then
+    SHELL=/bin/sh script -qec "'$prepare' --input set --output drawn --image-size 1024 --threads 1" drawn.log >/dev/null
+    check 'grep -q "verified 40 of 48 images" drawn.log && grep -q "4 classes, 1024" drawn.log'
+    SHELL=/bin/sh script -qec "'$prepare' --input set --output quiet --image-size 1024 --threads 1 --quiet" quiet.log \
+        >/dev/null
+    check '! grep -q "verified" quiet.log && grep -q "4 classes, 1024" quiet.log'
+fi
+
 # ---- what cannot be read ----
 expect 66 "nowhere" "$prepare" --input nowhere --output y
 expect 64 "own validation images" "$prepare" --input set --output y --val-fraction 0.1
@@ -84,9 +133,16 @@ check 'grep -q "skipped set/train/n90000001/images/n90000001_3.JPEG: not a JPEG"
 expect 73 "cannot write" sh -c 'ulimit -f 8; exec "$0" --input set --output full --on-bad-image skip' "$prepare"
 check '[ -z "$(ls full)" ]'
 expect 73 "cannot write" sh -c 'ulimit -f 1; exec "$0" --output fullset' "$sample"
-expect 73 "cannot create" "$prepare" --input set --output no/such/folder --on-bad-image skip
 : >file
 expect 73 "cannot create" "$prepare" --input set --output file --on-bad-image skip
+expect 73 "cannot create" "$prepare" --input set --output file/below --on-bad-image skip
+expect 73 "cannot create" "$sample" --output file/below
+expect 0 "train  39 images" "$prepare" --input set --output no/such/folder --on-bad-image skip
+expect 0 "2 classes" "$sample" --output no/other/folder/ --classes 2 --per-class 1 --val-per-class 1
+check '[ -e no/such/folder/dataset.json ] && [ -e no/other/folder/wnids.txt ]'
+mkdir -p littered/lost+found && : >littered/.DS_Store && cp -r littered littered2
+expect 0 "train  39 images" "$prepare" --input set --output littered --on-bad-image skip
+expect 0 "2 classes" "$sample" --output littered2 --classes 2 --per-class 1 --val-per-class 1
 if [ "$(id -u)" != 0 ]; then
     mkdir locked && chmod a-w locked
     expect 73 "Permission denied" "$prepare" --input set --output locked/x --on-bad-image skip

@@ -90,7 +90,7 @@ static const struct sl_named_tensor some[] = {
 };
 enum { SOME = sizeof some / sizeof some[0] };
 static const struct sl_text_pair pairs[] = {
-    {"network", "{\"layers\": [\"a\\b\"]}\n\xc3\xa9"}, {"empty", ""}, {SL_SAFETENSORS_SEAL, ""}};
+    {"starling", "{\"layers\": [\"a\\b\"]}\n\xc3\xa9"}, {"empty", ""}, {SL_SAFETENSORS_SEAL, ""}};
 enum { PAIRS = sizeof pairs / sizeof pairs[0] };
 
 static inline void assert_same(const struct sl_named_tensor *a, const struct sl_named_tensor *b)

@@ -133,6 +133,13 @@ static inline int count_entries(const char *suffix)
     return count;
 }
 
+static inline bool has_checkpoint(void)
+{
+    bool has;
+    assert_int_equal(sl_store_has_checkpoint(run, &has), SL_OK);
+    return has;
+}
+
 static inline bool exists(const char *name)
 {
     struct stat info;

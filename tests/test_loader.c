@@ -123,7 +123,7 @@ static void images_are_the_decoded_files(void **state)
     struct sl_loader_options options = {.split = "val", .batch_size = 3};
     assert_ok(sl_jpeg_open(&jpeg));
     for (int standardised = 0; standardised < 2; standardised++) {
-        options.range = standardised ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT;
+        options.pixels.range = standardised ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT;
         const struct sl_batch *batch;
         assert_ok(sl_loader_open(plain, &options, &loader));
         assert_ok(sl_loader_next(loader, &batch));
@@ -238,6 +238,35 @@ static void flips_and_crops_about_as_often_as_it_should(void **state)
     sl_loader_close(loader);
 }
 
+/* A model's own pixels: another size, other statistics than the data set's. */
+static void a_model_gets_its_own_pixels(void **state)
+{
+    (void)state;
+    struct sl_loader *own, *model;
+    const struct sl_batch *a, *b;
+    struct sl_loader_options options = {.split = "val", .batch_size = CLASSES};
+    assert_ok(sl_loader_open(plain, &options, &own));
+    options.pixels = (struct sl_pixels){SIZE, SL_PIXELS_STANDARDISED, {0.25, 0.5, 0}, {0.5, 2, 0}};
+    assert_ok(sl_loader_open(plain, &options, &model));
+    assert_ok(sl_loader_next(own, &a));
+    assert_ok(sl_loader_next(model, &b));
+    assert_true(a->count == CLASSES && b->count == CLASSES);
+    for (int i = 0; i < CLASSES * SIZE * SIZE * 3; i++) {
+        const double x = a->images[i], wanted[] = {(x - 0.25) / 0.5, (x - 0.5) / 2, x};
+        assert_true(fabs(b->images[i] - wanted[i % 3]) < 1e-6);
+    }
+    sl_loader_close(model);
+    options.pixels.size = SIZE / 2;
+    assert_ok(sl_loader_open(plain, &options, &model));
+    assert_ok(sl_loader_next(model, &b));
+    /* Three images of a quarter the pixels; what lies behind them belongs to nobody (ASan looks). */
+    assert_true(b->count == CLASSES && isfinite(b->images[CLASSES * (SIZE / 2) * (SIZE / 2) * 3 - 1]));
+    sl_loader_close(model);
+    sl_loader_close(own);
+    options.pixels.size = 1025;
+    assert_fails(sl_loader_open(plain, &options, &model), SL_BAD_CONFIG, "1025 pixels a side");
+}
+
 static void wrong_options_are_refused(void **state)
 {
     (void)state;
@@ -315,6 +344,17 @@ static void bad_images_end_the_run_or_are_left_out(void **state)
     assert_int_equal(sl_loader_next(loader, &batch), SL_BAD_DATA);
     sl_loader_close(loader);
 
+    /* What came before the bad image is there with the error. */
+    options.shuffle = false;
+    options.batch_size = 9;
+    assert_ok(sl_loader_open(set, &options, &loader));
+    assert_int_equal(sl_loader_next(loader, &batch), SL_BAD_DATA);
+    assert_true(batch && batch->count == 6 && batch->index == 0);
+    assert_string_equal(batch->keys[5], "good5");
+    sl_loader_close(loader);
+    options = usual();
+    options.threads = 2;
+
     options.skip_bad_images = true;
     for (int cached = 0; cached < 2; cached++) {
         options.cache_bytes = cached ? 1 << 30 : 0;
@@ -366,10 +406,15 @@ static void twins_and_damage_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_sample_once_per_epoch),   cmocka_unit_test(images_are_the_decoded_files),
-        cmocka_unit_test(the_same_bits_however_it_runs), cmocka_unit_test(resumes_in_the_middle),
-        cmocka_unit_test(tiny_epochs_and_huge_batches),  cmocka_unit_test(flips_and_crops_about_as_often_as_it_should),
-        cmocka_unit_test(wrong_options_are_refused),     cmocka_unit_test(bad_images_end_the_run_or_are_left_out),
+        cmocka_unit_test(every_sample_once_per_epoch),
+        cmocka_unit_test(images_are_the_decoded_files),
+        cmocka_unit_test(the_same_bits_however_it_runs),
+        cmocka_unit_test(resumes_in_the_middle),
+        cmocka_unit_test(tiny_epochs_and_huge_batches),
+        cmocka_unit_test(flips_and_crops_about_as_often_as_it_should),
+        cmocka_unit_test(a_model_gets_its_own_pixels),
+        cmocka_unit_test(wrong_options_are_refused),
+        cmocka_unit_test(bad_images_end_the_run_or_are_left_out),
         cmocka_unit_test(twins_and_damage_are_refused),
     };
     return cmocka_run_group_tests(tests, open_sets, close_sets);

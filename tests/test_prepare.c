@@ -311,7 +311,12 @@ static void moments_are_those_of_the_pixels(void **state)
     (void)state;
     struct sl_dataset *set;
     put_jpeg("moments/a/1.jpg", 16, 16, 1);
-    assert_ok(prepare("moments", "moments.out", false, &set));
+    char *from = strdup(at("moments")), *to = strdup(at("moments.out"));
+    struct sl_prepare_options options = prepare_options(from, to);
+    options.one_class = true;
+    assert_ok(sl_prepare(&options, &set));
+    free(from);
+    free(to);
     struct sl_jpeg *jpeg;
     uint8_t rgb[16 * 16 * 3], *bytes;
     size_t length;

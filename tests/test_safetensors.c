@@ -46,7 +46,7 @@ static void reads_what_it_wrote(void **state)
     assert_string_equal(sl_safetensors_at(file, SOME - 1)->name, "labels");
     assert_null(sl_safetensors_at(file, SOME));
     assert_null(sl_safetensors_find(file, "weight"));
-    assert_string_equal(sl_safetensors_metadata(file, "network"), pairs[0].value);
+    assert_string_equal(sl_safetensors_metadata(file, "starling"), pairs[0].value);
     assert_string_equal(sl_safetensors_metadata(file, "empty"), "");
     assert_null(sl_safetensors_metadata(file, "absent"));
     assert_int_equal(sl_safetensors_bytes(file), size);
@@ -113,7 +113,14 @@ static void judges_headers(void **state)
         {"{\"__metadata__\":{\"a\":\"b\",\"a\":\"b\"}}", 0, SL_BAD_DATA},
         {"{\"__metadata__\":{\"a\":\"\\u0000\"}}", 0, SL_BAD_DATA},
         {"{\"__metadata__\":{\"" SL_SAFETENSORS_SEAL "\":\"0000000000000000\"}}", 0, SL_BAD_DATA},
-        {"{\"__metadata__\":{\"" SL_SAFETENSORS_SEAL "\":\"none\"}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"" SL_SAFETENSORS_SEAL "\":\"some\"}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"" SL_SAFETENSORS_SEAL "\":\"none\"}}", 0, SL_OK},
+        {"{\"__metadata__\":{\"starling\":\"{}\",\"" SL_SAFETENSORS_SEAL "\":\"none\"}}", 0, SL_OK},
+        {"{\"__metadata__\":{\"starling\":\"{}\"}}", 0, SL_OK},
+        {"{\"__metadata__\":{\"starling\":\"{}\",\"rtarling.xxh3\":\"0123456789abcdef\"}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"starling.xxh4\":\"none\"}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"starling.\":\"\"}}", 0, SL_BAD_DATA},
+        {"{\"__metadata__\":{\"starlings\":\"\",\"format\":\"pt\"}}", 0, SL_OK},
         {TEST(AT("I32", "[2,2]", "[0,16]")), 15, SL_BAD_DATA},
         {TEST(AT("I32", "[2,2]", "[0,16]")), 17, SL_BAD_DATA},
         {TEST(AT("I32", "[2,2]", "[0,4]")), 4, SL_BAD_DATA},

@@ -16,21 +16,19 @@ static void refuses_every_truncation_and_extension(void **state)
     assert_int_equal(verdict(), SL_BAD_DATA);
 }
 
-/* With a seal every flip of a bit is refused, but for those in the seal's own key, which only remove the seal. */
+/* Every flip of a bit of a sealed model is refused, in the seal's own key too. */
 static void notices_every_flipped_bit(void **state)
 {
     (void)state;
     unsigned char bytes[1024];
     assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, PAIRS, NULL, NULL), SL_OK);
     const size_t n = get(bytes, sizeof bytes);
-    const char *key = memmem(bytes, n, SL_SAFETENSORS_SEAL, strlen(SL_SAFETENSORS_SEAL));
-    const size_t from = (size_t)((const unsigned char *)key - bytes), to = from + strlen(SL_SAFETENSORS_SEAL);
     for (size_t i = 0; i < n; i++)
         for (int bit = 0; bit < 8; bit++) {
             bytes[i] ^= (unsigned char)(1 << bit);
             put(bytes, n);
             const int rc = verdict();
-            if (rc != SL_BAD_DATA && !(i >= from && i < to && rc == SL_OK))
+            if (rc != SL_BAD_DATA)
                 fail_msg("byte %zu bit %d: status %d", i, bit, rc);
             bytes[i] ^= (unsigned char)(1 << bit);
         }
@@ -41,7 +39,7 @@ static void survives_flips_without_a_seal(void **state)
 {
     (void)state;
     unsigned char bytes[1024];
-    assert_int_equal(sl_safetensors_write(path, some, SOME, pairs, 1, NULL, NULL), SL_OK);
+    assert_int_equal(sl_safetensors_write(path, some, SOME, &pairs[1], 1, NULL, NULL), SL_OK);
     const size_t n = get(bytes, sizeof bytes);
     for (size_t i = 0; i < n - 39; i++)
         for (int bit = 0; bit < 8; bit++) {

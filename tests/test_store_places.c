@@ -88,6 +88,35 @@ static void a_lock_file_alone_is_judged(void **state)
     }
 }
 
+static int full(const char *step, const char *path)
+{
+    (void)path;
+    return strcmp(step, "write") ? 0 : ENOSPC;
+}
+
+static int full_without_locks(const char *step, const char *path)
+{
+    return strcmp(step, "lock") ? full(step, path) : ENOLCK;
+}
+
+/* The kernel's lock needs no room; a lock that is only text does. */
+static void a_full_disk_can_be_locked(void **state)
+{
+    (void)state;
+    struct sl_store *store, *second;
+    save_steps(3, 10, 30);
+    sl_store_fault = full;
+    assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
+    assert_int_equal(sl_store_open(run, 1, &second), SL_CANNOT_CREATE);
+    assert_non_null(strstr(sl_last_error(), "in use"));
+    sl_store_trim(store);
+    assert_true(exists("ckpt-30") && !exists("ckpt-20") && !exists("ckpt-10"));
+    sl_store_close(store);
+    sl_store_fault = full_without_locks;
+    assert_int_equal(sl_store_open(run, 1, &store), SL_CANNOT_CREATE);
+    assert_non_null(strstr(sl_last_error(), "No space left"));
+}
+
 static void assert_cannot_create(const char *path)
 {
     struct sl_store *store;
@@ -140,7 +169,8 @@ static void names_a_folder_without_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(two_stores_do_not_share_a_run), CASE(a_killed_owner_is_forgotten),       CASE(a_lock_file_alone_is_judged),
+        CASE(two_stores_do_not_share_a_run), CASE(a_killed_owner_is_forgotten),
+        CASE(a_lock_file_alone_is_judged),   CASE(a_full_disk_can_be_locked),
         CASE(names_places_it_cannot_write),  CASE(names_a_folder_without_permission),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

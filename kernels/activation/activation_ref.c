@@ -1,22 +1,25 @@
 /* Reference of the leaky ReLU. */
 #include "kernels/activation/activation.h"
+#include "kernels/contract.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 
 static void leaky_relu_fwd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_leaky_relu *p = shape;
+    const struct sl_leaky_relu *s = shape;
     const struct sl_leaky_relu_fwd *t = args;
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
-        t->y[i] = t->x[i] >= 0.0f ? t->x[i] : p->slope * t->x[i];
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
+        t->y[i] = t->x[i] >= 0.0f ? t->x[i] : s->slope * t->x[i];
 }
 
 static void leaky_relu_bwd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_leaky_relu *p = shape;
+    const struct sl_leaky_relu *s = shape;
     const struct sl_leaky_relu_bwd *t = args;
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
-        t->dx[i] = t->x[i] >= 0.0f ? t->dy[i] : p->slope * t->dy[i];
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
+        t->dx[i] = t->x[i] >= 0.0f ? t->dy[i] : s->slope * t->dy[i];
 }
 
 const struct sl_kernel sl_leaky_relu_fwd_ref = {.units = sl_flat_units, .run = leaky_relu_fwd};

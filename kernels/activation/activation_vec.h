@@ -1,5 +1,6 @@
 /* Leaky ReLU, once for all vector lengths. */
 #include "kernels/activation/activation.h"
+#include "kernels/contract.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 
@@ -10,10 +11,11 @@ static inline void leak_some(const float *x, const float *v, float *out, vf slop
     v_store_some(out, v_select(v_ge(v_load_some(x, n), v_zero()), a, v_mul(slope, a)), n);
 }
 
-static void leak(const struct sl_leaky_relu *p, const float *x, const float *v, float *out, const struct sl_work *work)
+static void leak(const struct sl_leaky_relu *s, const float *x, const float *v, float *out, const struct sl_work *work)
 {
-    const int64_t end = sl_flat_end(work, p->n);
-    const vf slope = v_set1(p->slope);
+    assert(sl_slice_is_within(work, sl_flat_units(s)));
+    const int64_t end = sl_flat_end(work, s->n);
+    const vf slope = v_set1(s->slope);
     int64_t i = sl_flat_begin(work);
     for (; i + VL <= end; i += VL)
         leak_some(x + i, v + i, out + i, slope, VL);

@@ -1,4 +1,5 @@
 /* Bands of padded input (band.h): the plan and the copy. */
+#include <assert.h>
 #include <string.h>
 
 #include "kernels/conv/band.h"
@@ -129,6 +130,7 @@ struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_
         view.row = (ptrdiff_t)b->w * b->xs;
         view.x = x + (size_t)at.n * image + at.p * b->stride_h * view.row;
         view.pixels = fill_offsets(b, at.rows, at.images, (ptrdiff_t)image, view.row, b->xs, offset);
+        assert(view.pixels <= sl_units_pixels(&b->units));
         return view;
     }
     view.row = (ptrdiff_t)(input_columns(b) * b->pitch);
@@ -136,5 +138,6 @@ struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_
         fill_offsets(b, at.rows, at.images, (ptrdiff_t)input_rows(b, at.rows) * view.row, view.row, b->pitch, offset);
     for (int32_t i = 0; i < at.images; i++)
         copy = copy_rows(b, x + (size_t)(at.n + i) * image, at.p, at.rows, copy);
+    assert(view.pixels <= sl_units_pixels(&b->units) && (char *)copy <= (char *)scratch + sl_band_scratch(b));
     return view;
 }

@@ -1,10 +1,14 @@
-/* Bands: how direct backward-weights sees its input.
+/* Bands: how backward-weights sees its input.
  *
- * The input rows under a unit's output pixels are copied into scratch with their zero padding, so that no kernel meets
- * a border. Under every output pixel a kernel row is one contiguous run of kw*c floats, or kw runs of c where pixels
- * are a multiple of 512 bytes: those are kept a line further apart, or the same channel of a hundred pixels would share
- * a few sets of the first-level cache. Input that needs neither is read where it lies. A table holds where the run of
- * each output pixel begins. */
+ * A band is a copy of the input rows under a unit, with zeros where the padding is. In a band every output pixel meets
+ * every tap, so that all tiles of a unit share one list of pixels (README.md says why that pays here). A table holds
+ * where the run of each output pixel begins.
+ *
+ * Under an output pixel, a kernel row is one run of kw*c floats. Where a pixel takes a multiple of 512 bytes, a cache
+ * line is left free after each pixel, and a kernel row is kw runs of c floats: without the gap, the same channel of a
+ * hundred pixels would compete for a few sets of the first-level cache.
+ *
+ * Input without padding whose channels are all taken needs no copy: it is read where it lies. */
 #ifndef SL_KERNELS_CONV_BAND_H
 #define SL_KERNELS_CONV_BAND_H
 
@@ -37,7 +41,7 @@ struct sl_band sl_band_plan(const struct sl_conv2d *shape, int32_t c, const stru
 /* Bytes of scratch a unit needs, a multiple of 64. */
 size_t sl_band_scratch(const struct sl_band *band);
 
-/* What a unit reads. */
+/* What a unit reads of the source. */
 struct sl_unit_source sl_band_source(const struct sl_band *band, const float *x, int64_t unit);
 
 /* Prepares a unit. `x` points at the first channel taken of the first pixel of the source. */

@@ -58,15 +58,45 @@ struct sl_bias_bwd {
     float *db;
 };
 
-/* Floating-point operations of any of the three passes. */
-static inline double sl_conv2d_flops(const struct sl_conv2d *p)
+/* What every row takes for granted of a shape. */
+static inline bool sl_conv2d_is_sound(const struct sl_conv2d *shape)
 {
-    return 2.0 * p->n * p->oh * p->ow * p->k * p->kh * p->kw * p->c;
+    const bool counts = sl_is_image_count(shape->n) && sl_is_image_count(shape->h) && sl_is_image_count(shape->oh);
+    const bool lengths = sl_is_length(shape->w) && sl_is_length(shape->ow) && sl_is_length(shape->c) &&
+                         sl_is_length(shape->k) && sl_is_length(shape->kh) && sl_is_length(shape->kw);
+    const bool steps = sl_is_length(shape->stride_h) && sl_is_length(shape->stride_w) && shape->pad_top >= 0 &&
+                       shape->pad_top <= SL_MAX_LENGTH && shape->pad_left >= 0 && shape->pad_left <= SL_MAX_LENGTH;
+    return counts && lengths && steps && shape->xs >= shape->c && shape->xs <= SL_MAX_LENGTH && shape->ys >= shape->k &&
+           shape->ys <= SL_MAX_LENGTH;
+}
+
+/* Floats of x or dx, and of y or dy. */
+static inline size_t sl_conv2d_inputs(const struct sl_conv2d *shape)
+{
+    return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;
+}
+
+static inline size_t sl_conv2d_outputs(const struct sl_conv2d *shape)
+{
+    return (size_t)shape->n * (size_t)shape->oh * (size_t)shape->ow * (size_t)shape->ys;
+}
+
+/* Floating-point operations of any of the three passes. */
+static inline double sl_conv2d_flops(const struct sl_conv2d *shape)
+{
+    return 2.0 * shape->n * shape->oh * shape->ow * shape->k * shape->kh * shape->kw * shape->c;
 }
 
 /* Floats of the OHWI weights. */
-static inline size_t sl_conv2d_weights(const struct sl_conv2d *p)
+static inline size_t sl_conv2d_weights(const struct sl_conv2d *shape)
 {
-    return (size_t)p->k * (size_t)p->kh * (size_t)p->kw * (size_t)p->c;
+    return (size_t)shape->k * (size_t)shape->kh * (size_t)shape->kw * (size_t)shape->c;
+}
+
+/* Where w[k][r][s][0] lies in the OHWI weights. */
+static inline size_t sl_conv2d_weight_at(const struct sl_conv2d *shape, int32_t k, int32_t r, int32_t s)
+{
+    const size_t row = (size_t)k * (size_t)shape->kh + (size_t)r;
+    return (row * (size_t)shape->kw + (size_t)s) * (size_t)shape->c;
 }
 #endif

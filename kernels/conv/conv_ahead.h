@@ -1,20 +1,20 @@
-/* Prefetching the next unit's source, a few lines after each tile of the present one. */
+/* Prefetching what the next unit reads, a few cache lines after each tile of the present unit. */
 #ifndef SL_KERNELS_CONV_AHEAD_H
 #define SL_KERNELS_CONV_AHEAD_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* What will be read next, brought into the second-level cache a few lines a tile: otherwise its copy would wait for
- * memory. Rows of `width` bytes, `pitch` bytes apart. */
+/* What will be read next: rows of `width` bytes, `pitch` bytes apart. It is brought into the second-level cache little
+ * by little, so that the next unit does not begin by waiting for memory. */
 struct direct_ahead {
     const char *at;
     int64_t rows;
     ptrdiff_t width, pitch, done; /* bytes; done: of the present row */
-    int32_t lines;                /* a tile */
+    int32_t lines;                /* cache lines after each tile */
 };
 
-/* `tiles` calls of direct_prefetch will have asked for all of it. */
+/* So many lines a tile that `tiles` calls of direct_prefetch ask for all of it. */
 static inline struct direct_ahead direct_ahead_of(const void *at, int64_t rows, ptrdiff_t width, ptrdiff_t pitch,
                                                   int64_t tiles)
 {

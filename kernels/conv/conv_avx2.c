@@ -2,9 +2,10 @@
 #include "kernels/simd/vec_avx2.h"
 
 #define DIRECT(name) name##_avx2
-/* A quarter of a second-level cache of 512 KiB. From there 64 bytes arrive in the 6 cycles of a step; to cut the
- * sum so that the first-level cache holds the weights costs more in visits of y. */
-#define DIRECT_PANEL_BYTES (128 << 10)
+/* A quarter of a second-level cache of 512 KiB. It delivers the 64 bytes of weights of a step in the 6 cycles that the
+ * step takes. Pieces small enough for the first-level cache would be slower: between pieces the sums go to y and back.
+ */
+#define DIRECT_PIECE_BYTES (128 << 10)
 #include "kernels/conv/conv_bias.h"
 #include "kernels/conv/conv_direct.h"
 #include "kernels/conv/conv_direct_weights.h"

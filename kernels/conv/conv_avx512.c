@@ -3,7 +3,7 @@
 
 #define DIRECT(name) name##_avx512
 /* A quarter of a second-level cache of 1 MiB. */
-#define DIRECT_PANEL_BYTES (256 << 10)
+#define DIRECT_PIECE_BYTES (256 << 10)
 #include "kernels/conv/conv_bias.h"
 #include "kernels/conv/conv_direct.h"
 #include "kernels/conv/conv_direct_weights.h"

@@ -2,13 +2,14 @@
 #ifndef SL_KERNELS_CONV_BIAS_H
 #define SL_KERNELS_CONV_BIAS_H
 
+#include "kernels/contract.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
 
 enum {
     BIAS_VECTORS = 64 / VL,
-    BIAS_CHANNELS = 64, /* of a unit */
-    BIAS_PIXELS = 256,  /* summed on their own, so that rounding grows with the root of the pixels twice */
+    BIAS_CHANNELS = 64, /* channels that the launch hands out at a time */
+    BIAS_PIXELS = 256,  /* summed on their own before they join the rest, so that no sum in float is long */
 };
 
 static int64_t bias_units(const void *shape)
@@ -29,11 +30,12 @@ static void bias_add(const struct sl_conv2d *s, const float *dy, int32_t channel
     }
 }
 
-static void bias_run(const void *shape, const void *args, const struct sl_work *work)
+static void bias_slice(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
     const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, bias_units(s)));
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const int32_t first = (int32_t)unit * BIAS_CHANNELS;
         const int32_t channels = s->k - first < BIAS_CHANNELS ? s->k - first : BIAS_CHANNELS;
@@ -47,5 +49,5 @@ static void bias_run(const void *shape, const void *args, const struct sl_work *
     }
 }
 
-const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.units = bias_units, .run = bias_run};
+const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.units = bias_units, .run = bias_slice};
 #endif

@@ -1,16 +1,18 @@
-/* Direct convolution, forward and backward-data, as a template over the names of simd/vec_*.h. The file that includes
- * it defines DIRECT(name), the name with its ISA, and DIRECT_PANEL_BYTES.
+/* The direct convolution, forward and backward-data, as a template over the names of simd/vec_*.h. The file that
+ * includes it defines DIRECT(name), the name with its ISA, and DIRECT_PIECE_BYTES.
  *
- * Both passes are one computation over windows (window.h): output pixel, channel k is the sum over the taps that the
- * pixel meets of c source floats times as many weights. Backward-data is the forward pass of dy under the turned
- * kernel.
+ * Both passes are one computation (README.md): for each output pixel and each output channel, a sum over the taps that
+ * the pixel meets (window.h) and over the channels of the source. Backward-data is the forward pass of dy under the
+ * turned kernel.
  *
- * Weights are packed [blocks of output channels][taps, phase by phase][c][block], zeros in the last block. */
+ * Packed weights are [blocks of output channels][taps, phase by phase][channels of the source][block], with zeros past
+ * the last output channel. */
 #ifndef SL_KERNELS_CONV_DIRECT_H
 #define SL_KERNELS_CONV_DIRECT_H
 
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/conv/conv.h"
 #include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_moments.h"
@@ -19,17 +21,17 @@
 
 enum { DIRECT_MOST_SCRATCH = 1 << 28 };
 
-/* One computation over windows: what both passes have become. */
+/* What both passes have become. */
 struct direct {
     struct sl_window window;
-    int32_t k, block; /* output channels, and of a block */
+    int32_t k, block; /* output channels: all, and of a block */
     const float *x, *weights, *bias;
     float slope;
     float *y, *moments;
 };
 
-/* The source of a unit should stay in the second-level cache while block after block of output channels reads it; where
- * there are so many weights that reading them again for each unit costs more, units are larger. */
+/* The source of a unit should stay in the second-level cache, because each block of output channels reads it again. But
+ * each unit reads all weights again: where they are many, larger units cost less. */
 static struct sl_units_goal direct_goal(const struct sl_conv2d *s)
 {
     enum { NEAR = 160 << 10 };
@@ -50,13 +52,13 @@ static struct direct direct_backward(const struct sl_conv2d *s)
         .window = sl_window_backward(s, &goal), .k = s->c, .block = direct_block(s->c), .slope = 1.0f};
 }
 
-/* One block of output channels of a unit. Where channels fill the source's pixels, the taps of a kernel row are one
- * run. */
-static void direct_block_run(const struct direct *d, const struct sl_window_view *view, int32_t first,
+/* One block of output channels of a unit, group by group. Where the source's pixels hold nothing but channels, the taps
+ * of a kernel row are joined into one run. */
+static void direct_one_block(const struct direct *d, const struct sl_window_view *view, int32_t first,
                              struct direct_ahead *ahead, float *y)
 {
     const struct sl_window *w = &d->window;
-    const ptrdiff_t tap = (ptrdiff_t)w->c * d->block, panel = tap * w->rows.kernel * w->columns.kernel;
+    const ptrdiff_t tap = (ptrdiff_t)w->c * d->block, all_taps = tap * w->rows.kernel * w->columns.kernel;
     float bias[DIRECT_VECTORS * VL] = {0};
     if (d->bias)
         memcpy(bias, d->bias + first, (size_t)direct_smaller(d->k - first, d->block) * sizeof *bias);
@@ -67,11 +69,11 @@ static void direct_block_run(const struct direct *d, const struct sl_window_view
             .window = w,
             .block = d->block,
             .x = view->x,
-            .weights = d->weights + first / d->block * panel + sl_window_tap_number(w, &group) * tap,
+            .weights = d->weights + first / d->block * all_taps + sl_window_tap_number(w, &group) * tap,
             .bias = bias,
             .slope = d->slope,
             .rows = group.rows.taps,
-            .columns = joined ? group.columns.taps > 0 : group.columns.taps,
+            .runs = joined ? group.columns.taps > 0 : group.columns.taps,
             .run = joined ? group.columns.taps * w->c : w->c,
             .weights_row = sl_window_row_taps(w, group.columns.phase) * tap,
             .lanes = direct_smaller(w->ys - first, d->block),
@@ -80,7 +82,7 @@ static void direct_block_run(const struct direct *d, const struct sl_window_view
     }
 }
 
-/* The source of unit `next`, or nothing. */
+/* The source of unit `next`, to be prefetched; nothing past the end of the slice. */
 static struct direct_ahead direct_next(const struct direct *d, int64_t next, int64_t end)
 {
     const struct sl_window *w = &d->window;
@@ -93,15 +95,17 @@ static struct direct_ahead direct_next(const struct direct *d, int64_t next, int
                            tiles);
 }
 
-static void direct_run(const struct direct *d, const struct sl_work *work)
+static void direct_slice(const struct direct *d, const struct sl_work *work)
 {
     const int32_t ys = d->window.ys, written = sl_round_up(d->k, d->block);
+    assert(sl_slice_is_within(work, sl_units_count(&d->window.units)));
+    assert(sl_scratch_is_there(work, sl_window_scratch(&d->window)));
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const struct sl_window_view view = sl_window_open(&d->window, d->x, unit, work->scratch);
         struct direct_ahead ahead = direct_next(d, unit + 1, work->end);
         float *y = d->y + view.first * ys;
         for (int32_t first = 0; first < d->k; first += d->block)
-            direct_block_run(d, &view, first, &ahead, y);
+            direct_one_block(d, &view, first, &ahead, y);
         for (int32_t t = 0; t < view.count && written < ys; t++)
             memset(y + (ptrdiff_t)t * ys + written, 0, (size_t)(ys - written) * sizeof *y);
         if (d->moments)
@@ -135,7 +139,7 @@ static size_t direct_forward_packed(const void *shape)
     return (size_t)sl_round_up(s->k, direct_block(s->k)) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
 }
 
-/* A unit of packing is one block of output channels. */
+/* Packing hands out blocks of output channels. */
 static int64_t direct_forward_pack_units(const void *shape)
 {
     const struct sl_conv2d *s = shape;
@@ -147,6 +151,7 @@ static void direct_forward_pack(const void *shape, const float *weights, float *
     const struct sl_conv2d *s = shape;
     const int32_t block = direct_block(s->k);
     const size_t filter = (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
+    assert(sl_slice_is_within(work, direct_forward_pack_units(s)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const float *from = weights + (size_t)(b * block) * filter;
         float *to = packed + (size_t)(b * block) * filter;
@@ -156,17 +161,20 @@ static void direct_forward_pack(const void *shape, const float *weights, float *
     }
 }
 
-static void direct_forward_run(const void *shape, const void *args, const struct sl_work *work)
+static void direct_forward_slice(const void *shape, const void *args, const struct sl_work *work)
 {
+    const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
-    struct direct d = direct_forward(shape);
+    struct direct d = direct_forward(s);
+    assert(sl_conv2d_is_sound(s));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     d.x = a->x;
     d.weights = a->weights;
     d.bias = a->bias;
     d.slope = a->slope;
     d.y = a->y;
     d.moments = a->moments;
-    direct_run(&d, work);
+    direct_slice(&d, work);
 }
 
 /* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */
@@ -195,19 +203,20 @@ static size_t direct_backward_packed(const void *shape)
     return (size_t)sl_round_up(s->c, direct_block(s->c)) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k;
 }
 
-/* A unit of packing is one block of input channels. */
+/* Packing hands out blocks of input channels. */
 static int64_t direct_backward_pack_units(const void *shape)
 {
     const struct sl_conv2d *s = shape;
     return sl_round_up(s->c, direct_block(s->c)) / direct_block(s->c);
 }
 
-/* The kernel turned by 180 degrees, input and output channels exchanged. */
+/* The kernel turned by 180 degrees, with input and output channels exchanged. */
 static void direct_backward_pack(const void *shape, const float *weights, float *packed, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
     const struct direct d = direct_backward(s);
     const int64_t taps = (int64_t)s->kh * s->kw;
+    assert(sl_slice_is_within(work, direct_backward_pack_units(s)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const int32_t first = (int32_t)b * d.block, here = direct_smaller(s->c - first, d.block);
         float *to = packed + first * taps * s->k;
@@ -221,14 +230,17 @@ static void direct_backward_pack(const void *shape, const float *weights, float 
     }
 }
 
-static void direct_backward_run(const void *shape, const void *args, const struct sl_work *work)
+static void direct_backward_slice(const void *shape, const void *args, const struct sl_work *work)
 {
+    const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
-    struct direct d = direct_backward(shape);
+    struct direct d = direct_backward(s);
+    assert(sl_conv2d_is_sound(s));
+    assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     d.x = a->dy;
     d.weights = a->weights;
     d.y = a->dx;
-    direct_run(&d, work);
+    direct_slice(&d, work);
 }
 
 const struct sl_kernel DIRECT(sl_conv2d_fwd_direct) = {
@@ -238,7 +250,7 @@ const struct sl_kernel DIRECT(sl_conv2d_fwd_direct) = {
     .packed = direct_forward_packed,
     .pack = direct_forward_pack,
     .pack_units = direct_forward_pack_units,
-    .run = direct_forward_run,
+    .run = direct_forward_slice,
 };
 
 const struct sl_kernel DIRECT(sl_conv2d_bwd_data_direct) = {
@@ -248,6 +260,6 @@ const struct sl_kernel DIRECT(sl_conv2d_bwd_data_direct) = {
     .packed = direct_backward_packed,
     .pack = direct_backward_pack,
     .pack_units = direct_backward_pack_units,
-    .run = direct_backward_run,
+    .run = direct_backward_slice,
 };
 #endif

@@ -1,10 +1,12 @@
-/* Direct backward-weights, as a template like conv_direct.h.
+/* The direct backward-weights, as a template like conv_direct.h. README.md derives it.
  *
- * A unit owns some output channels x some input channels of dw, for the whole kernel, and sums over all images
- * itself, pixel by pixel, so that no slicing changes a bit. Neighbouring units of a slice are computed together. It
- * copies the input bands of its channels (band.h), gathers dy under them as [block of output channels][pixel][block],
- * and adds, chunk of pixels by chunk, to [block][kernel row][kw*c][block] in scratch
- * (conv_gradient_tile.h). In the end the sums are transposed into dw. */
+ * dw is cut into cells: some output channels x some input channels, for the whole kernel. Cells are what the launch
+ * hands out. A cell sums over all pixels of all images in one order, so that no slicing changes a bit. The neighbouring
+ * cells of a slice are computed together, as one area.
+ *
+ * For an area, unit after unit: the input under the unit becomes a band (band.h); chunk after chunk of its pixels, dy
+ * is gathered as [block of output channels][pixel][block]; tiles (conv_gradient_tile.h) add the chunk to the sums in
+ * scratch, [block][kernel row][kw*c][block]. At the end the sums are transposed into dw. */
 #ifndef SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 #define SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 
@@ -13,28 +15,28 @@
 #include "kernels/conv/conv_gradient_tile.h"
 
 enum {
-    GRADIENT_CHUNK = 96,          /* pixels between visits of the sums */
-    GRADIENT_NEAR = 64,           /* floats of a pixel of dy that is read where it lies */
-    GRADIENT_SUMS = 192 << 10,    /* bytes of sums of a unit, at most */
-    GRADIENT_MOST_SUMS = 4 << 20, /* bytes of sums of the units that are computed together */
-    GRADIENT_UNITS = 64,          /* units wanted, while ... */
-    GRADIENT_INTENSITY = 16,      /* ... each has so many operations per byte it reads */
+    GRADIENT_CHUNK = 96,             /* pixels of a chunk, at most */
+    GRADIENT_NEAR = 64,              /* dy is read where it lies if its pixels have at most so many floats */
+    GRADIENT_CELL_BYTES = 192 << 10, /* of sums of a cell, at most */
+    GRADIENT_AREA_BYTES = 4 << 20,   /* of sums of an area, at most */
+    GRADIENT_CELLS = 64,             /* wanted: cells are halved until there are so many, ... */
+    GRADIENT_INTENSITY = 16,         /* ... as long as they keep so many operations per byte that they read */
 };
 
-/* The plan: dw in groups of k x c channels. */
+/* How dw is cut into k_cells x c_cells cells. A row of cells has the same output channels. */
 struct gradient {
     const struct sl_conv2d *s;
-    int32_t k, c; /* channels of a group; k is a multiple of GRADIENT_BLOCK */
-    int32_t k_groups, c_groups;
-    int32_t most_rows; /* rows of groups that one area may join */
+    int32_t k, c; /* channels of a cell; k is a multiple of GRADIENT_BLOCK */
+    int32_t k_cells, c_cells;
+    int32_t most_rows; /* rows of cells that one area may join */
 };
 
-static size_t gradient_sums(const struct sl_conv2d *s, int32_t k, int32_t c)
+static size_t gradient_sum_bytes(const struct sl_conv2d *s, int32_t k, int32_t c)
 {
     return (size_t)k * (size_t)s->kh * (size_t)s->kw * (size_t)c * sizeof(float);
 }
 
-/* Operations per byte of x and dy, each read once. */
+/* Operations of a cell per byte of x and dy, each read once. */
 static double gradient_intensity(const struct sl_conv2d *s, int32_t k, int32_t c)
 {
     return 2.0 * k * c * s->kh * s->kw / (sizeof(float) * ((double)k + (double)c * s->stride_h * s->stride_w));
@@ -59,9 +61,9 @@ static size_t gradient_band_scratch(const struct sl_conv2d *s, int32_t c)
 
 static struct gradient gradient_plan(const struct sl_conv2d *s)
 {
-    struct gradient g = {.s = s, .k = sl_round_up(s->k, GRADIENT_BLOCK), .c = s->c, .k_groups = 1, .c_groups = 1};
+    struct gradient g = {.s = s, .k = sl_round_up(s->k, GRADIENT_BLOCK), .c = s->c, .k_cells = 1, .c_cells = 1};
     for (;;) {
-        const bool large = gradient_sums(s, g.k, g.c) > GRADIENT_SUMS;
+        const bool large = gradient_sum_bytes(s, g.k, g.c) > GRADIENT_CELL_BYTES;
         int32_t k = half(g.k, GRADIENT_BLOCK), c = half(g.c, SL_LANES);
         if (k >= g.k || (c < g.c && g.c > g.k))
             k = g.k;
@@ -69,22 +71,23 @@ static struct gradient gradient_plan(const struct sl_conv2d *s)
             c = g.c;
         const bool smaller = k < g.k || c < g.c;
         if (!smaller ||
-            (!large && (g.k_groups * g.c_groups >= GRADIENT_UNITS || gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
+            (!large && (g.k_cells * g.c_cells >= GRADIENT_CELLS || gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
             break;
         g.k = k;
         g.c = c;
-        g.k_groups = (s->k + k - 1) / k;
-        g.c_groups = (s->c + c - 1) / c;
+        g.k_cells = (s->k + k - 1) / k;
+        g.c_cells = (s->c + c - 1) / c;
     }
-    /* Sums visited a few times only should not leave the second-level cache meanwhile. */
+    /* With few chunks the sums should stay in the second-level cache from one chunk to the next. */
     const bool few = (int64_t)s->n * s->oh * s->ow <= 8 * GRADIENT_CHUNK;
-    const size_t row = gradient_sums(s, g.k, s->c), most = few ? GRADIENT_SUMS : GRADIENT_MOST_SUMS;
+    const size_t row = gradient_sum_bytes(s, g.k, s->c), most = few ? GRADIENT_CELL_BYTES : GRADIENT_AREA_BYTES;
     g.most_rows = row < most ? (int32_t)(most / row) : 1;
-    g.most_rows = g.most_rows < g.k_groups ? g.most_rows : g.k_groups;
+    g.most_rows = g.most_rows < g.k_cells ? g.most_rows : g.k_cells;
     return g;
 }
 
-/* A slice joins the first groups of channels of x, the last ones, some between, or all. */
+/* The most that any area needs. The columns of cells that a slice joins may be the first ones, the last ones, some in
+ * between, or all. */
 static size_t gradient_scratch(const void *shape)
 {
     const struct gradient g = gradient_plan(shape);
@@ -95,7 +98,7 @@ static size_t gradient_scratch(const void *shape)
         band = first > band ? first : band;
         band = last > band ? last : band;
     }
-    return band + gradient_sums(g.s, k, g.s->c) + (size_t)k * GRADIENT_CHUNK * sizeof(float);
+    return band + gradient_sum_bytes(g.s, k, g.s->c) + (size_t)k * GRADIENT_CHUNK * sizeof(float);
 }
 
 static bool gradient_fits(const void *shape)
@@ -103,24 +106,26 @@ static bool gradient_fits(const void *shape)
     return gradient_scratch(shape) <= DIRECT_MOST_SCRATCH;
 }
 
-static int64_t gradient_units(const void *shape)
+static int64_t gradient_cells(const void *shape)
 {
     const struct gradient g = gradient_plan(shape);
-    return (int64_t)g.k_groups * g.c_groups;
+    return (int64_t)g.k_cells * g.c_cells;
 }
 
-/* One area of dw being summed: output channels [k, k_end), a multiple of GRADIENT_BLOCK of them. */
+/* The work on one area. */
 struct gradient_job {
     const struct sl_conv2d *s;
     const float *dy;
-    int32_t k, k_end;
-    int32_t columns, run; /* of a kernel row: runs and floats of each, in all kw * channels of x */
-    int32_t pitch;        /* floats from run to run of x */
-    float *gathered;      /* dy of a chunk */
+    int32_t k, k_end; /* output channels [k, k_end): a multiple of GRADIENT_BLOCK */
+    int32_t runs;     /* of a kernel row */
+    int32_t run;      /* floats of a run */
+    int32_t pitch;    /* floats from one run of x to the next */
+    float *gathered;  /* dy of a chunk */
     float *sums;
 };
 
-/* dy of some pixels, channels [k, k_end), zeros past the last one: [block of channels][pixels][block]. */
+/* Gathers dy of some pixels, channels [k, k_end), as [block of channels][pixels][block], with zeros past the last
+ * channel. */
 static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t k, int32_t k_end, int32_t pixels,
                             float *to)
 {
@@ -134,7 +139,7 @@ static void gradient_gather(const struct sl_conv2d *s, const float *dy, int32_t 
     }
 }
 
-/* Adds the pixels of one chunk to the sums of an area. */
+/* Adds one chunk to the sums of an area. */
 static void gradient_chunk(const struct gradient_job *job, const struct sl_band_view *view, int32_t t, int32_t pixels,
                            struct gradient_ahead *ahead)
 {
@@ -152,19 +157,19 @@ static void gradient_chunk(const struct gradient_job *job, const struct sl_band_
     float *to = job->sums;
     for (int32_t b = job->k; b < job->k_end; b += GRADIENT_BLOCK, piece.dy += next)
         for (int32_t r = 0; r < s->kh; r++)
-            for (int32_t i = 0; i < job->columns; i++, to += (ptrdiff_t)job->run * GRADIENT_BLOCK) {
+            for (int32_t i = 0; i < job->runs; i++, to += (ptrdiff_t)job->run * GRADIENT_BLOCK) {
                 piece.x = view->x + r * view->row + i * job->pitch;
                 gradient_run(&piece, job->run, ahead, to);
             }
 }
 
-/* Tiles of a chunk. */
+/* Tiles that a chunk takes. */
 static int64_t gradient_job_tiles(const struct gradient_job *job)
 {
-    return (int64_t)(job->k_end - job->k) / GRADIENT_BLOCK * job->s->kh * job->columns * gradient_tiles(job->run);
+    return (int64_t)(job->k_end - job->k) / GRADIENT_BLOCK * job->s->kh * job->runs * gradient_tiles(job->run);
 }
 
-/* Adds one band to the sums of an area. */
+/* Adds the pixels of one band to the sums of an area, in chunks as even as possible. */
 static void gradient_add(const struct gradient_job *job, const struct sl_band_view *view, struct gradient_ahead *ahead)
 {
     const struct sl_conv2d *s = job->s;
@@ -183,7 +188,7 @@ static void gradient_add(const struct gradient_job *job, const struct sl_band_vi
     }
 }
 
-/* to[i][j] = from[j][i], a few lines of each. */
+/* to[i][j] = from[j][i]. Both are a few cache lines. */
 static void gradient_transpose(const float *from, int32_t rows, int32_t columns, float *to, ptrdiff_t stride)
 {
     for (int32_t i = 0; i < rows; i++, to += stride)
@@ -191,41 +196,41 @@ static void gradient_transpose(const float *from, int32_t rows, int32_t columns,
             to[j] = from[j * GRADIENT_BLOCK + i];
 }
 
-/* The sums of an area, transposed to where they belong in dw. */
+/* Transposes the sums of an area to where they belong in dw. */
 static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t first_k, int32_t k, int32_t first_c,
                            int32_t c, float *dw)
 {
-    const int32_t window = s->kh * s->kw, run = window * c;
-    for (int32_t b = 0; b < k; b += GRADIENT_BLOCK, sums += (ptrdiff_t)run * GRADIENT_BLOCK) {
+    const int64_t taps = (int64_t)s->kh * s->kw, filter = taps * c;
+    for (int32_t b = 0; b < k; b += GRADIENT_BLOCK, sums += filter * GRADIENT_BLOCK) {
         const int32_t here = k - b < GRADIENT_BLOCK ? k - b : GRADIENT_BLOCK;
-        float *to = dw + (ptrdiff_t)(first_k + b) * window * s->c + first_c;
-        for (int32_t at = 0; at < window; at++)
+        float *to = dw + (first_k + b) * taps * s->c + first_c;
+        for (int64_t at = 0; at < taps; at++)
             for (int32_t j = 0; j < c; j += SL_LANES)
-                gradient_transpose(sums + ((ptrdiff_t)at * c + j) * GRADIENT_BLOCK, here,
-                                   c - j < SL_LANES ? c - j : SL_LANES, to + (ptrdiff_t)at * s->c + j,
-                                   (ptrdiff_t)window * s->c);
+                gradient_transpose(sums + (at * c + j) * GRADIENT_BLOCK, here, c - j < SL_LANES ? c - j : SL_LANES,
+                                   to + at * s->c + j, taps * s->c);
     }
 }
 
-/* Channels of dw: [k, k_end) x [c, c_end). */
+/* An area of dw: output channels [k, k_end) x input channels [c, c_end). */
 struct gradient_area {
     int32_t k, k_end, c, c_end;
 };
 
 /* One area of dw, over all images. */
-static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a,
+static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a,
                               const struct gradient_area *area, void *scratch)
 {
     const int32_t c = area->c_end - area->c, k = sl_round_up(area->k_end - area->k, GRADIENT_BLOCK);
     const struct sl_band band = gradient_band(s, c);
     float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
-    float *gathered = sums + gradient_sums(s, k, c) / sizeof *sums;
+    float *gathered = sums + gradient_sum_bytes(s, k, c) / sizeof *sums;
+    assert((size_t)((char *)(gathered + (ptrdiff_t)k * GRADIENT_CHUNK) - (char *)scratch) <= gradient_scratch(s));
     const bool joined = band.pitch == c;
     const struct gradient_job job = {.s = s,
                                      .dy = a->dy,
                                      .k = area->k,
                                      .k_end = area->k + k,
-                                     .columns = joined ? 1 : s->kw,
+                                     .runs = joined ? 1 : s->kw,
                                      .run = joined ? s->kw * c : c,
                                      .pitch = band.pitch,
                                      .gathered = gathered,
@@ -244,13 +249,13 @@ static void gradient_area_run(const struct sl_conv2d *s, const struct sl_conv2d_
     gradient_store(s, sums, area->k, area->k_end - area->k, area->c, c, a->dw);
 }
 
-/* The units of a slice that can be computed together: a run within one row of groups, or whole rows. x and dy are then
- * read once for all of them. Returns how many. */
+/* Joins the first cells of [begin, end) to an area: neighbours within one row of cells, or whole rows. x and dy are
+ * then read once for all of them. Returns how many cells it joined. */
 static int64_t gradient_join(const struct gradient *g, int64_t begin, int64_t end, struct gradient_area *area)
 {
-    const int64_t row = begin / g->c_groups, column = begin % g->c_groups;
-    int64_t rows = 1, columns = g->c_groups - column < end - begin ? g->c_groups - column : end - begin;
-    if (columns == g->c_groups)
+    const int64_t row = begin / g->c_cells, column = begin % g->c_cells;
+    int64_t rows = 1, columns = g->c_cells - column < end - begin ? g->c_cells - column : end - begin;
+    if (columns == g->c_cells)
         rows = (end - begin) / columns < g->most_rows ? (end - begin) / columns : g->most_rows;
     area->k = (int32_t)row * g->k;
     area->c = (int32_t)column * g->c;
@@ -259,21 +264,23 @@ static int64_t gradient_join(const struct gradient *g, int64_t begin, int64_t en
     return rows * columns;
 }
 
-static void gradient_run_slice(const void *shape, const void *args, const struct sl_work *work)
+static void gradient_slice(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct gradient g = gradient_plan(shape);
     struct gradient_area area;
-    for (int64_t unit = work->begin; unit < work->end;) {
-        unit += gradient_join(&g, unit, work->end, &area);
-        gradient_area_run(g.s, args, &area, work->scratch);
+    assert(sl_conv2d_is_sound(g.s) && sl_slice_is_within(work, gradient_cells(shape)));
+    assert(sl_scratch_is_there(work, gradient_scratch(shape)));
+    for (int64_t cell = work->begin; cell < work->end;) {
+        cell += gradient_join(&g, cell, work->end, &area);
+        gradient_one_area(g.s, args, &area, work->scratch);
     }
 }
 
 const struct sl_kernel DIRECT(sl_conv2d_bwd_weights_direct) = {
     .fits = gradient_fits,
-    .units = gradient_units,
+    .units = gradient_cells,
     .joins = true,
     .scratch = gradient_scratch,
-    .run = gradient_run_slice,
+    .run = gradient_slice,
 };
 #endif

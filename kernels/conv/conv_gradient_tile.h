@@ -1,6 +1,6 @@
-/* The register tile of direct backward-weights: some floats of a kernel row's run x one block of output channels, over
- * some pixels. Per pixel it loads the block of dy, broadcasts each float of x and multiplies. AVX2: 6 x 16, 12
- * accumulators; AVX-512: 14 x 32, 28. */
+/* The register tile of backward-weights: the sums of a few floats of a run of x x one block of output channels, kept in
+ * registers while the pixels of one chunk are added to them. One step adds one pixel: it loads the block of dy,
+ * broadcasts each float of x, and multiplies. README.md counts the registers. */
 #ifndef SL_KERNELS_CONV_GRADIENT_TILE_H
 #define SL_KERNELS_CONV_GRADIENT_TILE_H
 
@@ -12,14 +12,14 @@ enum {
     GRADIENT_BLOCK = 2 * VL,                    /* output channels */
 };
 
-/* Pixels [0, pixels) of one block of dy against a run of x. */
+/* A piece of the sum: the pixels of a chunk, for one run of x and one block of dy. */
 struct gradient_piece {
-    const float *x; /* run of pixel t: x + offset[t] */
+    const float *x; /* the run of pixel t begins at x + offset[t] */
     const ptrdiff_t *offset;
-    const float *dy; /* block of pixel t: dy + t*stride */
+    const float *dy; /* the block of pixel t begins at dy + t*stride */
     ptrdiff_t stride;
     int32_t pixels;
-    bool first; /* nothing has been summed yet */
+    bool first; /* the sums hold nothing yet */
 };
 
 DIRECT_INLINE void gradient_tile(const int floats, const struct gradient_piece *piece, int32_t from, float *sums)
@@ -74,7 +74,7 @@ GRADIENT_TILE_OF(13)
 GRADIENT_TILE_OF(14)
 #endif
 
-/* What comes next of x and dy. */
+/* What is prefetched: x of the next unit, dy of the next chunk. */
 struct gradient_ahead {
     struct direct_ahead x, dy;
 };
@@ -84,7 +84,7 @@ static int32_t gradient_tiles(int32_t run)
     return (run + GRADIENT_TILE - 1) / GRADIENT_TILE;
 }
 
-/* A whole run of x, in tiles as even as possible. */
+/* Adds a piece to the sums of a whole run. Its tiles are as even as possible. */
 static void gradient_run(const struct gradient_piece *piece, int32_t run, struct gradient_ahead *ahead, float *sums)
 {
     static gradient_tile_fn *const tiles[] = {

@@ -1,4 +1,4 @@
-/* The moments record of a unit (norm.h), taken while its output is still in cache. */
+/* The record of moments of a unit (norm.h). It is taken while the unit's output is still in cache. */
 #ifndef SL_KERNELS_CONV_MOMENTS_H
 #define SL_KERNELS_CONV_MOMENTS_H
 
@@ -14,8 +14,8 @@ DIRECT_INLINE vf direct_load(const float *p, int lanes)
     return lanes == VL ? v_load(p) : v_load_head(p, lanes);
 }
 
-/* Mean and sum of squared deviations of some channels over the pixels of a unit. Several vectors at once, because
- * each is a chain of additions. */
+/* Mean and sum of squared deviations of some channels over the pixels of a unit. Each sum is a chain of additions that
+ * wait for each other; several vectors at once hide that. */
 DIRECT_INLINE void direct_moments_of(const int vectors, int lanes, int32_t pixels, int32_t ys, const float *y,
                                      float *mean, float *squares)
 {
@@ -45,7 +45,7 @@ DIRECT_INLINE void direct_moments_of(const int vectors, int lanes, int32_t pixel
     }
 }
 
-/* The record of a unit, while its output is in cache. */
+/* The record of a unit. */
 static void direct_moments(int32_t pixels, int32_t ys, const float *y, float *record)
 {
     int32_t k = 0;

@@ -1,6 +1,7 @@
 /* Convolution as its formulas say (conv.h), in double: the arbiter of every other row. */
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
@@ -29,7 +30,7 @@ static double forward_sum(const struct sl_conv2d *s, const float *x, const float
         for (int32_t t = 0; t < s->kw; t++) {
             const float *from =
                 pixel(x, s->h, s->w, s->xs, n, p * s->stride_h + r - s->pad_top, q * s->stride_w + t - s->pad_left);
-            const float *w = weights + (size_t)((k * s->kh + r) * s->kw + t) * (size_t)s->c;
+            const float *w = weights + sl_conv2d_weight_at(s, k, r, t);
             for (int32_t c = 0; from && c < s->c; c++)
                 sum += (double)from[c] * (double)w[c];
         }
@@ -58,6 +59,8 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         float *image = a->y + (size_t)n * (size_t)s->oh * (size_t)s->ow * (size_t)s->ys;
         float *y = image;
@@ -91,7 +94,7 @@ static double backward_data_sum(const struct sl_conv2d *s, const struct sl_conv2
             const int32_t p = output_of(i, r, s->stride_h, s->pad_top, s->oh);
             const int32_t q = output_of(j, t, s->stride_w, s->pad_left, s->ow);
             const float *dy = pixel(a->dy, s->oh, s->ow, s->ys, n, p, q);
-            const float *w = a->weights + (size_t)(r * s->kw + t) * (size_t)s->c + (size_t)c;
+            const float *w = a->weights + sl_conv2d_weight_at(s, 0, r, t) + (size_t)c;
             for (int32_t k = 0; dy && k < s->k; k++)
                 sum += (double)dy[k] * (double)w[(size_t)k * filter];
         }
@@ -102,6 +105,8 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         float *dx = a->dx + (size_t)n * (size_t)s->h * (size_t)s->w * (size_t)s->xs;
         for (int32_t i = 0; i < s->h; i++)
@@ -131,6 +136,7 @@ static void backward_weights(const void *shape, const void *args, const struct s
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_weights *a = args;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->k));
     for (int64_t k = work->begin; k < work->end; k++) {
         float *dw = a->dw + (size_t)k * (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
         for (int32_t r = 0; r < s->kh; r++)
@@ -145,6 +151,7 @@ static void bias_backward(const void *shape, const void *args, const struct sl_w
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
     const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
+    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->k));
     for (int64_t k = work->begin; k < work->end; k++) {
         double sum = 0.0;
         for (int64_t i = 0; i < pixels; i++)

@@ -1,8 +1,9 @@
-/* The register tile of the direct convolutions, forward and backward-data: some pixels x one block of output channels,
- * over a piece of the sum. A template over the names of simd/vec_*.h, like all of conv_*.h.
+/* The register tile of forward and backward-data: the sums of a few pixels x one block of output channels, kept in
+ * registers while one piece of the sum is added to them. Like all of conv_*.h it is a template over the names of
+ * simd/vec_*.h.
  *
- * Per step of the sum a tile loads the block's weights, broadcasts one float of each pixel and multiplies. AVX2:
- * 6 pixels x 16 channels, 12 accumulators of 16 registers. AVX-512: 6 x 64 or 12 x 32, 24 of 32. */
+ * One step adds the products with one float of the source of each pixel: it loads the block's weights for that float,
+ * broadcasts the float of each pixel, and multiplies. README.md counts the registers. */
 #ifndef SL_KERNELS_CONV_TILE_H
 #define SL_KERNELS_CONV_TILE_H
 
@@ -11,8 +12,8 @@
 
 #include "kernels/conv/window.h"
 
-/* Tiles keep their sums in registers only if their sizes are constants and every loop over them is unrolled. Emulated
- * vectors are in memory anyway, and unrolled they take minutes to compile with sanitizers. */
+/* Sums stay in registers only where the sizes of a tile are constants and its loops are unrolled. Emulated vectors are
+ * in memory anyway; unrolled, they would take minutes to compile with sanitizers. */
 #ifdef SL_SIMD_EMULATED
 #define DIRECT_INLINE static __attribute__((noinline))
 #define DIRECT_UNROLL
@@ -22,32 +23,32 @@
 #endif
 
 enum {
-    DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2, /* of the widest block */
-    DIRECT_TILE = V_REGISTERS == 32 ? 12 : 6,   /* pixels of the longest tile */
-    DIRECT_SUMS = V_REGISTERS == 32 ? 24 : 12,  /* accumulators of a full tile */
+    DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2,        /* vectors of the widest block */
+    DIRECT_TILE = V_REGISTERS == 32 ? 12 : 6,          /* pixels of the longest tile */
+    DIRECT_ACCUMULATORS = V_REGISTERS == 32 ? 24 : 12, /* accumulators of a full tile */
 };
 
-/* A piece of the sum for one block of output channels: runs of source floats, one of each kernel row, each beside as
- * many [block] of weights. */
+/* A piece of the sum, for one block of output channels: one run of source floats in each of some kernel rows. Every
+ * float of a run has [block] weights. */
 struct direct_piece {
     const float *x;       /* the first run of a pixel begins at x + pixel.x */
     const float *weights; /* of the first run */
-    int32_t rows, run;    /* kernel rows, floats of a run */
-    ptrdiff_t x_row;      /* floats from run to run */
-    ptrdiff_t skip;       /* floats of weights between those of two runs */
-    const float *bias;    /* of this block, zero-padded; NULL: the tile continues the sum in y */
-    float slope;          /* of the activation; 1: none yet */
+    int32_t rows, run;    /* kernel rows; floats of a run */
+    ptrdiff_t x_row;      /* floats of the source from one run to the next */
+    ptrdiff_t skip;       /* floats of weights between the end of one run and the beginning of the next */
+    const float *bias;    /* of this block, with zeros past the last channel; NULL: y already holds part of the sum */
+    float slope;          /* of the activation; 1 where there is none, or where the sum is not complete */
     int32_t lanes;        /* floats of a pixel of y that belong to this block */
 };
 
-/* Lanes of vector v of a block that belong to y. */
+/* How many lanes of vector v of the block belong to y. */
 DIRECT_INLINE int direct_lanes(const struct direct_piece *piece, int v)
 {
     const int lanes = piece->lanes - v * VL;
     return lanes < 0 ? 0 : lanes < VL ? lanes : VL;
 }
 
-/* Accumulators start from the bias, or from y. */
+/* The sums start from the bias, or go on from what y holds. */
 DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struct direct_piece *piece,
                                 const struct sl_pixel *pixel, const float *y, vf sum[DIRECT_TILE][DIRECT_VECTORS])
 {
@@ -92,8 +93,8 @@ DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct 
     }
 }
 
-/* One register tile: pixel[0..pixels), to y. Of the list behind them, the fourth tile from here has its place in y
- * asked for: where sums are short, y waits for memory longer than a tile takes. */
+/* One tile: the first `pixels` of a list, to y. It also prefetches the places in y of the tile that comes four tiles
+ * later: where sums are short, memory takes longer to bring y than a tile takes to compute. */
 DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct direct_piece *piece,
                                const struct sl_pixel *pixel, float *y)
 {
@@ -125,7 +126,7 @@ DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct
     direct_end(pixels, vectors, piece, pixel, y, sum);
 }
 
-/* A function of its own for each tile, so that each has its registers to itself. */
+/* Each size of tile is a function of its own, so that the compiler gives it all registers. */
 #define DIRECT_TILE_OF(pixels, vectors)                                                                            \
     static __attribute__((noinline)) void direct_tile_##pixels##x##vectors(const struct direct_piece *piece,       \
                                                                            const struct sl_pixel *pixel, float *y) \
@@ -167,7 +168,7 @@ static direct_tile_fn *const direct_wide[] = {
 };
 #endif
 
-/* Output channels of a block: AVX-512 takes 64 where that wastes no more than 32 does. */
+/* Output channels of a block. AVX-512 takes 64, unless blocks of 32 leave fewer channels unused. */
 static int32_t direct_block(int32_t k)
 {
     return DIRECT_VECTORS == 4 && sl_round_up(k, 4 * VL) == sl_round_up(k, 2 * VL) ? 4 * VL : 2 * VL;

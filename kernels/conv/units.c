@@ -1,5 +1,7 @@
 #include "kernels/conv/units.h"
 
+#include <assert.h>
+
 static bool small_enough(const struct sl_units *u, const struct sl_units_input *input, const struct sl_units_goal *goal,
                          int32_t images)
 {
@@ -17,11 +19,11 @@ struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl
     while (u.rows > 1 && (int64_t)n * ((oh + u.rows - 1) / u.rows) < goal->units &&
            (int64_t)(u.rows - 1) * ow >= goal->least)
         u.rows--;
-    u.bands = (oh + u.rows - 1) / u.rows;
-    u.rows = (oh + u.bands - 1) / u.bands;
-    u.bands = (oh + u.rows - 1) / u.rows;
+    u.per_image = (oh + u.rows - 1) / u.rows;
+    u.rows = (oh + u.per_image - 1) / u.per_image;
+    u.per_image = (oh + u.rows - 1) / u.rows;
     const int64_t image = (int64_t)oh * ow;
-    while (u.bands == 1 && u.images < n && small_enough(&u, input, goal, u.images + 1) &&
+    while (u.per_image == 1 && u.images < n && small_enough(&u, input, goal, u.images + 1) &&
            (n / (u.images + 1) >= goal->units || u.images * image < goal->least))
         u.images++;
     return u;
@@ -29,7 +31,8 @@ struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl
 
 struct sl_unit sl_units_at(const struct sl_units *u, int64_t unit)
 {
-    struct sl_unit at = {.n = unit / u->bands * u->images, .p = (int32_t)(unit % u->bands) * u->rows};
+    assert(0 <= unit && unit < sl_units_count(u));
+    struct sl_unit at = {.n = unit / u->per_image * u->images, .p = (int32_t)(unit % u->per_image) * u->rows};
     at.images = u->n - at.n < u->images ? (int32_t)(u->n - at.n) : u->images;
     at.rows = u->oh - at.p < u->rows ? u->oh - at.p : u->rows;
     return at;

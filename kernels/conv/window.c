@@ -1,5 +1,7 @@
 #include "kernels/conv/window.h"
 
+#include <assert.h>
+
 static int32_t least(int64_t a, int64_t b)
 {
     return (int32_t)(a < b ? a : b);
@@ -9,7 +11,7 @@ static int32_t least(int64_t a, int64_t b)
 
 static int32_t phase_taps(const struct sl_axis *a, int32_t phase)
 {
-    return phase < a->kernel ? (a->kernel - phase + a->step - 1) / a->step : 0;
+    return phase < a->kernel ? (a->kernel - phase + a->spacing - 1) / a->spacing : 0;
 }
 
 /* Taps of the phases before `phase`. */
@@ -25,34 +27,36 @@ static int32_t taps_before(const struct sl_axis *a, int32_t phase)
 static struct sl_reach reach_of(const struct sl_axis *a, int32_t i)
 {
     const int64_t origin = (int64_t)i * a->stride - a->padding;
-    const int32_t phase = (int32_t)((a->step - origin % a->step) % a->step);
-    const int64_t base = (origin + phase) / a->step, all = phase_taps(a, phase);
+    const int32_t phase = (int32_t)((a->spacing - origin % a->spacing) % a->spacing);
+    const int64_t base = (origin + phase) / a->spacing, all = phase_taps(a, phase);
     const int64_t first = base < 0 ? -base : 0, end = all < a->source - base ? all : a->source - base;
     if (end <= first)
         return (struct sl_reach){.begin = i, .length = 1};
     return (struct sl_reach){i, 1, phase, (int32_t)first, (int32_t)(end - first), (int32_t)(base + first)};
 }
 
-/* Extends a reach over the following positions of its phase, before `end`, that meet the same taps: where the whole
- * phase lies inside, or nothing of it. Near a border each position meets its own. */
+/* Extends a reach of one position over the next positions of its phase, up to `end`, that meet the same taps. Those are
+ * the positions where all taps of the phase lie inside the source, or where none does. Near a border every position
+ * meets taps of its own, and the reach stays as it is. */
 static void extend(const struct sl_axis *a, int32_t end, struct sl_reach *reach)
 {
-    const int32_t most = (end - reach->begin + a->step - 1) / a->step;
+    const int32_t most = (end - reach->begin + a->spacing - 1) / a->spacing;
     if (reach->taps && reach->taps == phase_taps(a, reach->phase))
         reach->length = least(most, (a->source - reach->taps - reach->at) / a->stride + 1);
-    while (!reach->taps && reach->length < most && !reach_of(a, reach->begin + reach->length * a->step).taps)
+    while (!reach->taps && reach->length < most && !reach_of(a, reach->begin + reach->length * a->spacing).taps)
         reach->length++;
 }
 
-/* The next reach over [begin, end): phase by phase. After {0} the first one. */
+/* Moves on to the next reach over positions [begin, end): those of one phase, then those of the next. Start from {0}.
+ */
 static bool next_reach(const struct sl_axis *a, int32_t begin, int32_t end, struct sl_reach *reach)
 {
     int32_t i = begin;
     if (reach->length) {
-        const int32_t lane = (reach->begin - begin) % a->step;
-        i = reach->begin + reach->length * a->step;
+        const int32_t first = (reach->begin - begin) % a->spacing;
+        i = reach->begin + reach->length * a->spacing;
         if (i >= end)
-            i = lane + 1 < a->step ? begin + lane + 1 : end;
+            i = first + 1 < a->spacing ? begin + first + 1 : end;
     }
     if (i >= end)
         return false;
@@ -66,7 +70,7 @@ static bool next_reach(const struct sl_axis *a, int32_t begin, int32_t end, stru
 static void plan(struct sl_window *w, int32_t n, const struct sl_units_goal *goal)
 {
     const struct sl_units_input input = {.row_bytes = (size_t)w->columns.source * (size_t)w->xs * sizeof(float) /
-                                                      (size_t)w->rows.step,
+                                                      (size_t)w->rows.spacing,
                                          .stride = w->rows.stride,
                                          .kernel = w->rows.kernel};
     w->units = sl_units_plan(n, w->rows.output, w->columns.output, &input, goal);
@@ -120,11 +124,11 @@ static void list_pixels(const struct sl_window *w, const struct sl_unit *unit, c
                         struct sl_pixel *pixel)
 {
     const struct sl_reach *rows = &g->rows, *columns = &g->columns;
-    const ptrdiff_t x_step = (ptrdiff_t)w->columns.stride * w->xs, y_step = (ptrdiff_t)w->columns.step * w->ys;
+    const ptrdiff_t x_step = (ptrdiff_t)w->columns.stride * w->xs, y_step = (ptrdiff_t)w->columns.spacing * w->ys;
     for (int64_t n = 0; n < unit->images; n++)
         for (int64_t i = 0; i < rows->length; i++) {
             const int64_t row = n * w->rows.source + rows->at + i * w->rows.stride;
-            const int64_t p = n * w->rows.output + rows->begin - unit->p + i * w->rows.step;
+            const int64_t p = n * w->rows.output + rows->begin - unit->p + i * w->rows.spacing;
             struct sl_pixel at = {(row * w->columns.source + columns->at) * w->xs,
                                   (p * w->columns.output + columns->begin) * w->ys};
             for (int32_t j = 0; j < columns->length; j++, at.x += x_step, at.y += y_step)
@@ -144,6 +148,7 @@ struct sl_window_view sl_window_open(const struct sl_window *w, const float *x, 
     struct sl_group group = {0};
     while (sl_window_next(w, &at, &group))
         list_pixels(w, &at, &group, pixels + group.begin);
+    assert(group.begin + group.count == view.count);
     for (int32_t i = 0; i < SL_PIXELS_AHEAD; i++)
         pixels[view.count + i] = pixels[view.count - 1];
     return view;
@@ -171,14 +176,14 @@ int64_t sl_window_tap(const struct sl_window *w, int64_t number)
     while (number >= rows * phase_taps(&w->columns, s))
         number -= rows * phase_taps(&w->columns, s++);
     const int64_t row_taps = phase_taps(&w->columns, s);
-    return (r + number / row_taps * w->rows.step) * w->columns.kernel + s + number % row_taps * w->columns.step;
+    return (r + number / row_taps * w->rows.spacing) * w->columns.kernel + s + number % row_taps * w->columns.spacing;
 }
 
 struct sl_unit_source sl_window_source(const struct sl_window *w, const float *x, int64_t unit)
 {
     const struct sl_unit at = sl_units_at(&w->units, unit);
     const struct sl_axis *a = &w->rows;
-    const int64_t begin = ((int64_t)at.p * a->stride - a->padding) / a->step;
-    const int64_t end = ((int64_t)(at.p + at.rows - 1) * a->stride - a->padding + a->kernel) / a->step + 1;
+    const int64_t begin = ((int64_t)at.p * a->stride - a->padding) / a->spacing;
+    const int64_t end = ((int64_t)(at.p + at.rows - 1) * a->stride - a->padding + a->kernel) / a->spacing + 1;
     return sl_unit_source(&at, x, begin, end, a->source, w->columns.source, w->xs);
 }

@@ -1,43 +1,52 @@
-/* Windows: how the direct convolutions, forward and backward-data, see their source.
+/* The window: how the kernel lies over the source, forward and backward-data. README.md derives it.
  *
- * Output position i and tap r of the kernel meet at source position (i*stride + r - padding)/step, if that divides and
- * lies inside. Forward has step 1; backward-data reads dy under the turned kernel with stride 1 and the stride of the
- * convolution as its step. The taps with which an output position can meet anything are every step-th: a phase.
+ * Along one axis, output position i and tap r meet at source position (i*stride + r - padding)/spacing. They do not
+ * meet where the division leaves a remainder, or where the position lies outside the source. Forward has spacing 1.
+ * Backward-data reads dy under the turned kernel: its stride is 1, and its spacing is the stride of the convolution.
  *
- * No border is padded and no stride filled with zeros: the output pixels of a unit are sorted into groups that meet
- * the same taps. A group lists its pixels; its taps are a rectangle of its phase, and packed weights lie in order of
- * phases, so that the taps of a kernel row follow each other in the weights as in the source. */
+ * For one output position only every spacing-th tap leaves no remainder. These taps are a phase.
+ *
+ * No border is padded and no gap is filled with zeros. Instead the output pixels of a unit are sorted into groups whose
+ * pixels meet the same taps. The taps of a group are some neighbouring rows and columns of one phase. Packed weights
+ * are ordered by phases, so that these taps are neighbours in the weights as they are in the source. */
 #ifndef SL_KERNELS_CONV_WINDOW_H
 #define SL_KERNELS_CONV_WINDOW_H
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/units.h"
 
-/* Rows or columns. */
+/* One axis: the rows, or the columns. */
 struct sl_axis {
     int32_t source, output, kernel; /* lengths */
-    int32_t stride, padding, step;  /* stride or step is 1; padding may be negative */
+    int32_t stride;
+    int32_t padding; /* may be negative */
+    int32_t spacing; /* output positions from one source position to the next; it or the stride is 1 */
 };
 
 struct sl_window {
     struct sl_axis rows, columns;
-    int32_t c, xs, ys; /* channels of the source, floats of its pixels and of the output's */
+    int32_t c;      /* channels of the source */
+    int32_t xs, ys; /* floats of a pixel: of the source, of the output */
     struct sl_units units;
 };
 
-/* Output positions begin, begin + step, ... of an axis that meet the same taps: [first, first + taps) of a phase. The
- * first tap of the first position is at source position `at`, of each next one `stride` further. */
+/* A reach: output positions of one axis that meet the same taps. */
 struct sl_reach {
-    int32_t begin, length;
-    int32_t phase, first, taps;
-    int32_t at;
+    int32_t begin, length; /* positions begin, begin + spacing, ...: so many */
+    int32_t phase;
+    int32_t first, taps; /* taps [first, first + taps), counted within the phase */
+    int32_t
+        at; /* where the first tap of the first position meets the source; the next position's is a stride further */
 };
 
+/* An output pixel of a unit. Both are counted in floats: from the first float of the unit's first source image, and
+ * from the unit's first output pixel. */
 struct sl_pixel {
-    ptrdiff_t x, y; /* its first tap in the source, and the pixel in the output: floats from the unit's */
+    ptrdiff_t x; /* where its first tap meets the source */
+    ptrdiff_t y; /* where it lies in the output */
 };
 
-/* A list of pixels goes on so far past its end, with the last one, for whoever looks ahead. */
+/* Tiles prefetch the output of pixels further down the list. So the last pixel is repeated that often past the end. */
 enum { SL_PIXELS_AHEAD = 48 };
 
 /* One unit, ready to be computed. */
@@ -49,32 +58,33 @@ struct sl_window_view {
     int32_t count;                 /* pixels */
 };
 
-/* Pixels of a unit that meet the same taps: rows.taps x columns.taps, none if either is 0. */
+/* A group: the pixels of a unit that meet the same rows.taps x columns.taps taps. If either is 0, they meet none. */
 struct sl_group {
     struct sl_reach rows, columns;
-    int32_t begin, count; /* pixels */
+    int32_t begin, count; /* in the list of pixels */
     int32_t images;
 };
 
 struct sl_window sl_window_forward(const struct sl_conv2d *shape, const struct sl_units_goal *goal);
 struct sl_window sl_window_backward(const struct sl_conv2d *shape, const struct sl_units_goal *goal);
 
-/* Bytes of scratch a unit needs. */
+/* Bytes of scratch for the list of pixels of one unit. */
 size_t sl_window_scratch(const struct sl_window *window);
 
 /* Prepares a unit; its pixels are listed in scratch. */
 struct sl_window_view sl_window_open(const struct sl_window *window, const float *x, int64_t unit, void *scratch);
 
-/* The next group of a unit; the first one after {0}. False when there is none. */
+/* Moves on to the next group of a unit. Start from {0}. False when there is none left. */
 bool sl_window_next(const struct sl_window *window, const struct sl_unit *unit, struct sl_group *group);
 
-/* Taps of a kernel row in a phase of the columns. */
+/* Taps of one kernel row that belong to this phase of the columns. */
 int32_t sl_window_row_taps(const struct sl_window *window, int32_t phase);
 
-/* The number of a group's first tap in the order of the packed weights, and the tap, r*kw + s, of a number. */
+/* Packed weights number their taps phase by phase. The number of a group's first tap, and the tap r*kw + s that has a
+ * number. */
 int64_t sl_window_tap_number(const struct sl_window *window, const struct sl_group *group);
 int64_t sl_window_tap(const struct sl_window *window, int64_t number);
 
-/* What a unit reads, or a row more. */
+/* What a unit reads of the source, possibly with one row too many. */
 struct sl_unit_source sl_window_source(const struct sl_window *window, const float *x, int64_t unit);
 #endif

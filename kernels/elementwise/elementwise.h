@@ -28,6 +28,14 @@ struct sl_channels {
     int32_t c, from_stride, from_at, to_stride, to_at;
     bool add;
 };
+
+/* What every row takes for granted of a shape. */
+static inline bool sl_channels_are_sound(const struct sl_channels *shape)
+{
+    return shape->pixels >= 0 && shape->c >= 0 && shape->from_at >= 0 && shape->to_at >= 0 &&
+           shape->c <= shape->from_stride - shape->from_at && shape->c <= shape->to_stride - shape->to_at;
+}
+
 struct sl_channel_copy {
     const float *from;
     float *to;

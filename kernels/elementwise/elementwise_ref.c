@@ -1,21 +1,24 @@
 /* Reference of the operations on whole buffers. */
+#include "kernels/contract.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 
 static void add_fwd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_flat *p = shape;
+    const struct sl_flat *s = shape;
     const struct sl_add_fwd *t = args;
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
         t->y[i] = t->a[i] + t->b[i];
 }
 
 static void accumulate(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_flat *p = shape;
+    const struct sl_flat *s = shape;
     const struct sl_accumulate *t = args;
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
         t->y[i] += t->x[i];
 }
 
@@ -26,23 +29,25 @@ static int64_t channel_copy_units(const void *shape)
 
 static void channel_copy(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_channels *p = shape;
+    const struct sl_channels *s = shape;
     const struct sl_channel_copy *t = args;
+    assert(sl_channels_are_sound(s) && sl_slice_is_within(work, s->pixels));
     for (int64_t pixel = work->begin; pixel < work->end; pixel++) {
-        const float *from = t->from + pixel * p->from_stride + p->from_at;
-        float *to = t->to + pixel * p->to_stride + p->to_at;
-        for (int32_t i = 0; i < p->c; i++)
-            to[i] = p->add ? to[i] + from[i] : from[i];
+        const float *from = t->from + pixel * s->from_stride + s->from_at;
+        float *to = t->to + pixel * s->to_stride + s->to_at;
+        for (int32_t i = 0; i < s->c; i++)
+            to[i] = s->add ? to[i] + from[i] : from[i];
     }
 }
 
 static void dropout(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_dropout_shape *p = shape;
+    const struct sl_dropout_shape *s = shape;
     const struct sl_dropout *t = args;
-    const float factor = 1.0f / (1.0f - p->rate);
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++)
-        t->y[i] = sl_dropout_keeps(p->rate, t->seed, t->stream, (uint64_t)i) ? t->x[i] * factor : 0.0f;
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    const float factor = 1.0f / (1.0f - s->rate);
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
+        t->y[i] = sl_dropout_keeps(s->rate, t->seed, t->stream, (uint64_t)i) ? t->x[i] * factor : 0.0f;
 }
 
 const struct sl_kernel sl_add_fwd_ref = {.units = sl_flat_units, .run = add_fwd};

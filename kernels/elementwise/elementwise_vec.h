@@ -1,4 +1,5 @@
 /* Sums, channel copies and dropout, once for all vector lengths: one pass, one vector at a time. */
+#include "kernels/contract.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
@@ -8,6 +9,7 @@ static void add_fwd(const void *shape, const void *args, const struct sl_work *w
     const struct sl_add_fwd *t = args;
     const int64_t end = sl_flat_end(work, ((const struct sl_flat *)shape)->n);
     int64_t i = sl_flat_begin(work);
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (; i + VL <= end; i += VL)
         v_store(t->y + i, v_add(v_load(t->a + i), v_load(t->b + i)));
     if (i < end) {
@@ -39,17 +41,18 @@ static inline void copy_some(const float *from, float *to, bool add, int n)
 
 static void channel_copy(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_channels *p = shape;
+    const struct sl_channels *s = shape;
     const struct sl_channel_copy *t = args;
-    const int64_t end = work->end * PIXEL_GROUP < p->pixels ? work->end * PIXEL_GROUP : p->pixels;
+    const int64_t end = work->end * PIXEL_GROUP < s->pixels ? work->end * PIXEL_GROUP : s->pixels;
+    assert(sl_channels_are_sound(s) && sl_slice_is_within(work, channel_copy_units(s)));
     for (int64_t pixel = work->begin * PIXEL_GROUP; pixel < end; pixel++) {
-        const float *from = t->from + pixel * p->from_stride + p->from_at;
-        float *to = t->to + pixel * p->to_stride + p->to_at;
+        const float *from = t->from + pixel * s->from_stride + s->from_at;
+        float *to = t->to + pixel * s->to_stride + s->to_at;
         int32_t c = 0;
-        for (; c + VL <= p->c; c += VL)
-            copy_some(from + c, to + c, p->add, VL);
-        if (c < p->c)
-            copy_some(from + c, to + c, p->add, p->c - c);
+        for (; c + VL <= s->c; c += VL)
+            copy_some(from + c, to + c, s->add, VL);
+        if (c < s->c)
+            copy_some(from + c, to + c, s->add, s->c - c);
     }
 }
 
@@ -85,10 +88,11 @@ static inline void drop_some(const struct sl_dropout *t, int64_t i, vi bits, vf 
 
 static void dropout(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_dropout_shape *p = shape;
+    const struct sl_dropout_shape *s = shape;
     const struct sl_dropout *t = args;
-    const int64_t end = sl_flat_end(work, p->n);
-    const vf rate = v_set1(p->rate), factor = v_set1(1.0f / (1.0f - p->rate));
+    const int64_t end = sl_flat_end(work, s->n);
+    const vf rate = v_set1(s->rate), factor = v_set1(1.0f / (1.0f - s->rate));
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (int64_t block = sl_flat_begin(work); block < end; block += 64)
         for (int64_t lane = 0; lane < 16; lane += VL) {
             vi word[4];

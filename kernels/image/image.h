@@ -14,6 +14,12 @@ struct sl_image {
     int32_t oh, ow;        /* of y */
 };
 
+/* What every row takes for granted of a shape. */
+static inline bool sl_image_is_sound(const struct sl_image *shape)
+{
+    return shape->height > 0 && shape->width > 0 && shape->oh > 0 && shape->ow > 0;
+}
+
 struct sl_image_to_float {
     const uint8_t *x;
     int32_t top, left; /* may be negative */

@@ -1,6 +1,7 @@
 /* Reference of bytes to floats. */
 #include <math.h>
 
+#include "kernels/contract.h"
 #include "kernels/image/image.h"
 #include "kernels/kernels.h"
 
@@ -11,15 +12,16 @@ static int64_t rows(const void *shape)
 
 static void to_float(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_image *p = shape;
+    const struct sl_image *s = shape;
     const struct sl_image_to_float *t = args;
+    assert(sl_image_is_sound(s) && sl_slice_is_within(work, s->oh));
     for (int64_t i = work->begin; i < work->end; i++)
-        for (int32_t j = 0; j < p->ow; j++)
+        for (int32_t j = 0; j < s->ow; j++)
             for (int32_t c = 0; c < 3; c++) {
-                const int64_t row = i + t->top, column = (int64_t)t->left + (t->flip ? p->ow - 1 - j : j);
-                const bool inside = row >= 0 && row < p->height && column >= 0 && column < p->width;
-                const float byte = inside ? t->x[(row * p->width + column) * 3 + c] : 0.0f;
-                t->y[(i * p->ow + j) * 3 + c] = fmaf(byte, t->scale[c], t->shift[c]);
+                const int64_t row = i + t->top, column = (int64_t)t->left + (t->flip ? s->ow - 1 - j : j);
+                const bool inside = row >= 0 && row < s->height && column >= 0 && column < s->width;
+                const float byte = inside ? t->x[(row * s->width + column) * 3 + c] : 0.0f;
+                t->y[(i * s->ow + j) * 3 + c] = fmaf(byte, t->scale[c], t->shift[c]);
             }
 }
 

@@ -2,6 +2,7 @@
  * which repeat every three floats. A mirrored run is turned round as bytes first. */
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/image/image.h"
 #include "kernels/kernels.h"
 
@@ -85,30 +86,31 @@ static void blank(const float shift[3], float *y, int32_t pixels)
 
 static void to_float(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_image *p = shape;
+    const struct sl_image *s = shape;
     const struct sl_image_to_float *t = args;
+    assert(sl_image_is_sound(s) && sl_slice_is_within(work, s->oh));
     /* Columns [from, to) of the window lie inside the image; mirrored, they become [ow - to, ow - from). */
-    const int64_t inside_to = (int64_t)p->width - t->left;
-    const int32_t from = t->left >= 0 ? 0 : -(int64_t)t->left < p->ow ? -t->left : p->ow;
-    const int32_t to = inside_to > p->ow ? p->ow : inside_to < from ? from : (int32_t)inside_to;
-    const int32_t lead = t->flip ? p->ow - to : from;
+    const int64_t inside_to = (int64_t)s->width - t->left;
+    const int32_t from = t->left >= 0 ? 0 : -(int64_t)t->left < s->ow ? -t->left : s->ow;
+    const int32_t to = inside_to > s->ow ? s->ow : inside_to < from ? from : (int32_t)inside_to;
+    const int32_t lead = t->flip ? s->ow - to : from;
     struct affine f;
     spread(t->scale, f.scale);
     spread(t->shift, f.shift);
     for (int64_t i = work->begin; i < work->end; i++) {
         const int64_t row = i + t->top;
-        float *y = t->y + i * p->ow * 3;
-        if (row < 0 || row >= p->height || from == to) {
-            blank(t->shift, y, p->ow);
+        float *y = t->y + i * s->ow * 3;
+        if (row < 0 || row >= s->height || from == to) {
+            blank(t->shift, y, s->ow);
             continue;
         }
         blank(t->shift, y, lead);
-        const uint8_t *x = t->x + (row * p->width + t->left + from) * 3;
+        const uint8_t *x = t->x + (row * s->width + t->left + from) * 3;
         if (t->flip)
             convert_mirrored(&f, x, y + 3 * lead, to - from);
         else
             convert(&f, x, y + 3 * lead, to - from);
-        blank(t->shift, y + 3 * (lead + to - from), p->ow - lead - (to - from));
+        blank(t->shift, y + 3 * (lead + to - from), s->ow - lead - (to - from));
     }
 }
 

@@ -58,11 +58,11 @@ void sl_norm_join_sums(int32_t xs, int64_t parts, const float *sums, float *dbet
         join_sums_block(xs, c, block_end(c, xs), parts, sums, dbeta, dgamma);
 }
 
-void sl_norm_bwd_coefficients(const struct sl_norm *p, const float *scale, const float *mean, const float *rstd,
+void sl_norm_bwd_coefficients(const struct sl_norm *shape, const float *scale, const float *mean, const float *rstd,
                               const float *dbeta, const float *dgamma, float *a, float *b)
 {
-    const double m = (double)p->n * p->h * p->w;
-    for (int32_t c = 0; c < p->xs; c++) {
+    const double m = (double)shape->n * shape->h * shape->w;
+    for (int32_t c = 0; c < shape->xs; c++) {
         const double slope = -(double)scale[c] * rstd[c] * dgamma[c] / m;
         a[c] = (float)slope;
         b[c] = (float)(-(double)scale[c] * dbeta[c] / m - slope * mean[c]);

@@ -25,6 +25,20 @@ struct sl_norm {
     float slope;
 };
 
+/* What every row takes for granted of a shape. */
+static inline bool sl_norm_is_sound(const struct sl_norm *shape)
+{
+    return sl_is_image_count(shape->n) && sl_is_length(shape->h) && sl_is_length(shape->w) && sl_is_length(shape->c) &&
+           shape->xs >= shape->c && shape->xs <= SL_MAX_LENGTH && (shape->pool == 1 || shape->pool == 2) &&
+           shape->h % shape->pool == 0 && shape->w % shape->pool == 0 && shape->slope >= 0.0f;
+}
+
+/* Floats of x, dx, or dy before the pool. */
+static inline size_t sl_norm_inputs(const struct sl_norm *shape)
+{
+    return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;
+}
+
 /* norm_moments. One record for each unit of the row: mean[xs], sum of squared deviations from that mean[xs], then
  * the number of pixels they are over (an exact float) and zeros up to a full vector. */
 struct sl_norm_moments {
@@ -69,7 +83,7 @@ struct sl_norm_bwd_apply {
 };
 
 /* a[c] = -scale*rstd*dgamma/m, b[c] = -scale*dbeta/m - a*mean. */
-void sl_norm_bwd_coefficients(const struct sl_norm *p, const float *scale, const float *mean, const float *rstd,
+void sl_norm_bwd_coefficients(const struct sl_norm *shape, const float *scale, const float *mean, const float *rstd,
                               const float *dbeta, const float *dgamma, float *a, float *b);
 
 #ifdef __cplusplus

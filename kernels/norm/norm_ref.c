@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 
 static int64_t images(const void *shape)
@@ -16,6 +17,7 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
     const struct sl_norm *s = shape;
     const struct sl_norm_moments *t = args;
     const int64_t pixels = (int64_t)s->n * s->h * s->w;
+    assert(sl_norm_is_sound(s) && sl_slice_is_within(work, 1));
     if (work->begin == work->end)
         return;
     for (int32_t c = 0; c < s->xs; c++) {
@@ -60,6 +62,8 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_fwd *t = args;
+    assert(sl_norm_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(s->pool == 1 || sl_are_apart(t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t i = 0; i < s->h; i += s->pool)
             for (int32_t j = 0; j < s->w; j += s->pool)
@@ -85,6 +89,7 @@ static void bwd_reduce(const void *shape, const void *args, const struct sl_work
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_reduce *t = args;
+    assert(sl_norm_is_sound(s) && sl_slice_is_within(work, 1));
     if (work->begin == work->end)
         return;
     for (int32_t c = 0; c < s->xs; c++) {
@@ -120,6 +125,7 @@ static void bwd_apply(const void *shape, const void *args, const struct sl_work 
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_apply *t = args;
+    assert(sl_norm_is_sound(s) && sl_slice_is_within(work, s->n));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t i = 0; i < s->h; i += s->pool)
             for (int32_t j = 0; j < s->w; j += s->pool)

@@ -1,18 +1,21 @@
 /* Batch normalisation fused with activation and 2x2 maximum pooling, once for all vector lengths.
  *
- * Nothing but x is kept from the forward pass: the backward passes compute z and the window's maximum again, which
- * costs a multiply-add where memory is the limit. Everything walks pixel by pixel through all channels, so memory
- * streams. The reductions take four pixels (a window) at a time and add them up before they touch the sums, which live
- * in scratch: a first-level cache holds them, and the other channels hide the way there and back. Sums in float end
- * after RUN groups. */
+ * The forward pass keeps nothing but x. The backward passes compute z and the maximum of a window again: that costs a
+ * multiply-add, and these passes wait for memory anyway. Each pass goes pixel by pixel through all channels, so that it
+ * reads memory in order.
+ *
+ * The sums of the backward reduction are in scratch, small enough for the first-level cache. With pooling, the four
+ * pixels of a window are added up before they are added to the sums. After RUN pixels or windows the sums are folded
+ * into the record and start again from zero, so that no sum in float is long. */
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
 enum {
-    RUN = 64,     /* groups of four pixels in one float sum */
-    RECORDS = 128 /* at most; enough to share among threads, few enough to join in no time */
+    RUN = 64,     /* pixels, or windows of four, in one sum */
+    RECORDS = 128 /* at most: enough to share among threads, few enough to join quickly */
 };
 
 static bool fits(const void *shape)
@@ -30,7 +33,7 @@ static int64_t pixels_of(const struct sl_norm *s)
     return (int64_t)s->n * s->h * s->w;
 }
 
-/* Rows of the output: the unit of the passes without sums. */
+/* Rows of the output: the units of the passes without sums. */
 static int64_t output_rows(const void *shape)
 {
     const struct sl_norm *s = shape;
@@ -47,7 +50,7 @@ static inline vf leak(vf z, vf v, vf slope)
     return v_select(v_ge(z, v_zero()), v, v_mul(slope, v));
 }
 
-/* The sums of a slice: two of each channel. */
+/* Bytes of the sums of a slice: two for each channel. */
 static size_t sums_bytes(const void *shape)
 {
     return 2 * sizeof(float) * (size_t)((const struct sl_norm *)shape)->xs;
@@ -61,8 +64,8 @@ static inline void clear(float *at, int64_t n)
 /* --- moments --- */
 
 enum {
-    PIECE = 4096, /* floats in one sum */
-    AHEAD = 512   /* floats from where a sweep is to what it fetches */
+    PIECE = 4096, /* floats of x in one piece */
+    AHEAD = 512   /* how many floats ahead x is prefetched */
 };
 
 static int64_t piece_pixels(const struct sl_norm *s)
@@ -71,7 +74,7 @@ static int64_t piece_pixels(const struct sl_norm *s)
     return pixels < 8 ? 8 : pixels;
 }
 
-/* Pixels of a unit: whole pieces. */
+/* Pixels of a unit: a whole number of pieces. */
 static int64_t moments_pixels(const struct sl_norm *s)
 {
     const int64_t piece = piece_pixels(s), pieces = (pixels_of(s) + piece - 1) / piece;
@@ -84,7 +87,7 @@ static int64_t moments_units(const void *shape)
     return (pixels_of(shape) + unit - 1) / unit;
 }
 
-/* sums += x - origin and (x - origin)^2 of one pixel. */
+/* Adds x - origin and (x - origin)^2 of one pixel to the sums. */
 static inline void add_pixel(const float *x, int32_t xs, const float *origin, float *sums)
 {
     for (int32_t c = 0; c < xs; c += VL) {
@@ -95,10 +98,14 @@ static inline void add_pixel(const float *x, int32_t xs, const float *origin, fl
     }
 }
 
-/* Joins a piece to the `before` pixels of a record (Chan's formula, as sl_norm_join). The piece was summed about the
- * record's mean m: its own mean is m + delta, its squared deviations are sum - pixels*delta^2. That difference cancels
- * only where delta is large against the spread, and there delta^2 also enters the variance of all, so that what is lost
- * is at most eps*(before + pixels)/before of it: one memory sweep is as good as two. */
+/* Joins a piece to the `before` pixels of a record, by Chan's formula as in sl_norm_join.
+ *
+ * `sums` holds sum(x - m) and sum((x - m)^2) of the piece, m being the record's mean so far. So the mean of the piece
+ * is m + delta with delta = sum(x - m)/pixels, and its squared deviations are sum((x - m)^2) - pixels*delta^2.
+ *
+ * That difference loses digits only where delta is large beside the spread of the piece. But there delta^2 also becomes
+ * part of the joint variance, and the loss is at most eps*(before + pixels)/before of that. So one pass over memory is
+ * as good as two. */
 static inline void join_piece(int32_t xs, int64_t before, int64_t pixels, const float *sums, float *record)
 {
     const float share = (float)pixels / (float)(before + pixels);
@@ -117,6 +124,8 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
     const struct sl_norm *s = shape;
     const struct sl_norm_moments *t = args;
     const int64_t unit = moments_pixels(s), piece = piece_pixels(s), xs = s->xs;
+    assert(sl_norm_is_sound(s) && fits(s));
+    assert(sl_slice_is_within(work, moments_units(s)) && sl_scratch_is_there(work, sums_bytes(s)));
     for (int64_t u = work->begin; u < work->end; u++) {
         float *record = t->moments + (size_t)u * sl_moments_size(s->xs);
         const int64_t begin = u * unit, end = min64(begin + unit, pixels_of(s));
@@ -169,16 +178,21 @@ static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t,
 static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
+    const struct sl_norm_fwd *t = args;
+    assert(sl_norm_is_sound(s) && fits(s));
+    assert(sl_slice_is_within(work, output_rows(s)));
+    assert(s->pool == 1 || sl_are_apart(t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
     for (int64_t row = work->begin; row < work->end; row++)
         if (s->pool == 1)
-            fwd_row(s, args, row);
+            fwd_row(s, t, row);
         else
-            fwd_pooled_row(s, args, row);
+            fwd_pooled_row(s, t, row);
 }
 
 /* --- backward --- */
 
-/* Sends dy to the first largest of a window's four z (row by row) and through the activation. */
+/* dz of a window's four pixels (row by row): dy goes through the activation to the first largest z, zero to the rest.
+ */
 static inline void route(const vf z[4], vf dy, vf slope, vf dz[4])
 {
     const vmask second = v_gt(z[1], z[0]);
@@ -196,7 +210,7 @@ static inline void route(const vf z[4], vf dy, vf slope, vf dz[4])
     dz[0] = v_drop(second, d);
 }
 
-/* Units of the reduction: `reduce_rows` output rows each. */
+/* Output rows of a unit of the reduction. */
 static int64_t reduce_rows(const struct sl_norm *s)
 {
     return (output_rows(s) + RECORDS - 1) / RECORDS;
@@ -208,7 +222,7 @@ static int64_t reduce_units(const void *shape)
     return (output_rows(shape) + rows - 1) / rows;
 }
 
-/* sums += dz and dz*(x - mean) of the pixel at `at`. */
+/* Adds dz and dz*(x - mean) of the pixel at `at` to the sums. */
 static inline void reduce_pixel(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at, float *sums)
 {
     const vf slope = v_set1(s->slope);
@@ -220,7 +234,7 @@ static inline void reduce_pixel(const struct sl_norm *s, const struct sl_norm_bw
     }
 }
 
-/* The same of the window whose first pixel lies at `at`; dy has one value for it. */
+/* The same for the window whose first pixel is at `at`. Its four pixels share one dy. */
 static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at,
                                  const float *dy, float *sums)
 {
@@ -277,6 +291,8 @@ static void bwd_reduce(const void *shape, const void *args, const struct sl_work
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_reduce *t = args;
     const int64_t rows = reduce_rows(s), xs = s->xs;
+    assert(sl_norm_is_sound(s) && fits(s));
+    assert(sl_slice_is_within(work, reduce_units(s)) && sl_scratch_is_there(work, sums_bytes(s)));
     clear(work->scratch, 2 * xs);
     for (int64_t u = work->begin; u < work->end; u++) {
         float *record = t->sums + 2 * u * xs;
@@ -330,6 +346,8 @@ static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_a
 static void bwd_apply(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
+    assert(sl_norm_is_sound(s) && fits(s));
+    assert(sl_slice_is_within(work, output_rows(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         if (s->pool == 1)
             apply_row(s, args, row);

@@ -1,6 +1,7 @@
 /* Reference of the updaters. */
 #include <math.h>
 
+#include "kernels/contract.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 #include "kernels/optimizer/optimizer.h"
@@ -16,9 +17,10 @@ static void apply(const struct sl_optimizer_step *t, int64_t i, double step)
 
 static void sgd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_parameters *p = shape;
+    const struct sl_parameters *s = shape;
     const struct sl_optimizer_step *t = args;
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++) {
         double m = (double)t->g[i] + (double)t->l2 * t->w[i];
         if (t->m) {
             m += (double)t->momentum * t->m[i];
@@ -40,9 +42,11 @@ static void move_moments(const struct sl_optimizer_step *t, int64_t i, double *m
 
 static void adam(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_parameters *p = shape;
+    const struct sl_parameters *s = shape;
     const struct sl_optimizer_step *t = args;
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(t->m && t->v);
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++) {
         double m, v;
         move_moments(t, i, &m, &v);
         apply(t, i, t->rate * m / (sqrt(v) + t->epsilon));
@@ -51,9 +55,11 @@ static void adam(const void *shape, const void *args, const struct sl_work *work
 
 static void amsgrad(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_parameters *p = shape;
+    const struct sl_parameters *s = shape;
     const struct sl_optimizer_step *t = args;
-    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, p->n); i++) {
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(t->m && t->v && t->h);
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++) {
         double m, v;
         move_moments(t, i, &m, &v);
         const double h = t->h[i] > v ? t->h[i] : v;

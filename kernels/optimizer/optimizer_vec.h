@@ -1,5 +1,6 @@
 /* Updaters, once for all vector lengths: every state is read and written once, and an element's bits depend on nothing
  * but that element. */
+#include "kernels/contract.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 #include "kernels/optimizer/optimizer.h"
@@ -64,6 +65,7 @@ static void sgd(const void *shape, const void *args, const struct sl_work *work)
     const int64_t end = sl_flat_end(work, ((const struct sl_parameters *)shape)->n);
     const struct factors f = factors_of(args);
     int64_t i = sl_flat_begin(work);
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (; i + VL <= end; i += VL)
         sgd_some(args, &f, i, VL);
     if (i < end)
@@ -72,24 +74,30 @@ static void sgd(const void *shape, const void *args, const struct sl_work *work)
 
 static void adam(const void *shape, const void *args, const struct sl_work *work)
 {
+    const struct sl_optimizer_step *t = args;
     const int64_t end = sl_flat_end(work, ((const struct sl_parameters *)shape)->n);
-    const struct factors f = factors_of(args);
+    const struct factors f = factors_of(t);
     int64_t i = sl_flat_begin(work);
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(t->m && t->v);
     for (; i + VL <= end; i += VL)
-        adam_some(args, &f, i, VL, false);
+        adam_some(t, &f, i, VL, false);
     if (i < end)
-        adam_some(args, &f, i, (int)(end - i), false);
+        adam_some(t, &f, i, (int)(end - i), false);
 }
 
 static void amsgrad(const void *shape, const void *args, const struct sl_work *work)
 {
+    const struct sl_optimizer_step *t = args;
     const int64_t end = sl_flat_end(work, ((const struct sl_parameters *)shape)->n);
-    const struct factors f = factors_of(args);
+    const struct factors f = factors_of(t);
     int64_t i = sl_flat_begin(work);
+    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(t->m && t->v && t->h);
     for (; i + VL <= end; i += VL)
-        adam_some(args, &f, i, VL, true);
+        adam_some(t, &f, i, VL, true);
     if (i < end)
-        adam_some(args, &f, i, (int)(end - i), true);
+        adam_some(t, &f, i, (int)(end - i), true);
 }
 
 const struct sl_kernel V_NAME(sl_sgd_step) = {.units = sl_flat_units, .run = sgd};

@@ -16,6 +16,31 @@ struct sl_pool {
     int32_t oh, ow;
 };
 
+/* What every row takes for granted of a shape. */
+static inline bool sl_pool_is_sound(const struct sl_pool *shape)
+{
+    const bool lengths = sl_is_image_count(shape->n) && sl_is_length(shape->h) && sl_is_length(shape->w) &&
+                         sl_is_length(shape->c) && sl_is_length(shape->kh) && sl_is_length(shape->kw) &&
+                         sl_is_length(shape->stride_h) && sl_is_length(shape->stride_w) && sl_is_length(shape->oh) &&
+                         sl_is_length(shape->ow);
+    const bool first =
+        0 <= shape->pad_top && shape->pad_top < shape->kh && 0 <= shape->pad_left && shape->pad_left < shape->kw;
+    return lengths && first && (shape->oh - 1) * shape->stride_h - shape->pad_top < shape->h &&
+           (shape->ow - 1) * shape->stride_w - shape->pad_left < shape->w && shape->xs >= shape->c &&
+           shape->xs <= SL_MAX_LENGTH;
+}
+
+/* Floats of x or dx, and of y or dy. */
+static inline size_t sl_pool_inputs(const struct sl_pool *shape)
+{
+    return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;
+}
+
+static inline size_t sl_pool_outputs(const struct sl_pool *shape)
+{
+    return (size_t)shape->n * (size_t)shape->oh * (size_t)shape->ow * (size_t)shape->xs;
+}
+
 struct sl_pool_fwd { /* pool_max_fwd, pool_avg_fwd */
     const float *x;
     float *y;
@@ -27,29 +52,29 @@ struct sl_pool_bwd { /* pool_max_bwd, pool_avg_bwd: overwrite dx; windows may ov
 };
 
 /* The part of a window inside the image: rows [top, bottom), columns [left, right). */
-struct sl_window {
+struct sl_pool_window {
     int32_t top, bottom, left, right;
 };
 
-static inline struct sl_window sl_pool_window(const struct sl_pool *s, int32_t p, int32_t q)
+static inline struct sl_pool_window sl_pool_window_at(const struct sl_pool *shape, int32_t p, int32_t q)
 {
-    const int32_t top = p * s->stride_h - s->pad_top, left = q * s->stride_w - s->pad_left;
-    return (struct sl_window){
+    const int32_t top = p * shape->stride_h - shape->pad_top, left = q * shape->stride_w - shape->pad_left;
+    return (struct sl_pool_window){
         .top = top < 0 ? 0 : top,
-        .bottom = top + s->kh < s->h ? top + s->kh : s->h,
+        .bottom = top + shape->kh < shape->h ? top + shape->kh : shape->h,
         .left = left < 0 ? 0 : left,
-        .right = left + s->kw < s->w ? left + s->kw : s->w,
+        .right = left + shape->kw < shape->w ? left + shape->kw : shape->w,
     };
 }
 
-static inline int32_t sl_window_pixels(struct sl_window w)
+static inline int32_t sl_pool_window_pixels(struct sl_pool_window w)
 {
     return (w.bottom - w.top) * (w.right - w.left);
 }
 
 /* Where pixel (i, j) of image n begins. */
-static inline int64_t sl_pool_at(const struct sl_pool *s, int64_t n, int32_t i, int32_t j)
+static inline int64_t sl_pool_at(const struct sl_pool *shape, int64_t n, int32_t i, int32_t j)
 {
-    return ((n * s->h + i) * s->w + j) * s->xs;
+    return ((n * shape->h + i) * shape->w + j) * shape->xs;
 }
 #endif

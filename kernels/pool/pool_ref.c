@@ -1,4 +1,5 @@
 /* Reference of maximum and average pooling. */
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/pool/pool.h"
 
@@ -11,11 +12,13 @@ static void max_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
+    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t c = 0; c < s->xs; c++) {
-                    const struct sl_window w = sl_pool_window(s, p, q);
+                    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
                     float best = t->x[sl_pool_at(s, n, w.top, w.left) + c];
                     for (int32_t i = w.top; i < w.bottom; i++)
                         for (int32_t j = w.left; j < w.right; j++) {
@@ -36,12 +39,14 @@ static void max_bwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_bwd *t = args;
+    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         clear_image(s, n, t->dx);
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t c = 0; c < s->xs; c++) {
-                    const struct sl_window w = sl_pool_window(s, p, q);
+                    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
                     int64_t best = sl_pool_at(s, n, w.top, w.left) + c;
                     for (int32_t i = w.top; i < w.bottom; i++)
                         for (int32_t j = w.left; j < w.right; j++) {
@@ -57,16 +62,18 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
+    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t c = 0; c < s->xs; c++) {
-                    const struct sl_window w = sl_pool_window(s, p, q);
+                    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
                     double sum = 0.0;
                     for (int32_t i = w.top; i < w.bottom; i++)
                         for (int32_t j = w.left; j < w.right; j++)
                             sum += t->x[sl_pool_at(s, n, i, j) + c];
-                    t->y[((n * s->oh + p) * s->ow + q) * s->xs + c] = (float)(sum / sl_window_pixels(w));
+                    t->y[((n * s->oh + p) * s->ow + q) * s->xs + c] = (float)(sum / sl_pool_window_pixels(w));
                 }
 }
 
@@ -74,16 +81,18 @@ static void avg_bwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_bwd *t = args;
+    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         clear_image(s, n, t->dx);
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t c = 0; c < s->xs; c++) {
-                    const struct sl_window w = sl_pool_window(s, p, q);
+                    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
                     const float dy = t->dy[((n * s->oh + p) * s->ow + q) * s->xs + c];
                     for (int32_t i = w.top; i < w.bottom; i++)
                         for (int32_t j = w.left; j < w.right; j++)
-                            t->dx[sl_pool_at(s, n, i, j) + c] += dy / (float)sl_window_pixels(w);
+                            t->dx[sl_pool_at(s, n, i, j) + c] += dy / (float)sl_pool_window_pixels(w);
                 }
     }
 }

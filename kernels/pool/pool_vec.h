@@ -2,12 +2,20 @@
  * window. Backward, a unit is an image, whose rows are cleared just before the first window that reaches them. */
 #include <string.h>
 
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/pool/pool.h"
 
 static bool fits(const void *shape)
 {
     return ((const struct sl_pool *)shape)->xs % SL_LANES == 0;
+}
+
+/* Backward counts the pixels of a window in floats. */
+static bool max_bwd_fits(const void *shape)
+{
+    const struct sl_pool *s = shape;
+    return fits(shape) && (int64_t)s->kh * s->kw <= 1 << 24;
 }
 
 static int64_t images(const void *shape)
@@ -29,7 +37,7 @@ struct patch {
 
 static inline struct patch patch_at(const struct sl_pool *s, int64_t n, int32_t p, int32_t q)
 {
-    const struct sl_window w = sl_pool_window(s, p, q);
+    const struct sl_pool_window w = sl_pool_window_at(s, p, q);
     return (struct patch){.at = sl_pool_at(s, n, w.top, w.left),
                           .line = (int64_t)s->w * s->xs,
                           .rows = w.bottom - w.top,
@@ -67,6 +75,8 @@ static void max_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
+    assert(sl_pool_is_sound(s) && fits(s) && sl_slice_is_within(work, output_rows(s)));
+    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         for (int32_t q = 0; q < s->ow; q++) {
             const struct patch w = patch_at(s, row / s->oh, (int32_t)(row % s->oh), q);
@@ -78,6 +88,8 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
+    assert(sl_pool_is_sound(s) && fits(s) && sl_slice_is_within(work, output_rows(s)));
+    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         for (int32_t q = 0; q < s->ow; q++) {
             const struct patch w = patch_at(s, row / s->oh, (int32_t)(row % s->oh), q);
@@ -148,6 +160,8 @@ static void clear_rows(const struct sl_pool *s, float *dx, int64_t n, int32_t *c
 static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *t, int64_t n, bool maximum)
 {
     const bool add = !tiles(s);
+    assert(sl_pool_is_sound(s) && (maximum ? max_bwd_fits(s) : fits(s)));
+    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     int32_t cleared = add ? 0 : s->h;
     for (int32_t p = 0; p < s->oh; p++) {
         clear_rows(s, t->dx, n, &cleared, p * s->stride_h - s->pad_top + s->kh);
@@ -165,17 +179,19 @@ static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *
 
 static void max_bwd(const void *shape, const void *args, const struct sl_work *work)
 {
+    assert(sl_slice_is_within(work, images(shape)));
     for (int64_t n = work->begin; n < work->end; n++)
         bwd_image(shape, args, n, true);
 }
 
 static void avg_bwd(const void *shape, const void *args, const struct sl_work *work)
 {
+    assert(sl_slice_is_within(work, images(shape)));
     for (int64_t n = work->begin; n < work->end; n++)
         bwd_image(shape, args, n, false);
 }
 
 const struct sl_kernel V_NAME(sl_pool_max_fwd) = {.fits = fits, .units = output_rows, .run = max_fwd};
-const struct sl_kernel V_NAME(sl_pool_max_bwd) = {.fits = fits, .units = images, .run = max_bwd};
+const struct sl_kernel V_NAME(sl_pool_max_bwd) = {.fits = max_bwd_fits, .units = images, .run = max_bwd};
 const struct sl_kernel V_NAME(sl_pool_avg_fwd) = {.fits = fits, .units = output_rows, .run = avg_fwd};
 const struct sl_kernel V_NAME(sl_pool_avg_bwd) = {.fits = fits, .units = images, .run = avg_bwd};

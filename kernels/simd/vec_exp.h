@@ -2,9 +2,12 @@
 #ifndef SL_KERNELS_SIMD_VEC_EXP_H
 #define SL_KERNELS_SIMD_VEC_EXP_H
 
-/* exp(x + tail) for x <= 88 and a tail below an ulp of x, within 2 ulp; 0 below -87, where floats end soon; NaN stays
- * NaN. x = k*ln 2 + r with |r| <= ln(2)/2, ln 2 in two parts (Cody & Waite); exp(r) by its Taylor polynomial of degree
- * 7, whose remainder there is 0.35^8/8! = 5e-9, a twelfth of an ulp. */
+/* exp(x + tail), within 2 ulp, for x <= 88 and a tail below an ulp of x. Below -87 the result is 0: the smallest normal
+ * float is exp(-87.3). NaN stays NaN.
+ *
+ * x is split into k*ln 2 + r with an integer k and |r| <= ln(2)/2, so that exp(x) = 2^k * exp(r). To keep r exact, ln 2
+ * is subtracted in two parts (Cody & Waite). exp(r) is its Taylor polynomial of degree 7; what that leaves out is at
+ * most 0.35^8/8! = 6e-9, a tenth of an ulp. */
 static inline vf v_exp(vf x, vf tail)
 {
     const vmask gone = v_gt(v_set1(-87.0f), x);

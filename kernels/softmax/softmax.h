@@ -15,6 +15,12 @@ struct sl_softmax {
     int32_t n, c, xs;
 };
 
+/* What every row takes for granted of a shape. */
+static inline bool sl_softmax_is_sound(const struct sl_softmax *shape)
+{
+    return sl_is_image_count(shape->n) && sl_is_length(shape->c) && shape->xs >= shape->c && shape->xs <= SL_MAX_LENGTH;
+}
+
 struct sl_softmax_nll_fwd {
     const float *x;
     const int32_t *labels; /* [n], each in [0, c); NULL: probabilities only */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 
 static int64_t rows(const void *shape)
@@ -14,7 +15,9 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_fwd *t = args;
+    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
     for (int64_t i = work->begin; i < work->end; i++) {
+        assert(!t->labels || (0 <= t->labels[i] && t->labels[i] < s->c));
         const float *x = t->x + i * s->xs;
         float *p = t->p + i * s->xs;
         double max = x[0], sum = 0.0;
@@ -33,7 +36,9 @@ static void bwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_bwd *t = args;
+    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
     for (int64_t i = work->begin; i < work->end; i++) {
+        assert(0 <= t->labels[i] && t->labels[i] < s->c);
         const float *p = t->p + i * s->xs;
         float *dx = t->dx + i * s->xs;
         for (int32_t c = 0; c < s->xs; c++)

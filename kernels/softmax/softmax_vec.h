@@ -1,9 +1,11 @@
-/* Softmax, once for all vector lengths: three sweeps over a row that stays in the first-level cache. */
+/* Softmax, once for all vector lengths. A row is read three times: for its maximum, for the exponentials and their sum,
+ * and to divide. It stays in the first-level cache meanwhile. */
+#include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_exp.h"
 #include "kernels/softmax/softmax.h"
 
-/* Lanes past the classes of the last vector take part as this, whose exponential is 0. */
+/* Lanes past the last class hold this. It is no maximum, and its exponential is 0. */
 static const float NOTHING = -3.4e38f;
 
 static int64_t rows(const void *shape)
@@ -23,8 +25,8 @@ static inline vf load_classes(const float *x, int32_t c, int32_t classes, vf fil
     return v_load(lanes);
 }
 
-/* exp(x - max). The difference is rounded, which would cost as many ulp as it has units; what was lost (Knuth's TwoSum)
- * goes along. */
+/* exp(x - max). Rounding changes the difference d by up to half an ulp of d, which would change the result by up to |d|
+ * of its own ulp. So what rounding took away (Knuth's TwoSum finds it exactly) is handed on beside d. */
 static inline vf exp_below(vf x, vf max)
 {
     const vf d = v_sub(x, max), back = v_sub(d, x);
@@ -32,7 +34,7 @@ static inline vf exp_below(vf x, vf max)
     return v_exp(d, lost);
 }
 
-/* Writes exp(x - max) and returns its sum; a float run ends after 4096 terms. */
+/* Writes exp(x - max) to p and returns the sum. After 4096 terms a sum in float is added to the one in double. */
 static double exponentials(const struct sl_softmax *s, const float *x, float max, float *p)
 {
     double total = 0.0;
@@ -53,7 +55,9 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_fwd *t = args;
+    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
     for (int64_t i = work->begin; i < work->end; i++) {
+        assert(!t->labels || (0 <= t->labels[i] && t->labels[i] < s->c));
         const float *x = t->x + i * s->xs;
         float *p = t->p + i * s->xs;
         vf max = v_set1(NOTHING);
@@ -79,7 +83,9 @@ static void bwd(const void *shape, const void *args, const struct sl_work *work)
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_bwd *t = args;
     const vf factor = v_set1(t->factor);
+    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
     for (int64_t i = work->begin; i < work->end; i++) {
+        assert(0 <= t->labels[i] && t->labels[i] < s->c);
         const float *p = t->p + i * s->xs;
         float *dx = t->dx + i * s->xs;
         const int32_t label = t->labels[i];

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/data/dataset_format.h"
 #include "runtime/data/file.h"
@@ -210,6 +211,18 @@ out:
     return rc;
 }
 
+/* The data set's folder, to be freed: `path`, or what holds it where it is the file dataset.json. */
+static char *folder_of(const char *path)
+{
+    static const char name[] = "dataset.json";
+    struct stat status;
+    const size_t n = strlen(path), m = strlen(name);
+    const bool named = n >= m && !strcmp(path + n - m, name) && (n == m || path[n - m - 1] == '/');
+    if (!named || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+        return strdup(path);
+    return n == m ? strdup(".") : n == m + 1 ? strdup("/") : strndup(path, n - m - 1);
+}
+
 int sl_dataset_open(const char *folder, struct sl_dataset **dataset)
 {
     int rc = SL_OK;
@@ -218,9 +231,9 @@ int sl_dataset_open(const char *folder, struct sl_dataset **dataset)
     json_t *root = NULL;
     json_error_t error;
     struct sl_dataset *self = calloc(1, sizeof *self);
-    char *path = sl_path_join(folder, "dataset.json");
+    char *path = NULL;
     *dataset = NULL;
-    if (!self || !path || !(self->folder = strdup(folder)))
+    if (!self || !(self->folder = folder_of(folder)) || !(path = sl_path_join(self->folder, "dataset.json")))
         SL_FAIL(SL_SYSTEM, "no memory for the data set %s", folder);
     rc = sl_file_read(path, MAX_JSON_BYTES, &bytes, &length);
     if (rc == SL_MISSING)
@@ -230,10 +243,11 @@ int sl_dataset_open(const char *folder, struct sl_dataset **dataset)
     if (!(root = json_loadb((const char *)bytes, length, JSON_REJECT_DUPLICATES, &error)))
         SL_FAIL(SL_BAD_DATA, "line %d, column %d: %s", error.line, error.column, error.text);
     SL_TRY(take_all(root, self));
+    self->hash = sl_hash64(bytes, length);
     *dataset = self;
     self = NULL;
 out:
-    if (rc == SL_BAD_DATA)
+    if (rc == SL_BAD_DATA && path)
         sl_fail_prefix(rc, "%s", path);
     json_decref(root);
     free(bytes);

@@ -32,18 +32,20 @@ struct sl_split {
 struct sl_dataset {
     char *folder;
     char *name;         /* for people */
-    uint64_t skipped;   /* unreadable images left out by the preparation */
+    uint64_t skipped;   /* unreadable or missing images left out by the preparation */
     int32_t image_size; /* the loader's square output */
     size_t class_count;
     struct sl_class *classes;
     size_t split_count;
     struct sl_split *splits;
     double mean[3], deviation[3]; /* of the training images in [0,1], RGB */
+    uint64_t hash;                /* XXH3-64 of dataset.json, where it was read from there */
 };
 
 enum { SL_DATASET_MAX_CLASSES = 65536, SL_DATASET_MAX_IMAGE_SIZE = 1024 };
 
-/* Reads and checks FOLDER/dataset.json: its own hash, its types, its sums. SL_MISSING, SL_BAD_DATA, SL_IO. */
+/* Reads and checks FOLDER/dataset.json: its own hash, its types, its sums. FOLDER/dataset.json itself may be named as
+ * well. SL_MISSING, SL_BAD_DATA, SL_IO. */
 int sl_dataset_open(const char *folder, struct sl_dataset **dataset);
 void sl_dataset_close(struct sl_dataset *dataset);
 

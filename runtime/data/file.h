@@ -18,6 +18,15 @@ static inline char *sl_path_join(const char *folder, const char *name)
 /* Creates one folder; one that exists already is fine. SL_CANNOT_CREATE. */
 int sl_folder_create(const char *path);
 
+/* The same with the folders above it, and durable. SL_CANNOT_CREATE, SL_IO. */
+int sl_folder_create_all(const char *path);
+
+/* What systems leave in any folder: .DS_Store, Thumbs.db, lost+found, __MACOSX, ... */
+bool sl_is_clutter(const char *name);
+
+/* SL_CANNOT_CREATE: the folder holds more than clutter, or cannot be read. */
+int sl_folder_check_empty(const char *path);
+
 /* A file being written as PATH.tmp. */
 struct sl_output;
 

@@ -111,13 +111,13 @@ int sl_loader_next(struct sl_loader *loader, const struct sl_batch **batch)
         SL_TRY(start_workers(loader));
     for (uint64_t empty = 0; empty <= loader->batches; empty++) {
         struct sl_loader_slot *slot = take_slot(loader);
+        slot->batch.waited = sl_clock() - begin;
+        if (slot->batch.count > 0)
+            *batch = &slot->batch;
         if (slot->status != SL_OK)
             SL_FAIL(slot->status, "%s", slot->detail);
-        if (slot->batch.count == 0)
-            continue;
-        slot->batch.waited = sl_clock() - begin;
-        *batch = &slot->batch;
-        goto out;
+        if (slot->batch.count > 0)
+            goto out;
     }
     SL_FAIL(SL_BAD_DATA, "no image of the split %s can be read", loader->options.split);
 out:

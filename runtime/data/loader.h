@@ -6,28 +6,24 @@
 #define SL_RUNTIME_DATA_LOADER_H
 
 #include "runtime/data/dataset.h"
+#include "runtime/data/pixels.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum sl_pixel_range {
-    SL_PIXELS_UNIT,         /* x/255, the chapter's */
-    SL_PIXELS_STANDARDISED, /* (x/255 - mean)/deviation, per channel of the data set */
-};
 
 struct sl_loader_options {
     const char *split;
     int32_t batch_size;
     uint64_t seed;
     bool shuffle;
-    bool flip;            /* mirror half of the images */
-    int32_t crop_padding; /* random crop out of the image padded by that many pixels; 0: none */
-    enum sl_pixel_range range;
-    int threads;          /* decoding threads; 0: 1 */
-    int prefetch;         /* batches decoded ahead; 0: 4 */
-    uint64_t cache_bytes; /* keep decoded bytes in memory if the whole split fits, else decode live */
-    bool skip_bad_images; /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
+    bool flip;               /* mirror half of the images */
+    int32_t crop_padding;    /* random crop out of the image padded by that many pixels; 0: none */
+    struct sl_pixels pixels; /* of a model; size 0: size and statistics are the data set's, range holds */
+    int threads;             /* decoding threads; 0: 1 */
+    int prefetch;            /* batches decoded ahead; 0: 4 */
+    uint64_t cache_bytes;    /* keep decoded bytes in memory if the whole split fits, else decode live */
+    bool skip_bad_images;    /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
 };
 
 struct sl_batch {
@@ -57,7 +53,8 @@ uint64_t sl_loader_skipped(const struct sl_loader *loader); /* bad images so far
 int sl_loader_seek(struct sl_loader *loader, uint64_t epoch, uint64_t index);
 
 /* The next batch, valid until the following call. After an epoch's last batch comes the next epoch's first.
- * SL_BAD_DATA names the sample. A failed batch fails again until sl_loader_seek. */
+ * SL_BAD_DATA names the sample; *batch then holds those before it, or is NULL. A failed batch fails again until
+ * sl_loader_seek. */
 int sl_loader_next(struct sl_loader *loader, const struct sl_batch **batch);
 
 #ifdef __cplusplus

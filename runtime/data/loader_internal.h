@@ -5,8 +5,7 @@
 
 #include <pthread.h>
 
-#include "kernels/image/image.h"
-#include "kernels/kernels.h"
+#include "runtime/data/image_input.h"
 #include "runtime/data/loader.h"
 #include "runtime/data/samples.h"
 
@@ -31,9 +30,7 @@ struct sl_loader_worker {
 struct sl_loader {
     struct sl_samples *samples;
     struct sl_loader_options options;
-    struct sl_image shape;
-    const struct sl_kernel *to_float;
-    float scale[3], shift[3];
+    struct sl_image_input input;
     uint64_t batches;
     struct sl_loader_worker *workers;
     int worker_count, started;
@@ -50,9 +47,8 @@ struct sl_loader {
     uint64_t order_epoch;
 };
 
-size_t sl_loader_image_floats(const struct sl_loader *loader); /* of one image of a batch */
-
-/* Decodes and augments what the slot has claimed, outside the lock. The errors of sl_samples_pixels. */
+/* Decodes and augments what the slot has claimed, outside the lock. The errors of sl_samples_pixels; the batch then
+ * holds what came before. */
 int sl_loader_fill(const struct sl_loader_worker *worker, struct sl_loader_slot *slot);
 
 #endif

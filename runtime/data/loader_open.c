@@ -3,17 +3,11 @@
 #include <string.h>
 
 #include "runtime/data/loader_internal.h"
-#include "runtime/data/pixels.h"
 
 enum { DEFAULT_PREFETCH = 4, MAX_THREADS = 256, MAX_PREFETCH = 4096, MAX_PADDING = 1024 };
-static const uint64_t max_slot_bytes = UINT64_C(1) << 34;
 
-static int check_options(const struct sl_loader_options *o, int32_t size)
+static int check_options(const struct sl_loader_options *o)
 {
-    const uint64_t bytes = (uint64_t)size * (uint64_t)size * 3 * sizeof(float);
-    if (o->batch_size < 1 || (uint64_t)o->batch_size > max_slot_bytes / bytes)
-        return sl_fail(SL_BAD_CONFIG, "a batch size of %d; 1 to %llu can be at %d pixels a side", o->batch_size,
-                       (unsigned long long)(max_slot_bytes / bytes), size);
     if (o->crop_padding < 0 || o->crop_padding > MAX_PADDING)
         return sl_fail(SL_BAD_CONFIG, "a crop padding of %d; 0 to %d can be", o->crop_padding, MAX_PADDING);
     if (o->threads < 0 || o->threads > MAX_THREADS || o->prefetch < 0 || o->prefetch > MAX_PREFETCH)
@@ -25,7 +19,7 @@ static int check_options(const struct sl_loader_options *o, int32_t size)
 static int open_slot(const struct sl_loader *loader, struct sl_loader_slot *slot)
 {
     const size_t n = (size_t)loader->options.batch_size;
-    const size_t bytes = (n * sl_loader_image_floats(loader) * sizeof(float) + 63) / 64 * 64;
+    const size_t bytes = (n * sl_image_input_values(&loader->input) * sizeof(float) + 63) / 64 * 64;
     slot->batch.images = aligned_alloc(64, bytes);
     slot->batch.labels = calloc(n, sizeof *slot->batch.labels);
     slot->keys = calloc(n, sizeof *slot->keys);
@@ -38,9 +32,9 @@ static int open_slot(const struct sl_loader *loader, struct sl_loader_slot *slot
 
 static int open_worker(struct sl_loader *loader, struct sl_loader_worker *worker)
 {
-    const size_t scratch = sl_kernel_scratch(loader->to_float, &loader->shape);
+    const size_t scratch = sl_image_input_scratch(&loader->input);
     worker->loader = loader;
-    worker->rgb = malloc(sl_loader_image_floats(loader));
+    worker->rgb = malloc(sl_image_input_values(&loader->input));
     worker->scratch = aligned_alloc(64, (scratch + 64) / 64 * 64);
     if (!worker->rgb || !worker->scratch)
         return sl_fail(SL_UNAVAILABLE, "no memory for a loader thread");
@@ -68,6 +62,19 @@ out:
     return rc;
 }
 
+/* The model's pixels, or the data set's own. */
+static int open_input(const struct sl_dataset *dataset, const struct sl_loader_options *options,
+                      struct sl_image_input *input)
+{
+    struct sl_pixels pixels = options->pixels;
+    if (!pixels.size) {
+        pixels.size = dataset->image_size;
+        memcpy(pixels.mean, dataset->mean, sizeof pixels.mean);
+        memcpy(pixels.deviation, dataset->deviation, sizeof pixels.deviation);
+    }
+    return sl_image_input_open(&pixels, options->batch_size, input);
+}
+
 int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_options *options, struct sl_loader **loader)
 {
     int rc = SL_OK;
@@ -79,15 +86,13 @@ int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_opti
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->wake_workers, NULL);
     pthread_cond_init(&self->wake_consumer, NULL);
-    SL_TRY(check_options(options, dataset->image_size));
+    SL_TRY(check_options(options));
     if (!split || split->samples == 0)
         SL_FAIL(SL_MISSING, "%s: the data set has no images for %s", dataset->folder, options->split);
     self->options = *options;
     self->options.split = split->name;
-    self->shape = (struct sl_image){dataset->image_size, dataset->image_size, dataset->image_size, dataset->image_size};
-    self->to_float = sl_pick(SL_OP_image_to_float, &self->shape, sl_isa())->kernel;
-    sl_pixel_range(options->range, dataset->mean, dataset->deviation, self->scale, self->shift);
-    SL_TRY(sl_samples_open(dataset, split, options->cache_bytes, &self->samples));
+    SL_TRY(open_input(dataset, options, &self->input));
+    SL_TRY(sl_samples_open(dataset, split, &self->input, options->cache_bytes, &self->samples));
     const uint64_t count = sl_samples_count(self->samples), each = (uint64_t)options->batch_size;
     self->batches = (count + each - 1) / each;
     SL_TRY(open_buffers(self));

@@ -1,19 +1,25 @@
-/* From a byte to the network's input: value = byte*scale + shift, per channel. */
+/* How the pixels of an image become a network's input: what a model keeps of the data set it learned from. */
 #ifndef SL_RUNTIME_DATA_PIXELS_H
 #define SL_RUNTIME_DATA_PIXELS_H
 
-#include "runtime/data/loader.h"
+#include "kernels/base.h"
 
-/* x/255, or (x/255 - mean)/deviation; mean and deviation are of images in [0, 1]. A channel without deviation is only
- * centred. */
-static inline void sl_pixel_range(enum sl_pixel_range range, const double mean[3], const double deviation[3],
-                                  float scale[3], float shift[3])
-{
-    for (int c = 0; c < 3; c++) {
-        const bool standardised = range == SL_PIXELS_STANDARDISED;
-        const double d = standardised && deviation[c] > 0 ? deviation[c] : 1.0;
-        scale[c] = (float)(1.0 / (255.0 * d));
-        shift[c] = (float)(standardised ? -mean[c] / d : 0.0);
-    }
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum sl_pixel_range {
+    SL_PIXELS_UNIT,         /* x/255, the chapter's */
+    SL_PIXELS_STANDARDISED, /* (x/255 - mean)/deviation, per channel */
+};
+
+struct sl_pixels {
+    int32_t size; /* the input is [size][size][3] */
+    enum sl_pixel_range range;
+    double mean[3], deviation[3]; /* of images in [0,1], RGB; a channel without deviation is only centred */
+};
+
+#ifdef __cplusplus
 }
+#endif
 #endif

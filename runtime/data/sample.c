@@ -1,7 +1,6 @@
 /* The files of the sample set. */
 #include "runtime/data/sample.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -150,23 +149,6 @@ out:
     return rc;
 }
 
-static int refuse_used_folder(const char *folder)
-{
-    int rc = SL_OK;
-    DIR *stream = opendir(folder);
-    const struct dirent *entry;
-    if (!stream)
-        SL_FAIL(SL_CANNOT_CREATE, "%s: cannot open the folder: %s", folder, strerror(errno));
-    while ((entry = readdir(stream)))
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            SL_FAIL(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another", folder,
-                    entry->d_name);
-out:
-    if (stream)
-        closedir(stream);
-    return rc;
-}
-
 static int check(const struct sl_sample_options *o)
 {
     if (o->classes < 2 || o->classes > SL_SAMPLE_MAX_CLASSES)
@@ -189,8 +171,8 @@ int sl_sample_write(const char *folder, const struct sl_sample_options *options)
     SL_TRY(sl_jpeg_open(&job.jpeg));
     if (!(job.rgb = calloc((size_t)options->size * (size_t)options->size, 3)))
         SL_FAIL(SL_SYSTEM, "no memory for a picture of %d pixels a side", options->size);
-    SL_TRY(sl_folder_create(folder));
-    SL_TRY(refuse_used_folder(folder));
+    SL_TRY(sl_folder_create_all(folder));
+    SL_TRY(sl_folder_check_empty(folder));
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         SL_TRY(path_of(path, "%s/%s", folder, folders[i]));
         SL_TRY(sl_folder_create(path));

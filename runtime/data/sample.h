@@ -30,9 +30,9 @@ const char *sl_sample_texture_name(int32_t texture);
 void sl_sample_draw(uint64_t seed, uint64_t number, int32_t shape, int32_t texture, int32_t size, uint8_t *rgb,
                     int32_t box[4]);
 
-/* Writes the whole set into FOLDER, which must not exist or be empty: wnids.txt (unsorted, as in the original; written
- * last), words.txt, train/ID/images/ID_N.JPEG, train/ID/ID_boxes.txt, val/images/val_N.JPEG, val/val_annotations.txt.
- * SL_BAD_CONFIG: a number out of range. SL_CANNOT_CREATE, SL_IO. */
+/* Writes the whole set into FOLDER, which must not exist or be empty (missing folders above it are created): wnids.txt
+ * (unsorted, as in the original; written last), words.txt, train/ID/images/ID_N.JPEG, train/ID/ID_boxes.txt,
+ * val/images/val_N.JPEG, val/val_annotations.txt. SL_BAD_CONFIG: a number out of range. SL_CANNOT_CREATE, SL_IO. */
 int sl_sample_write(const char *folder, const struct sl_sample_options *options);
 
 #ifdef __cplusplus

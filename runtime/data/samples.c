@@ -11,6 +11,7 @@ enum { UNKNOWN, FILLING, CACHED, BAD };
 
 struct sl_samples {
     const struct sl_dataset *dataset;
+    const struct sl_image_input *input;
     size_t shard_count;
     struct sl_shard_reader *shards;
     uint32_t count;
@@ -107,8 +108,8 @@ static void reserve_cache(struct sl_samples *samples, uint64_t limit)
     samples->cache = cache == MAP_FAILED ? NULL : cache;
 }
 
-int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *split, uint64_t cache_bytes,
-                    struct sl_samples **samples)
+int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *split, const struct sl_image_input *input,
+                    uint64_t cache_bytes, struct sl_samples **samples)
 {
     int rc = SL_OK;
     struct sl_samples *self = calloc(1, sizeof *self);
@@ -116,7 +117,8 @@ int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *spl
     if (!self)
         SL_FAIL(SL_UNAVAILABLE, "no memory for the samples");
     self->dataset = dataset;
-    self->image_bytes = (size_t)dataset->image_size * (size_t)dataset->image_size * 3;
+    self->input = input;
+    self->image_bytes = sl_image_input_values(input);
     SL_TRY(open_shards(self, split));
     reserve_cache(self, cache_bytes);
     *samples = self;
@@ -171,7 +173,7 @@ int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg
     unsigned char unknown = UNKNOWN;
     const bool mine = cached && atomic_compare_exchange_strong(state, &unknown, FILLING);
     uint8_t *to = mine ? cached : scratch;
-    const int rc = sl_jpeg_decode(jpeg, sample->jpeg, sample->length, samples->dataset->image_size, to);
+    const int rc = sl_image_input_decode(samples->input, jpeg, sample->jpeg, sample->length, to);
     *pixels = to;
     if (rc == SL_OK) {
         if (mine)

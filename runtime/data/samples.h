@@ -2,7 +2,7 @@
 #ifndef SL_RUNTIME_DATA_SAMPLES_H
 #define SL_RUNTIME_DATA_SAMPLES_H
 
-#include "runtime/data/jpeg.h"
+#include "runtime/data/image_input.h"
 #include "runtime/data/shard.h"
 
 #ifdef __cplusplus
@@ -12,9 +12,9 @@ extern "C" {
 struct sl_samples;
 
 /* Opens every shard of the split (in turn, as SHARD readers do) and refuses keys that occur twice. The decoded bytes
- * are kept if all of them fit into `cache_bytes`. */
-int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *split, uint64_t cache_bytes,
-                    struct sl_samples **samples);
+ * are kept if all of them fit into `cache_bytes`. `dataset` and `input` must outlive the samples. */
+int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *split, const struct sl_image_input *input,
+                    uint64_t cache_bytes, struct sl_samples **samples);
 void sl_samples_close(struct sl_samples *samples);
 
 uint32_t sl_samples_count(const struct sl_samples *samples);

@@ -6,6 +6,7 @@
 #include "runtime/data/draw.h"
 #include "runtime/data/file.h"
 #include "runtime/data/scan_internal.h"
+#include "runtime/data/text.h"
 
 void sl_scan_close(struct sl_scan *scan)
 {
@@ -16,6 +17,7 @@ void sl_scan_close(struct sl_scan *scan)
     free(scan->classes);
     sl_image_list_close(&scan->train);
     sl_image_list_close(&scan->val);
+    free(scan->stray);
     *scan = (struct sl_scan){0};
 }
 
@@ -26,14 +28,18 @@ static int by_id(const void *a, const void *b)
     return strcmp(((const struct sl_class *)a)->id, ((const struct sl_class *)b)->id);
 }
 
-int32_t sl_scan_label(const struct sl_scan *scan, const char *id)
+int sl_scan_label(const struct sl_scan *scan, const char *name, int32_t *label)
 {
-    const struct sl_class wanted = {.id = (char *)(uintptr_t)id};
+    const struct sl_class wanted = {.id = sl_utf8_name(name)};
+    if (!wanted.id)
+        return SL_SYSTEM;
     const struct sl_class *found = bsearch(&wanted, scan->classes, scan->class_count, sizeof wanted, by_id);
-    return found ? (int32_t)(found - scan->classes) : -1;
+    *label = found ? (int32_t)(found - scan->classes) : -1;
+    free(wanted.id);
+    return SL_OK;
 }
 
-int sl_scan_add_class(struct sl_scan *scan, const char *id)
+int sl_scan_add_class(struct sl_scan *scan, const char *name)
 {
     if (scan->class_count == SL_DATASET_MAX_CLASSES)
         return sl_fail(SL_BAD_DATA, "more than %d classes", SL_DATASET_MAX_CLASSES);
@@ -42,14 +48,18 @@ int sl_scan_add_class(struct sl_scan *scan, const char *id)
         return sl_fail(SL_SYSTEM, "no memory for the classes");
     scan->classes = classes;
     struct sl_class *class = &classes[scan->class_count++];
-    class->id = strdup(id);
-    class->words = strdup(id);
+    class->id = sl_utf8_name(name);
+    class->words = sl_utf8_name(name);
     return class->id && class->words ? SL_OK : sl_fail(SL_SYSTEM, "no memory for the classes");
 }
 
-void sl_scan_sort_classes(struct sl_scan *scan)
+int sl_scan_sort_classes(struct sl_scan *scan, const char *where)
 {
     qsort(scan->classes, scan->class_count, sizeof *scan->classes, by_id);
+    for (size_t i = 1; i < scan->class_count; i++)
+        if (!strcmp(scan->classes[i].id, scan->classes[i - 1].id))
+            return sl_fail(SL_BAD_DATA, "%s: names the class %s twice", where, scan->classes[i].id);
+    return SL_OK;
 }
 
 /* Every class has an image in the list. */
@@ -117,44 +127,94 @@ out:
     return rc;
 }
 
-/* ---- the layouts ---- */
+/* ---- the whole ---- */
 
-static int scan_layout(const char *folder, struct sl_scan *scan, bool *has_val)
+static int scan_train(struct sl_scan *scan, const struct sl_layout *layout)
 {
     int rc = SL_OK;
-    const bool with_train = sl_exists_in(folder, "train");
-    char *train = with_train ? sl_path_join(folder, "train") : strdup(folder), *val = sl_path_join(folder, "val");
-    *has_val = with_train && sl_exists_in(folder, "val");
-    if (!train || !val)
-        SL_FAIL(SL_SYSTEM, "no memory for a path");
-    if (sl_exists_in(folder, "wnids.txt") || sl_exists_in(val, "val_annotations.txt") || sl_exists_in(val, "images")) {
-        SL_TRY(sl_scan_tinyimagenet(folder, *has_val, scan));
-    } else {
-        SL_TRY(sl_scan_tree(train, *has_val ? val : NULL, scan));
-    }
+    const struct sl_walk walk = {.scan = scan, .list = &scan->train, .images_level = layout->tinyimagenet};
+    if (layout->tinyimagenet)
+        SL_TRY(sl_tinyimagenet_classes(scan));
+    else
+        SL_TRY(sl_tree_classes(scan, layout->train));
+    SL_TRY(sl_scan_class_folders(&walk, layout->train, "not in wnids.txt"));
     if (scan->train.count == 0)
-        SL_FAIL(SL_MISSING, "%s: no images in the class folders", train);
-    SL_TRY(check_classes(scan, &scan->train, train));
+        SL_FAIL(SL_MISSING, "%s: no images in the class folders", layout->train);
+    SL_TRY(check_classes(scan, &scan->train, layout->train));
+    if (scan->class_count < 2 && !scan->options->one_class)
+        SL_FAIL(SL_BAD_DATA,
+                "%s: a single class, %s, which teaches nothing; is the input one level too high or too low? "
+                "(--allow-one-class takes it)",
+                layout->train, scan->classes[0].id);
 out:
-    free(train);
-    free(val);
     return rc;
 }
 
-int sl_scan_open(const char *folder, double val_fraction, uint64_t seed, struct sl_scan *scan)
+/* A test/ may hold images without classes; those cannot stand in for validation images. */
+static int drop_unlabelled(struct sl_scan *scan, struct sl_layout *layout)
+{
+    int rc = SL_OK, count = 0;
+    int32_t label = -1;
+    struct dirent **names = NULL;
+    SL_TRY(sl_names_read(layout->val, &names, &count));
+    for (int i = 0; i < count && label < 0; i++)
+        SL_TRY(sl_scan_label(scan, names[i]->d_name, &label));
+    sl_scan_say(scan, label < 0 ? "left out %s: it holds no class folders" : "no val folder: the images of %s validate",
+                layout->val);
+    if (label < 0) {
+        free(layout->val);
+        layout->val = NULL;
+    }
+out:
+    sl_names_free(names, count);
+    return rc;
+}
+
+static int scan_val(struct sl_scan *scan, const struct sl_layout *layout)
 {
     int rc = SL_OK;
-    bool has_val = false;
-    *scan = (struct sl_scan){0};
-    SL_TRY(scan_layout(folder, scan, &has_val));
-    if (has_val && val_fraction >= 0)
-        SL_FAIL(SL_USAGE, "%s has its own validation images in val/; a validation fraction is for sets without",
-                folder);
-    if (!has_val && val_fraction != 0)
-        SL_TRY(split_off(scan, val_fraction < 0 ? 0.1 : val_fraction, seed));
+    const struct sl_walk walk = {.scan = scan, .list = &scan->val};
+    if (layout->tinyimagenet)
+        SL_TRY(sl_tinyimagenet_val(scan, layout->val));
+    else
+        SL_TRY(sl_scan_class_folders(&walk, layout->val, "not among the training images"));
+    if (scan->val.count == 0)
+        SL_FAIL(SL_MISSING,
+                "%s: no images in class folders; without the folder, a part of the training images validates",
+                layout->val);
+out:
+    return rc;
+}
+
+static int scan_all(struct sl_scan *scan, struct sl_layout *layout)
+{
+    int rc = SL_OK;
+    const double fraction = scan->options->val_fraction;
+    SL_TRY(sl_layout_find(scan, layout));
+    if (layout->val && fraction >= 0)
+        SL_FAIL(SL_USAGE, "%s has its own validation images in %s/; a validation fraction is for sets without",
+                scan->options->folder, strrchr(layout->val, '/') + 1);
+    SL_TRY(scan_train(scan, layout));
+    if (layout->stands_in)
+        SL_TRY(drop_unlabelled(scan, layout));
+    if (layout->val)
+        SL_TRY(scan_val(scan, layout));
+    else if (fraction != 0)
+        SL_TRY(split_off(scan, fraction < 0 ? 0.1 : fraction, scan->options->seed));
     SL_TRY(sl_image_list_make_unique(&scan->train));
     SL_TRY(sl_image_list_make_unique(&scan->val));
+    if (scan->strays > 0)
+        sl_scan_say(scan, "left out %zu files that are no images, such as %s", scan->strays, scan->stray);
 out:
+    return rc;
+}
+
+int sl_scan_open(const struct sl_scan_options *options, struct sl_scan *scan)
+{
+    struct sl_layout layout = {0};
+    *scan = (struct sl_scan){.options = options};
+    const int rc = scan_all(scan, &layout);
+    sl_layout_close(&layout);
     if (rc != SL_OK)
         sl_scan_close(scan);
     return rc;

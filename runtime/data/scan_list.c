@@ -1,14 +1,16 @@
 /* Folders read in order of their names, and the lists of images found in them. */
-#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "runtime/data/file.h"
 #include "runtime/data/scan_internal.h"
+#include "runtime/data/text.h"
 
 enum { MAX_DEPTH = 16 };
 static const size_t max_images = UINT32_MAX / 2;
@@ -30,8 +32,7 @@ int sl_names_read(const char *folder, struct dirent ***names, int *count)
         return SL_OK;
     *names = NULL;
     *count = 0;
-    return sl_fail(errno == ENOENT || errno == ENOTDIR ? SL_MISSING : SL_IO, "%s: cannot read the folder: %s", folder,
-                   strerror(errno));
+    return sl_fail(sl_io_open_status(errno), "%s: cannot read the folder: %s", folder, strerror(errno));
 }
 
 void sl_names_free(struct dirent **names, int count)
@@ -41,25 +42,39 @@ void sl_names_free(struct dirent **names, int count)
     free(names);
 }
 
-bool sl_is_folder(const char *path)
+/* What a path is, links followed; *mode 0: nothing is there. */
+static int mode_of(const char *folder, const char *name, mode_t *mode)
 {
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
-bool sl_exists_in(const char *folder, const char *name)
-{
+    int rc = SL_OK;
     struct stat status;
     char *path = sl_path_join(folder, name);
-    const bool there = path && stat(path, &status) == 0;
+    *mode = 0;
+    if (!path)
+        return SL_SYSTEM;
+    if (stat(path, &status) == 0)
+        *mode = status.st_mode;
+    else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+        rc = sl_fail(sl_io_open_status(errno), "%s: cannot examine it: %s", path, strerror(errno));
     free(path);
-    return there;
+    return rc;
 }
 
-bool sl_has_image_name(const char *name)
+int sl_exists_in(const char *folder, const char *name, bool *exists)
 {
-    const char *dot = strrchr(name, '.');
-    return dot && (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+    mode_t mode;
+    const int rc = mode_of(folder, name, &mode);
+    *exists = mode != 0;
+    return rc;
+}
+
+int sl_holds_images(const char *folder, const struct dirent *entry, bool *is_folder)
+{
+    mode_t mode = DTTOIF(entry->d_type);
+    int rc = SL_OK;
+    if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK)
+        rc = mode_of(folder, entry->d_name, &mode);
+    *is_folder = S_ISDIR(mode) && !sl_is_clutter(entry->d_name);
+    return rc;
 }
 
 void sl_image_list_close(struct sl_image_list *list)
@@ -90,44 +105,127 @@ int sl_image_list_add(struct sl_image_list *list, char *path, char *key, int32_t
     return SL_OK;
 }
 
-/* CLASS_STEM, or STEM alone where it begins with the class already (or there is none, ""), without dots and slashes. */
+/* CLASS_STEM, or STEM alone where it begins with the class already (or there is none, ""), as UTF-8 without dots,
+ * slashes and control characters. */
 static char *make_key(const char *class, const char *relative)
 {
-    char *key = NULL;
-    const char *dot = strrchr(relative, '.');
-    const int length = (int)(dot && dot != relative ? (size_t)(dot - relative) : strlen(relative));
-    const size_t n = strlen(class);
-    const bool prefixed = n == 0 || (!strncmp(relative, class, n) && relative[n] == '_');
-    if (asprintf(&key, "%s%s%.*s", prefixed ? "" : class, prefixed ? "" : "_", length, relative) < 0)
+    char *key = NULL, *stem = sl_utf8_name(relative);
+    if (!stem)
         return NULL;
-    for (char *at = key; *at; at++)
-        if (*at == '.' || *at == '/' || iscntrl((unsigned char)*at))
+    char *dot = strrchr(stem, '.');
+    if (dot && dot != stem)
+        *dot = '\0';
+    const size_t n = strlen(class);
+    const bool prefixed = n == 0 || (!strncmp(stem, class, n) && stem[n] == '_');
+    if (asprintf(&key, "%s%s%s", prefixed ? "" : class, prefixed ? "" : "_", stem) < 0)
+        key = NULL;
+    for (char *at = key; at && *at; at++)
+        if (*at == '.' || *at == '/' || (uint8_t)*at < ' ' || *at == 127)
             *at = '_';
+    free(stem);
     return key;
 }
 
-int sl_image_list_walk(struct sl_image_list *list, const char *root, const char *relative, const char *class,
-                       int32_t label, int depth)
+static bool has_image_name(const char *name)
+{
+    static const char *const endings[] = {".jpg", ".jpeg", ".jpe",  ".jfif", ".png",  ".gif", ".bmp",
+                                          ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (!strcasecmp(dot, endings[i]))
+            return true;
+    return false;
+}
+
+/* What cannot be read may be an image: the attempt to decode it will say what is wrong. */
+static bool may_be_jpeg(const char *path)
+{
+    struct stat status;
+    uint8_t start[2] = {0};
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno != ENOENT && errno != ELOOP && errno != ENXIO;
+    const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+    const ssize_t n = regular ? read(fd, start, sizeof start) : 0;
+    close(fd);
+    return n < 0 || (n == 2 && start[0] == 0xff && start[1] == 0xd8);
+}
+
+/* Part of TinyImageNet: CLASS_boxes.txt in the folder of the class. */
+static bool is_box_list(const struct sl_walk *walk, const char *relative)
+{
+    const size_t n = strlen(walk->class);
+    return n && !strncmp(relative, walk->class, n) && !strcmp(relative + n, "_boxes.txt");
+}
+
+/* Takes `path` over. */
+static int note_stray(struct sl_scan *scan, char *path)
+{
+    if (scan->strays++ == 0)
+        scan->stray = path;
+    else
+        free(path);
+    return SL_OK;
+}
+
+static int take_path(const struct sl_walk *walk, const char *relative, char *path)
+{
+    static const char level[] = "images/";
+    const bool hidden = walk->images_level && !strncmp(relative, level, strlen(level));
+    if (!has_image_name(relative) && !may_be_jpeg(path))
+        return note_stray(walk->scan, path);
+    return sl_image_list_add(walk->list, path, make_key(walk->class, relative + (hidden ? strlen(level) : 0)),
+                             walk->label);
+}
+
+int sl_image_take(const struct sl_walk *walk, const char *relative)
+{
+    char *path = sl_path_join(walk->root, relative);
+    if (!path)
+        return SL_SYSTEM;
+    if (is_box_list(walk, relative)) {
+        free(path);
+        return SL_OK;
+    }
+    return take_path(walk, relative, path);
+}
+
+static int walk_entry(const struct sl_walk *walk, const char *folder, const struct dirent *entry, const char *relative,
+                      int depth)
+{
+    int rc = SL_OK;
+    bool deeper = false;
+    char *path = NULL;
+    SL_TRY(sl_holds_images(folder, entry, &deeper));
+    if (deeper && !has_image_name(entry->d_name)) {
+        rc = sl_image_walk(walk, relative, depth + 1);
+    } else if (sl_is_clutter(entry->d_name)) {
+        if (!(path = sl_path_join(folder, entry->d_name)))
+            SL_FAIL(SL_SYSTEM, "no memory for a path below %s", folder);
+        rc = note_stray(walk->scan, path);
+    } else {
+        rc = sl_image_take(walk, relative);
+    }
+out:
+    return rc;
+}
+
+int sl_image_walk(const struct sl_walk *walk, const char *relative, int depth)
 {
     int rc = SL_OK, count = 0;
     struct dirent **names = NULL;
-    char *folder = *relative ? sl_path_join(root, relative) : strdup(root), *below = NULL;
+    char *folder = *relative ? sl_path_join(walk->root, relative) : strdup(walk->root), *below = NULL;
     if (!folder)
-        SL_FAIL(SL_SYSTEM, "no memory for a path below %s", root);
+        SL_FAIL(SL_SYSTEM, "no memory for a path below %s", walk->root);
     if (depth > MAX_DEPTH)
         SL_FAIL(SL_BAD_DATA, "%s: more than %d folders deep; a link that leads in a circle?", folder, MAX_DEPTH);
     SL_TRY(sl_names_read(folder, &names, &count));
     for (int i = 0; i < count; i++) {
-        const char *name = names[i]->d_name;
         free(below);
-        below = *relative ? sl_path_join(relative, name) : strdup(name);
-        char *path = sl_path_join(folder, name);
-        if (path && below && sl_is_folder(path) && !sl_has_image_name(name)) {
-            free(path);
-            SL_TRY(sl_image_list_walk(list, root, below, class, label, depth + 1));
-        } else {
-            SL_TRY(sl_image_list_add(list, path, below ? make_key(class, below) : NULL, label));
-        }
+        below = *relative ? sl_path_join(relative, names[i]->d_name) : strdup(names[i]->d_name);
+        if (!below)
+            SL_FAIL(SL_SYSTEM, "no memory for a path below %s", folder);
+        SL_TRY(walk_entry(walk, folder, names[i], below, depth));
     }
 out:
     sl_names_free(names, count);

@@ -1,58 +1,66 @@
-/* Trees with a folder for each class, images at any depth below it. */
+/* Folders of classes, images at any depth below each. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/data/file.h"
 #include "runtime/data/scan_internal.h"
 
-/* The folders of `root` become the classes. */
-static int read_class_folders(const char *root, struct sl_scan *scan)
+int sl_tree_classes(struct sl_scan *scan, const char *train)
 {
     int rc = SL_OK, count = 0;
     struct dirent **names = NULL;
-    SL_TRY(sl_names_read(root, &names, &count));
+    SL_TRY(sl_names_read(train, &names, &count));
     for (int i = 0; i < count; i++) {
-        char *path = sl_path_join(root, names[i]->d_name);
-        const bool is_class = path && sl_is_folder(path) && !sl_has_image_name(names[i]->d_name);
-        free(path);
+        bool is_class = false;
+        SL_TRY(sl_holds_images(train, names[i], &is_class));
         if (is_class)
             SL_TRY(sl_scan_add_class(scan, names[i]->d_name));
     }
     if (scan->class_count == 0)
-        SL_FAIL(SL_MISSING, "%s: no images; expected TinyImageNet's layout, train/CLASS/*.jpg or CLASS/*.jpg", root);
+        SL_FAIL(SL_MISSING, "%s: no images; expected TinyImageNet's layout, train/CLASS/*.jpg or CLASS/*.jpg", train);
+    SL_TRY(sl_scan_sort_classes(scan, train));
 out:
     sl_names_free(names, count);
     return rc;
 }
 
-static int read_images(const char *root, const struct sl_scan *scan, struct sl_image_list *list)
+static int walk_class(const struct sl_walk *walk, const char *root, const char *name, int32_t label)
+{
+    struct sl_walk class = *walk;
+    char *folder = sl_path_join(root, name);
+    if (!folder)
+        return SL_SYSTEM;
+    class.root = folder;
+    class.class = walk->scan->classes[label].id;
+    class.label = label;
+    const int rc = sl_image_walk(&class, "", 0);
+    free(folder);
+    return rc;
+}
+
+int sl_scan_class_folders(const struct sl_walk *walk, const char *root, const char *unknown)
 {
     int rc = SL_OK, count = 0;
     struct dirent **names = NULL;
+    struct sl_left_out rest = {0};
     SL_TRY(sl_names_read(root, &names, &count));
     for (int i = 0; i < count; i++) {
         const char *name = names[i]->d_name;
-        const int32_t label = sl_scan_label(scan, name);
-        char *path = sl_path_join(root, name);
-        const bool folder = path && sl_is_folder(path) && !sl_has_image_name(name);
-        if (folder && label >= 0)
-            rc = sl_image_list_walk(list, path, "", name, label, 0);
-        else if (folder)
-            rc = sl_fail(SL_BAD_DATA, "%s: the class %s is not among the training images", root, name);
-        free(path);
-        SL_TRY(rc);
+        bool is_folder = false;
+        int32_t label = -1;
+        SL_TRY(sl_holds_images(root, names[i], &is_folder));
+        SL_TRY(sl_scan_label(walk->scan, name, &label));
+        if (walk->rest_is_read && (!is_folder || !strcmp(name, "images")))
+            continue;
+        if (!is_folder)
+            sl_left_out_add(&rest, name, names[i]->d_type == DT_DIR);
+        else if (label < 0)
+            SL_FAIL(SL_BAD_DATA, "%s: the class %s is %s", root, name, unknown);
+        else
+            SL_TRY(walk_class(walk, root, name, label));
     }
+    sl_left_out_say(&rest, walk->scan, root);
 out:
     sl_names_free(names, count);
-    return rc;
-}
-
-int sl_scan_tree(const char *train, const char *val, struct sl_scan *scan)
-{
-    int rc = SL_OK;
-    SL_TRY(read_class_folders(train, scan));
-    SL_TRY(read_images(train, scan, &scan->train));
-    if (val)
-        SL_TRY(read_images(val, scan, &scan->val));
-out:
     return rc;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include "runtime/data/file.h"
 #include "runtime/data/jpeg.h"
+#include "runtime/data/tar.h"
 #include "runtime/hash.h"
 
 enum { BLOCK_BYTES = 1 << 20, LABEL_DIGITS = 16 };
@@ -52,6 +54,22 @@ static int translate(const struct sl_shard_writer *writer, int code)
     return sl_fail(SL_INTERNAL, "cannot write a tar file: %s", archive_error_string(writer->archive));
 }
 
+/* libarchive passes the bytes on, through the compressor if there is one; the tar format is ours (tar.h). */
+static int open_archive(struct sl_shard_writer *writer, bool zstd)
+{
+    int rc = SL_OK;
+    SL_TRY(translate(writer, archive_write_set_format_raw(writer->archive)));
+    SL_TRY(translate(writer, archive_write_set_bytes_per_block(writer->archive, BLOCK_BYTES)));
+    SL_TRY(translate(writer, archive_write_set_bytes_in_last_block(writer->archive, 1)));
+    if (zstd)
+        SL_TRY(translate(writer, archive_write_add_filter_zstd(writer->archive)));
+    SL_TRY(translate(writer, archive_write_open(writer->archive, writer, NULL, write_block, NULL)));
+    archive_entry_set_filetype(writer->entry, AE_IFREG);
+    SL_TRY(translate(writer, archive_write_header(writer->archive, writer->entry)));
+out:
+    return rc;
+}
+
 int sl_shard_writer_open(const char *path, bool zstd, struct sl_shard_writer **writer)
 {
     int rc = SL_OK;
@@ -61,12 +79,7 @@ int sl_shard_writer_open(const char *path, bool zstd, struct sl_shard_writer **w
         SL_FAIL(SL_SYSTEM, "%s: no memory", path);
     SL_TRY(sl_hash_open(&self->hash));
     SL_TRY(sl_output_open(path, &self->output));
-    SL_TRY(translate(self, archive_write_set_format_pax_restricted(self->archive)));
-    SL_TRY(translate(self, archive_write_set_bytes_per_block(self->archive, BLOCK_BYTES)));
-    SL_TRY(translate(self, archive_write_set_bytes_in_last_block(self->archive, 1)));
-    if (zstd)
-        SL_TRY(translate(self, archive_write_add_filter_zstd(self->archive)));
-    SL_TRY(translate(self, archive_write_open(self->archive, self, NULL, write_block, NULL)));
+    SL_TRY(open_archive(self, zstd));
     *writer = self;
     self = NULL;
 out:
@@ -74,22 +87,30 @@ out:
     return rc;
 }
 
+static int put(struct sl_shard_writer *writer, const void *bytes, size_t n)
+{
+    const la_ssize_t taken = n ? archive_write_data(writer->archive, bytes, n) : 0;
+    return translate(writer, taken == (la_ssize_t)n ? ARCHIVE_OK : ARCHIVE_FATAL);
+}
+
 static int add_file(struct sl_shard_writer *writer, const char *key, const char *extension, const void *bytes, size_t n)
 {
+    static const uint8_t zeros[SL_TAR_BLOCK];
     int rc = SL_OK;
-    char name[512];
-    if ((size_t)snprintf(name, sizeof name, "%s.%s", key, extension) >= sizeof name)
-        SL_FAIL(SL_BAD_DATA, "the name %s is too long", key);
-    archive_entry_clear(writer->entry);
-    archive_entry_set_pathname(writer->entry, name);
-    archive_entry_set_size(writer->entry, (la_int64_t)n);
-    archive_entry_set_filetype(writer->entry, AE_IFREG);
-    archive_entry_set_perm(writer->entry, 0644);
-    archive_entry_set_mtime(writer->entry, 0, 0);
-    SL_TRY(translate(writer, archive_write_header(writer->archive, writer->entry)));
-    const la_ssize_t put = archive_write_data(writer->archive, bytes, n);
-    SL_TRY(translate(writer, put == (la_ssize_t)n ? ARCHIVE_OK : ARCHIVE_FATAL));
+    char *name = NULL;
+    uint8_t *header = NULL;
+    size_t length = 0;
+    if (asprintf(&name, "%s.%s", key, extension) < 0) {
+        name = NULL;
+        SL_FAIL(SL_SYSTEM, "no memory for the name %s", key);
+    }
+    SL_TRY(sl_tar_header(name, n, &header, &length));
+    SL_TRY(put(writer, header, length));
+    SL_TRY(put(writer, bytes, n));
+    SL_TRY(put(writer, zeros, sl_tar_padding(n)));
 out:
+    free(header);
+    free(name);
     return rc;
 }
 
@@ -108,7 +129,9 @@ out:
 
 int sl_shard_writer_finish(struct sl_shard_writer *writer, struct sl_shard *shard)
 {
+    static const uint8_t end[2 * SL_TAR_BLOCK];
     int rc = SL_OK;
+    SL_TRY(put(writer, end, sizeof end));
     SL_TRY(translate(writer, archive_write_close(writer->archive)));
     SL_TRY(sl_output_commit(writer->output));
     shard->bytes = writer->bytes;
@@ -226,7 +249,8 @@ static int read_label(const uint8_t *bytes, size_t length, size_t class_count, i
 static int next_entry(struct archive *archive, const char *extension, struct archive_entry **entry, char **key)
 {
     const int code = archive_read_next_header(archive, entry);
-    if (code != ARCHIVE_OK)
+    /* It warns of a name that the locale does not know, and hands out its bytes. */
+    if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
         return sl_fail(SL_BAD_DATA, "%s", code == ARCHIVE_EOF ? "it ends early" : archive_error_string(archive));
     const char *name = archive_entry_pathname(*entry);
     const char *dot = name ? strchr(name, '.') : NULL;
@@ -281,6 +305,19 @@ out:
     return rc;
 }
 
+/* libarchive turns names into the locale of the thread; the C locale leaves the bytes alone. */
+static int read_index_as_bytes(const struct sl_shard *shard, size_t class_count, struct sl_shard_reader *reader)
+{
+    const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!plain)
+        return sl_fail(SL_SYSTEM, "no memory for a locale");
+    const locale_t before = uselocale(plain);
+    const int rc = read_index(shard, class_count, reader);
+    uselocale(before);
+    freelocale(plain);
+    return rc;
+}
+
 int sl_shard_reader_open(const char *folder, const struct sl_shard *shard, size_t class_count,
                          struct sl_shard_reader *reader)
 {
@@ -290,7 +327,7 @@ int sl_shard_reader_open(const char *folder, const struct sl_shard *shard, size_
     if (!path)
         SL_FAIL(SL_SYSTEM, "no memory for the path of %s", shard->name);
     SL_TRY(map_file(path, shard, reader));
-    SL_TRY(read_index(shard, class_count, reader));
+    SL_TRY(read_index_as_bytes(shard, class_count, reader));
 out:
     if (rc == SL_BAD_DATA || rc == SL_MISSING)
         sl_fail(rc, "shard %s/%s: %s; fetch it again, or prepare the set again", folder, shard->name, sl_last_error());

@@ -14,7 +14,7 @@ struct sl_shard_writer;
 /* Begins PATH (as PATH.tmp until it is finished). SL_CANNOT_CREATE. */
 int sl_shard_writer_open(const char *path, bool zstd, struct sl_shard_writer **writer);
 
-/* Appends one sample. `key` is unique and has no dot: the extension begins at the first one. SL_IO. */
+/* Appends one sample. `key` is UTF-8, unique, and has no dot: the extension begins at the first one. SL_IO. */
 int sl_shard_writer_add(struct sl_shard_writer *writer, const char *key, const uint8_t *jpeg, size_t length,
                         int32_t label);
 

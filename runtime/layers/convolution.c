@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "kernels/norm/norm.h"
+#include "runtime/plan.h"
+
+_Static_assert((int)SL_MAX_SIDE <= (int)SL_MAX_LENGTH && (int)SL_MAX_BATCH <= (int)SL_MAX_IMAGES,
+               "kernels take every shape that a plan may hold");
 
 bool sl_convolution_absorb(struct sl_step *step, const struct sl_layer *next, bool training)
 {

@@ -24,13 +24,13 @@ are_json_lines() {
 }
 counts() { [ "$(grep -c -- "$2" "$3")" -eq "$1" ]; }
 
-# near TOLERANCE A B: tables of key, class, probability...; same keys and classes, probabilities to the tolerance.
+# near TOLERANCE A B: tables of key, class, words, probability...; same texts, probabilities to the tolerance.
 near() {
     paste "$2" "$3" | awk -F '\t' -v tolerance="$1" '
         { half = NF / 2 }
         NR == 1 { next }
         { for (i = 1; i <= half; i++) {
-              number = i > 1 && i % 2 == 1
+              number = i > 1 && i % 3 == 1
               d = $i - $(half + i)
               if (number ? (d > tolerance || d < -tolerance) : ($i != $(half + i))) exit bad = 1
           } }
@@ -75,6 +75,7 @@ for line in '^# of classes +4$' '^# of samples +20$' '^Accuracy +[01]\.[0-9]{4}$
     check "the evaluation has a line $line" prints "$line"
 done
 check 'its speed is on stderr' says 'images/s'
+check 'DL4J averages stand beside the usual ones' prints '^DL4J precision +[01]\.[0-9]{4}'
 check 'the confusion matrix: a header and 4 rows' lines 5 "$place/confusion.csv"
 check 'the confusion matrix counts 20 images' test "$(awk -F , 'NR > 1 { for (i = 2; i <= NF; i++) n += $i } END { print n }' \
     "$place/confusion.csv")" = 20
@@ -87,13 +88,25 @@ check 'it is the same evaluation' cmp "$place/out" "$place/evaluation"
 ends 0 'evaluating the training split' starling-evaluate --data "$place/data" --model "$run" --split train
 check 'it has 48 images' prints '^# of samples +48$'
 
+ends 0 'evaluating as JSON' starling-evaluate --data "$place/data" --model "$run" --top 2 --json
+check 'it is one JSON object in one line' lines 1 "$place/out"
+check 'and valid' is_json "$place/out"
+# number LABEL: of the report; field NAME: the first of that name in the object.
+number() { sed -n "s/^$1  *//p" "$place/evaluation"; }
+field() { grep -o "\"$1\":[-0-9.e]*" "$place/out" | head -n 1 | cut -d : -f 2; }
+for pair in Accuracy:accuracy Precision:precision Recall:recall 'F1 score:f1' MCC:mcc 'Mean loss:mean_loss' 'DL4J G-measure:g_measure'; do
+    check "it says of ${pair%:*} what the report says" test "$(printf %.4f "$(field "${pair#*:}")")" = "$(number "${pair%:*}")"
+done
+
 # ---- predicting ----
 ends 0 'predicting a data set' starling-predict --data "$place/data" --model "$run" --threads 1
 cp "$place/out" "$place/table"
 check 'a header and a line per image' lines 21 "$place/table"
-check 'the header' prints '^key	class1	probability1	class2	probability2	class3	probability3	class4	probability4$'
+check 'the header' prints '^key	class1	words1	probability1	class2	words2	probability2	class3	words3	probability3	class4	words4	probability4$'
+check 'the words of a class stand beside it' test "$(cut -f 2,3 "$place/table" | tail -n +2 | LC_ALL=C sort -u | \
+    grep -vcxFf "$place/images/words.txt")" -eq 0
 check 'the probabilities of an image sum to 1 and descend' awk -F '\t' '
-    NR > 1 { sum = $3 + $5 + $7 + $9; if (sum < 0.99999 || sum > 1.00001 || $3 < $5 || $5 < $7 || $7 < $9) bad = 1 } END { exit bad }' \
+    NR > 1 { sum = $4 + $7 + $10 + $13; if (sum < 0.99999 || sum > 1.00001 || $4 < $7 || $7 < $10 || $10 < $13) bad = 1 } END { exit bad }' \
     "$place/table"
 check 'all else is on stderr, and there is nothing' not test -s "$place/err"
 
@@ -129,8 +142,8 @@ ends 0 'predicting a list' starling-predict --model "$run" --list "$place/list" 
 cp "$place/out" "$place/listed"
 check 'a header and a line per image, in the order of the list' test "$(cut -f 1 "$place/listed" | tail -n +2)" = "$(cat "$place/list")"
 check 'an image predicts like its sample in the data set' awk -F '\t' '
-    NR == FNR { class[$1] = $2; p[$1] = $3; next }
-    FNR > 1 { n = split($1, part, "/"); key = part[n]; sub(/\.JPEG$/, "", key); if (class[key] != $2 || p[key] != $3) bad = 1 }
+    NR == FNR { class[$1] = $2; p[$1] = $4; next }
+    FNR > 1 { n = split($1, part, "/"); key = part[n]; sub(/\.JPEG$/, "", key); if (class[key] != $2 || p[key] != $4) bad = 1 }
     END { exit bad }' "$place/table" "$place/listed"
 "$bin/starling-predict" --model "$run" --list - --top 1 --batch-size 3 <"$place/list" >"$place/out" 2>"$place/err"
 check '--list - reads standard input' cmp "$place/out" "$place/listed"
@@ -141,7 +154,7 @@ ends 0 '--output' starling-predict --model "$run" --list "$place/list" --top 1 -
 check 'stdout stays empty' silent
 check 'the same lines' cmp "$place/predictions.tsv" "$place/listed"
 ends 0 '--top 99 of 4 classes' starling-predict --model "$run" --list "$place/list" --top 99
-check 'gives 4' test "$(head -n 1 "$place/out" | awk -F '\t' '{ print NF }')" -eq 9
+check 'gives 4' test "$(head -n 1 "$place/out" | awk -F '\t' '{ print NF }')" -eq 13
 : >"$place/empty"
 ends 0 'an empty list' starling-predict --model "$run" --list "$place/empty"
 check 'gives the header alone' lines 1 "$place/out"

@@ -31,6 +31,21 @@ refuses 64 'no model "lenet".*one of' 'no such network' train_tinyimagenet --dat
 refuses 66 "$place/absent" 'starling-prepare: no such input' starling-prepare --input "$place/absent" --output "$place/none"
 ends 66 'starling-predict: no such list' starling-predict --model "$run" --list "$place/absent"
 
+# Files of other programs in place of a model. The first bytes are what is told apart.
+number=0
+for foreign in 'PK\003\004\024\000\000\000\000\000=a ZIP archive .PyTorch' '\211HDF\r\n\032\n\000\000=an HDF5 file .Keras' 'GGUF\003\000\000\000\000=a GGUF file' \
+    '\200\002}q\000X\007\000\000\000=a Python pickle' '\010\007\022\007pytorch\032=an ONNX model' '\034\000\000\000TFL3\000\000=a TensorFlow Lite model' \
+    '\223NUMPY\001\000v\000=a NumPy array' '\377\330\377\340\000\020JFIF=a JPEG image' '\211PNG\r\n\032\n\000\000=a PNG image' \
+    'version https://git-lfs.github.com/spec/v1=a pointer of Git LFS' '# A network\n\nlayers: 3=text' '<!DOCTYPE html>=text'; do
+    number=$((number + 1))
+    # shellcheck disable=SC2059 # the bytes are a format
+    printf "${foreign%=*}" >"$place/foreign$number"
+    refuses 65 "$place/foreign$number: ${foreign##*=}.*, not a safetensors file such as the model.safetensors of a run" \
+        "a model that is ${foreign##*=}" starling-predict --model "$place/foreign$number" "$image"
+done
+head -c 4096 /dev/urandom >"$place/noise"
+refuses 65 "$place/noise: " 'a model of noise' starling-evaluate --data "$data" --model "$place/noise"
+
 # ---- images ----
 ends 66 'a missing image' starling-predict --model "$run" "$image" "$place/absent.JPEG"
 check 'is named' says "$place/absent.JPEG: .*No such file"
@@ -87,6 +102,12 @@ if mount -t tmpfs -o size=68k tmpfs "$place/disk" 2>/dev/null; then
     check 'with room again it resumes' trains 0 "$place/disk/run" --epochs 2 --seed 7 --resume
     check 'from the first' says 'resumed from .*ckpt-10: epoch 1, batch 0'
     check 'the bits of the unbroken run' same_run "$place/disk/run" "$run"
+    check 'a run that keeps all of its checkpoints' trains 0 "$place/disk/run" --epochs 6 --seed 7 --resume --keep 9
+    head -c 2000000 /dev/zero >"$place/disk/fill" 2>/dev/null
+    check 'on a full disk a smaller --keep makes room' trains 0 "$place/disk/run" --epochs 8 --seed 7 --resume --keep 2
+    check 'nothing is lost' test "$(cat "$place/disk/run/last-good")" = ckpt-80
+    check 'an unbroken run' trains 0 "$place/unfilled" --epochs 8 --seed 7
+    check 'the bits of the unbroken run' same_run "$place/disk/run" "$place/unfilled"
 else
     skip 'a full disk: mounting a tmpfs is not permitted here'
 fi
@@ -95,6 +116,16 @@ limited() (ulimit -f 8 && trains '73|74' "$place/small" --epochs 1)
 check 'files may not grow: exit 73 or 74' limited
 check 'the message names the file' says 'model.safetensors'
 check 'nothing is left that looks like a checkpoint' test -z "$(find "$place/small" -name 'ckpt-*')"
+
+# Output through a link: the old content survives, and the link stays one.
+echo old >"$place/linked"
+ln -s linked "$place/link"
+no_room() (ulimit -f 0 && quietly '73|74' starling-predict --model "$run" --output "$place/link" "$image")
+check 'no room for --output LINK: exit 73 or 74' no_room
+check 'what it leads to is as it was' grep -qx old "$place/linked"
+ends 0 '--output LINK' starling-predict --model "$run" --output "$place/link" "$image"
+check 'is written where the link leads' lines 2 "$place/linked"
+check 'the link is a link' test -L "$place/link"
 
 # ---- checkpoints and models that do not fit ----
 sed 's/"filters": 12/"filters": 13/' "$here/tiny.json" >"$place/wider.json"
@@ -105,10 +136,10 @@ check 'resuming with another dropout' trains 78 "$run" --epochs 3 --seed 7 --res
 for change in '--batch-size 6' '--weight-decay 0.5' '--optimizer sgd' '--flip' '--crop-padding 1' '--pixels standardised'; do
     # shellcheck disable=SC2086 # a list of words
     check "resuming with $change" trains 78 "$run" --epochs 3 --seed 7 --resume $change
-    check 'says what differs' says 'the checkpoint has .* and this run .*; resume with the same'
+    check 'says what differs' says 'it has .* and this run .*; resume with the same'
 done
 check 'resuming with another seed' trains 78 "$run" --epochs 3 --seed 8 --resume
-check 'says what differs' says 'the checkpoint has seed 7 and this run 8'
+check 'says what differs' says 'it has seed 7 and this run 8'
 check 'the run is as it was' test "$(cat "$run/last-good")" = ckpt-20
 
 quietly 0 starling-sample --output "$place/images3" --classes 3 --per-class 4 --val-per-class 2 --size 16

@@ -68,6 +68,8 @@ killed() {
     check "$name: resumed to its end" trains 0 "$broken" $options --resume $resuming
     check "$name: the bits of the unbroken run" same_run "$broken" "$unbroken"
     check "$name: its metrics" same_metrics "$broken" "$unbroken"
+    check "$name: its best" cmp "$broken/best" "$unbroken/best"
+    check "$name: which is there" test -s "$broken/$(cat "$broken/best")/manifest.json"
 }
 
 # ---- unbroken runs to compare with ----
@@ -87,7 +89,8 @@ check 'gives other bits' not same_run "$place/other" "$place/unbroken" 2>/dev/nu
 killed kill9 "$place/unbroken" KILL '1 4 7 2 11 5 3' "$plain --checkpoint-every 3" ''
 killed kill9-rich "$place/unbroken-rich" KILL '2 8 5 9' "$rich --checkpoint-every 3" '--threads 2 --workers 2'
 killed kill9-each-step "$place/unbroken" KILL '3 2 6' "$plain --checkpoint-every 1 --keep 1" ''
-check 'retention leaves one checkpoint' test "$(find "$place/kill9-each-step" -name 'ckpt-*' | wc -l)" -eq 1
+check 'retention leaves the newest and the best' test "$(find "$place/kill9-each-step" -name 'ckpt-*' | sort)" = \
+    "$(for kept in best last-good; do echo "$place/kill9-each-step/$(cat "$place/kill9-each-step/$kept")"; done | sort -u)"
 check 'and nothing temporary' test -z "$(find "$place/kill9-each-step" -name '*.tmp')"
 
 # ---- signals that ask ----
@@ -154,6 +157,65 @@ rm -r "$place/lost"/ckpt-* "$place/lost/last-good"
 # shellcheck disable=SC2086 # a list of words
 check 'starts afresh with --resume' trains 0 "$place/lost" $plain --resume
 check 'its metrics begin anew' same_metrics "$place/lost" "$place/unbroken"
+
+# ---- the best ----
+accuracies() { tail -n +2 "$1/metrics.csv" | cut -d , -f 2,5; }
+ours=$place/best-run
+check 'a run that keeps one checkpoint' trains 0 "$ours" --epochs 6 --seed 7 --keep 1 --lr 0.02
+best=$(accuracies "$ours" | sort -t , -k 2,2gr -k 1,1n | head -n 1 | cut -d , -f 1)
+check "its best is ckpt-$best, the first of the highest accuracy" test "$(cat "$ours/best")" = "ckpt-$best"
+check 'it is said at the end' says "^best: $ours/best is ckpt-$best, validation accuracy [0-9.]+ %; newest: ckpt-60\$"
+check 'nothing else is kept' test "$(find "$ours" -name 'ckpt-*' | wc -l)" -le 2
+for which in best "ckpt-$best" last-good ckpt-60 .; do
+    ends 0 "evaluating $which" starling-evaluate --data "$data" --model "$ours/$which"
+    cp "$place/out" "$place/out.$(basename "$which")"
+done
+check 'best is the best' cmp "$place/out.best" "$place/out.ckpt-$best"
+check 'last-good and the run are the newest' cmp "$place/out.last-good" "$place/out.ckpt-60"
+check 'as is the run' cmp "$place/out.." "$place/out.ckpt-60"
+check 'without validation there is none' trains 0 "$place/unvalidated" --epochs 1 --eval-every 0
+check 'and no file' not test -e "$place/unvalidated/best"
+
+# ---- another data set of equal counts ----
+ends 0 'other images' starling-sample --output "$place/others" --classes 4 --per-class 12 --val-per-class 5 --size 16 --seed 2
+ends 0 'prepared' starling-prepare --input "$place/others" --output "$place/other-data" --image-size 16 --images-per-file 20
+data=$place/other-data
+cp -R "$place/longer" "$place/longer.before"
+check 'resuming with them' trains 78 "$place/longer" --epochs 5 --seed 7 --resume
+check 'says what differs' says 'it has data-set [0-9a-f]{16} and this run [0-9a-f]{16}; resume with the same'
+rm "$place/longer/log.jsonl" "$place/longer.before/log.jsonl" "$place/longer/lock" "$place/longer.before/lock"
+check 'and leaves the run as it was' diff -r "$place/longer" "$place/longer.before"
+data=$place/data
+
+# ---- a folder of somebody else ----
+for name in metrics.csv log.jsonl config.json; do
+    foreign=$place/foreign-$name
+    mkdir "$foreign"
+    echo 'day,visitors' >"$foreign/$name"
+    for how in '' --resume; do
+        # shellcheck disable=SC2086 # an option or none
+        check "a folder with a $name of others${how:+, $how}" trains 73 "$foreign" $how
+        check 'is refused by name' says "$foreign/$name: not written by a training run"
+    done
+    check 'nothing else is there' test "$(ls "$foreign")" = "$name"
+    check 'and it is as it was' grep -qx 'day,visitors' "$foreign/$name"
+done
+mkdir "$place/planted"
+echo precious >"$place/target"
+ln -s "$place/target" "$place/planted/config.json"
+check 'a planted link as config.json' trains 73 "$place/planted" --max-steps 1
+check 'its target is as it was' grep -qx precious "$place/target"
+rm "$place/planted/config.json"
+mkfifo "$place/planted/config.json"
+check 'a FIFO there' trains 73 "$place/planted" --max-steps 1
+rm "$place/planted/config.json"
+check 'without them it is a run folder' trains 0 "$place/planted" --max-steps 1
+mkdir -p "$place/planted/ckpt-9.tmp/a/b" "$place/planted/ckpt-9.retired.tmp"
+echo x >"$place/planted/ckpt-9.tmp/a/b/c"
+echo keep >"$place/planted/draft.tmp"
+check 'a leftover that holds folders' trains 0 "$place/planted" --max-steps 2 --resume
+check 'is gone' not test -e "$place/planted/ckpt-9.tmp"
+check 'what is not ours stays' grep -qx keep "$place/planted/draft.tmp"
 
 # ---- two at once ----
 starts "$place/busy" --epochs 100000 --eval-every 0

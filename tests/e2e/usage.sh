@@ -95,6 +95,9 @@ mistakes starling-predict --model m i.jpg
 needs starling-predict --model i.jpg
 wrong starling-predict '--model m i.jpg' --top 0 x
 wrong starling-predict '--model m i.jpg' --batch-size 0
+wrong starling-predict '--model m i.jpg' --memory-limit 0 x
+refuses 64 '--null is about --list' 'starling-predict: --null without a list' starling-predict --model m --null i.jpg
+refuses 64 'standard input .* named 2 times' 'starling-predict: - twice' starling-predict --model m - i.jpg -
 refuses 64 'either images' 'starling-predict: nothing to predict' starling-predict --model m
 refuses 64 'either images' 'starling-predict: images and --data' starling-predict --model m --data d i.jpg
 refuses 64 'either images' 'starling-predict: --list and --data' starling-predict --model m --data d --list l

@@ -1,0 +1,28 @@
+/* What kernels take for granted of whoever runs them, as questions for the assertions at their entrances. Assertions
+ * are compiled where SL_ASSERT is on (the test presets), so that a release pays nothing for them. */
+#ifndef SL_KERNELS_CONTRACT_H
+#define SL_KERNELS_CONTRACT_H
+
+#include <assert.h>
+
+#include "kernels/exec.h"
+
+/* Is this a slice of that many units? */
+static inline bool sl_slice_is_within(const struct sl_work *work, int64_t units)
+{
+    return 0 <= work->begin && work->begin <= work->end && work->end <= units;
+}
+
+/* Is the scratch there that the row asked for? Its size cannot be seen from here. */
+static inline bool sl_scratch_is_there(const struct sl_work *work, size_t bytes)
+{
+    return bytes == 0 || (work->scratch && (uintptr_t)work->scratch % 64 == 0);
+}
+
+/* Do two runs of floats share nothing? */
+static inline bool sl_are_apart(const float *a, size_t a_floats, const float *b, size_t b_floats)
+{
+    const uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
+    return p + a_floats * sizeof *a <= q || q + b_floats * sizeof *b <= p;
+}
+#endif
