@@ -23,10 +23,23 @@ static void judge_images(const struct sl_image_list *list, size_t class_count)
     }
 }
 
+static void judge(bool skip_missing)
+{
+    const struct sl_scan_options options = {.folder = fuzz_folder, .val_fraction = -1, .skip_missing = skip_missing};
+    struct sl_scan scan;
+    if (sl_scan_open(&options, &scan) != SL_OK)
+        return;
+    FUZZ_MUST(scan.class_count >= 2 && scan.train.count >= 2);
+    for (size_t i = 0; i < scan.class_count; i++)
+        FUZZ_MUST(scan.classes[i].id[0] && scan.classes[i].words[0]);
+    judge_images(&scan.train, scan.class_count);
+    judge_images(&scan.val, scan.class_count);
+    sl_scan_close(&scan);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     static const char between[] = "%%\n";
-    struct sl_scan scan;
     if (!fuzz_folder[0]) {
         fuzz_enter();
         put_images();
@@ -39,13 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         bytes += next;
         length -= next;
     }
-    if (sl_scan_open(fuzz_folder, -1, 1, &scan) != SL_OK)
-        return 0;
-    FUZZ_MUST(scan.class_count >= 1 && scan.train.count >= 1);
-    for (size_t i = 0; i < scan.class_count; i++)
-        FUZZ_MUST(scan.classes[i].id[0] && scan.classes[i].words[0]);
-    judge_images(&scan.train, scan.class_count);
-    judge_images(&scan.val, scan.class_count);
-    sl_scan_close(&scan);
+    judge(false);
+    judge(true);
     return 0;
 }
