@@ -9,7 +9,7 @@
 #include "runtime/parallel.h"
 
 struct settings {
-    const char *input, *output, *compress, *on_bad_image;
+    const char *input, *output, *compress, *on_bad_image, *orientation;
     int64_t images_per_file, image_size, seed, threads;
     double val_fraction;
     bool allow_one_class, quiet;
@@ -28,6 +28,10 @@ static void summarise(const struct sl_dataset *set)
     }
     printf("mean %.4f %.4f %.4f, deviation %.4f %.4f %.4f\n", set->mean[0], set->mean[1], set->mean[2],
            set->deviation[0], set->deviation[1], set->deviation[2]);
+    if (set->turned)
+        printf(set->apply_orientation ? "turned %" PRIu64 " images as their EXIF orientation says\n"
+                                      : "left %" PRIu64 " images as stored, though their EXIF orientation turns them\n",
+               set->turned);
     printf("skipped %" PRIu64 " unreadable images\n", set->skipped);
 }
 
@@ -45,6 +49,7 @@ static int run(const struct settings *s)
         .zstd = !strcmp(s->compress, "zstd"),
         .seed = (uint64_t)s->seed,
         .skip_bad_images = !strcmp(s->on_bad_image, "skip"),
+        .apply_orientation = !strcmp(s->orientation, "apply"),
         .one_class = s->allow_one_class,
         .val_fraction = s->val_fraction,
         .threads = s->threads ? (int)s->threads : sl_parallel_default_threads(),
@@ -64,6 +69,7 @@ int main(int argc, char **argv)
 {
     struct settings s = {.compress = "none",
                          .on_bad_image = "fail",
+                         .orientation = "apply",
                          .images_per_file = 1024,
                          .image_size = 64,
                          .seed = 1,
@@ -81,6 +87,9 @@ int main(int argc, char **argv)
          .value = &s.compress, .choices = "none|zstd"},
         {"on-bad-image", "fail|skip", "What to do with an unreadable or missing image (default fail)",
          .kind = CLI_CHOICE, .value = &s.on_bad_image, .choices = "fail|skip"},
+        {"orientation", "apply|ignore",
+         "Turn images as their EXIF orientation says, here, in training and in prediction (default apply)",
+         .kind = CLI_CHOICE, .value = &s.orientation, .choices = "apply|ignore"},
         {"val-fraction", "F", "Part of a set without validation images that validates, 0 to 0.9 (default 0.1)",
          .kind = CLI_DOUBLE, .value = &s.val_fraction, .least = 0, .most = 0.9},
         {"allow-one-class", NULL, "Take a set of a single class, which is nearly always a wrong folder",

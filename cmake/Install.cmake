@@ -12,7 +12,7 @@ if(models_type STREQUAL "STATIC_LIBRARY")
 endif()
 add_library(starling STATIC ${library_objects})
 target_link_libraries(starling PUBLIC m Threads::Threads
-  PRIVATE OpenMP::OpenMP_C PkgConfig::TURBOJPEG PkgConfig::JANSSON PkgConfig::ARCHIVE PkgConfig::ZSTD PkgConfig::XXHASH)
+  PRIVATE OpenMP::OpenMP_C PkgConfig::JPEG PkgConfig::TURBOJPEG PkgConfig::JANSSON PkgConfig::ARCHIVE PkgConfig::ZSTD PkgConfig::XXHASH)
 # Includes are written from the root of the source ("runtime/graph.h"), and stay so.
 target_include_directories(starling INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/starling>)
 

@@ -53,6 +53,7 @@ int sl_io_open_status(int error)
     case ESTALE: /* removed by another machine of a network file system */
         return SL_MISSING;
     case ELOOP:
+    case ENXIO: /* a socket */
         return SL_BAD_DATA;
     case ENOMEM:
     case EMFILE:
@@ -188,6 +189,12 @@ int sl_io_remove(const char *path)
     return error ? sl_io_fail("remove it", path, error) : SL_OK;
 }
 
+/* The status of an errno met on an open file. */
+static int read_status(int error)
+{
+    return error == ENXIO ? SL_IO : sl_io_open_status(error);
+}
+
 /* Opens a regular file for reading; a FIFO does not block. */
 static int open_regular(const char *path, int links, size_t cap, int *fd, size_t *size)
 {
@@ -199,7 +206,7 @@ static int open_regular(const char *path, int links, size_t cap, int *fd, size_t
     if (error)
         return sl_fail(sl_io_open_status(error), "%s: cannot open it: %s", path, strerror(error));
     if (fstat(*fd, &info))
-        return sl_fail(SL_IO, "%s: cannot examine it: %s", path, strerror(errno));
+        return sl_fail(read_status(errno), "%s: cannot examine it: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
         return sl_fail(SL_BAD_DATA, "%s: %s, not a file", path,
                        S_ISDIR(info.st_mode) ? "a directory" : "a special file");
@@ -219,7 +226,7 @@ static int read_fully(int fd, const char *path, char *bytes, size_t size)
         if (got < 0 && !error && errno == EINTR)
             continue;
         if (got < 0)
-            return sl_fail(sl_io_open_status(error ? error : errno), "%s: cannot read it at offset %zu: %s", path, have,
+            return sl_fail(read_status(error ? error : errno), "%s: cannot read it at offset %zu: %s", path, have,
                            strerror(error ? error : errno));
         if (got == 0)
             return sl_fail(SL_IO, "%s: ends at offset %zu of %zu; it is being changed", path, have, size);

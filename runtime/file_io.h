@@ -22,8 +22,9 @@ int sl_io_fault(const char *step, const char *path);
  * wrong path), SL_SYSTEM for exhausted memory or descriptors, else SL_IO. */
 int sl_io_status(int error);
 
-/* The status of an errno met while opening for reading: SL_MISSING, SL_BAD_DATA (a link where none may be), SL_SYSTEM,
- * else SL_IO. */
+/* The status of an errno met while opening for reading: SL_MISSING, SL_BAD_DATA (links where none may be or that lead
+ * in a circle, a socket), SL_SYSTEM (memory, descriptors), else SL_IO (a device that fails, no permission): these two
+ * say nothing about the file's content. */
 int sl_io_open_status(int error);
 
 /* "PATH: cannot WHAT: reason", from `error`; returns sl_io_status(error). */
@@ -61,7 +62,7 @@ int sl_io_read_small(const char *path, size_t cap, char **text, size_t *n);
 
 /* Reads a file of the user's, wherever links lead: a regular file of at most `cap` bytes; the caller frees *bytes. One
  * byte past the end is a zero, so text is a string. SL_MISSING: no such file. SL_BAD_DATA: not a regular file, or over
- * the cap. SL_IO. */
+ * the cap. SL_SYSTEM, SL_IO. */
 int sl_file_read(const char *path, size_t cap, uint8_t **bytes, size_t *length);
 
 #ifdef __cplusplus

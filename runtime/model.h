@@ -17,12 +17,13 @@ struct sl_model {
     size_t class_count;
     struct sl_class *classes;
     enum sl_pixel_range range;
+    bool apply_orientation; /* images are turned as their EXIF orientation says; absent in the JSON: as stored */
     double mean[3], deviation[3];
 };
 
 void sl_model_close(struct sl_model *model);
 
-/* Copies classes and pixel statistics of a data set into the model. SL_SYSTEM. */
+/* Copies classes, pixel statistics and the way of reading images of a data set into the model. SL_SYSTEM. */
 int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *dataset);
 
 /* What the model wants of an image. SL_BAD_CONFIG: its input is no square of three channels that images can have. */

@@ -13,10 +13,12 @@ int sl_model_to_json(const struct sl_model *model, char **text)
         json_array_append_new(classes,
                               json_pack("{s:s, s:s}", "id", model->classes[i].id, "words", model->classes[i].words));
     const double *m = model->mean, *d = model->deviation;
-    return sl_json_text(json_pack("{s:i, s:o, s:o, s:{s:s, s:[f,f,f], s:[f,f,f]}}", "format", 1, "network",
+    /* A model of images as stored has no "orientation" (s* leaves it out): the text of older models. */
+    return sl_json_text(json_pack("{s:i, s:o, s:o, s:{s:s, s:s*, s:[f,f,f], s:[f,f,f]}}", "format", 1, "network",
                                   sl_graph_write(model->graph), "classes", classes, "pixels", "range",
-                                  model->range == SL_PIXELS_STANDARDISED ? "standardised" : "unit", "mean", m[0], m[1],
-                                  m[2], "deviation", d[0], d[1], d[2]),
+                                  model->range == SL_PIXELS_STANDARDISED ? "standardised" : "unit", "orientation",
+                                  model->apply_orientation ? "apply" : NULL, "mean", m[0], m[1], m[2], "deviation",
+                                  d[0], d[1], d[2]),
                         text);
 }
 
@@ -35,12 +37,17 @@ static int read_triple(const json_t *list, const char *name, double minimum, dou
 
 static int read_pixels(const json_t *object, struct sl_model *model)
 {
-    static const char *const known[] = {"range", "mean", "deviation", NULL};
+    static const char *const known[] = {"range", "orientation", "mean", "deviation", NULL};
     int rc = SL_OK;
     const char *range = json_string_value(json_object_get(object, "range"));
     if (!json_is_object(object) || !range || (strcmp(range, "unit") && strcmp(range, "standardised")))
         SL_FAIL(SL_BAD_CONFIG, "\"pixels\" needs a \"range\", \"unit\" or \"standardised\"");
     SL_TRY(sl_json_check_keys(object, known, NULL));
+    const json_t *orientation = json_object_get(object, "orientation");
+    const char *kind = json_string_value(orientation);
+    if (orientation && (!kind || (strcmp(kind, "apply") && strcmp(kind, "ignore"))))
+        SL_FAIL(SL_BAD_CONFIG, "\"orientation\" must be \"apply\" or \"ignore\"");
+    model->apply_orientation = kind && !strcmp(kind, "apply");
     model->range = strcmp(range, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT;
     SL_TRY(read_triple(json_object_get(object, "mean"), "mean", 0.0, model->mean));
     SL_TRY(read_triple(json_object_get(object, "deviation"), "deviation", model->range == SL_PIXELS_UNIT ? 0.0 : 1e-6,

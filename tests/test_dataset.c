@@ -126,6 +126,9 @@ static void sealed_nonsense_is_refused(void **state)
         {HEAD MOMENTS CLASSES SPLIT("-1", "[1]", "a.tar"), "samples"},
         {HEAD MOMENTS CLASSES SPLIT("1e300", "[1]", "a.tar"), "samples"},
         {HEAD MOMENTS CLASSES SPLIT("1", "[1]", "../a.tar"), "unusable name"},
+        {HEAD ", \"orientation\": \"up\"" MOMENTS, "orientation"},
+        {HEAD ", \"orientation\": 6" MOMENTS, "orientation"},
+        {HEAD ", \"orientation\": \"apply\", \"turned\": -1" MOMENTS, "turned"},
         {HEAD ", \"mean\": [0, 0, 2], \"deviation\": [1, 1, 1]", "mean[2]"},
     };
     (void)state;
@@ -134,8 +137,15 @@ static void sealed_nonsense_is_refused(void **state)
         put_sealed(cases[i].json);
         assert_fails(sl_dataset_open(at("sealed"), &set), SL_BAD_DATA, cases[i].part);
     }
+    /* A set of an older version does not speak of orientation, and keeps its images as stored. */
     put_sealed(HEAD MOMENTS CLASSES SPLIT("1", "[1]", "a.tar"));
     assert_ok(sl_dataset_open(at("sealed"), &set));
+    assert_false(set->apply_orientation);
+    sl_dataset_close(set);
+    put_sealed(HEAD ", \"orientation\": \"apply\", \"turned\": 1" MOMENTS CLASSES SPLIT("1", "[1]", "a.tar"));
+    assert_ok(sl_dataset_open(at("sealed"), &set));
+    assert_true(set->apply_orientation);
+    assert_int_equal(set->turned, 1);
     sl_dataset_close(set);
 }
 

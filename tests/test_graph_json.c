@@ -221,11 +221,17 @@ static void descriptions_are_checked(void **state)
     MUST(sl_model_from_json(description, strlen(description), &model));
     assert_string_equal(model.classes[0].words, "an apple");
     assert_true(model.mean[1] == 0.25 && model.deviation[1] == 0.2 && model.range == SL_PIXELS_STANDARDISED);
-    MUST(sl_model_to_json(&model, &text));
+    assert_false(model.apply_orientation); /* older models know images as stored */
+    for (int apply = 0; apply < 2; apply++) {
+        model.apply_orientation = apply;
+        MUST(sl_model_to_json(&model, &text));
+        sl_model_close(&model);
+        assert_int_equal(strstr(text, "orientation") != NULL, apply);
+        MUST(sl_model_from_json(text, strlen(text), &model));
+        assert_int_equal(model.apply_orientation, apply);
+        free(text);
+    }
     sl_model_close(&model);
-    MUST(sl_model_from_json(text, strlen(text), &model));
-    sl_model_close(&model);
-    free(text);
     static const char *const bad[][3] = {
         {"\"format\": 1", "\"format\": 2", "format 2"},
         {"\"format\": 1", "\"Format\": 1", "unknown key \"Format\""},
@@ -233,6 +239,8 @@ static void descriptions_are_checked(void **state)
         {"\"words\": \"\"", "\"word\": \"\"", "classes[1] needs"},
         {"\"words\": \"\"", "\"words\": \"\", \"more\": 1", "unknown key \"more\""},
         {"standardised", "signed", "\"unit\" or \"standardised\""},
+        {"\"pixels\": {", "\"pixels\": {\"orientation\": \"up\", ", "\"apply\" or \"ignore\""},
+        {"\"pixels\": {", "\"pixels\": {\"orientation\": 6, ", "\"apply\" or \"ignore\""},
         {"[0.5, 0.25, 0]", "[0.5, 0.25]", "list of 3 numbers"},
         {"[0.5, 0.25, 0]", "[0.5, 0.25, 2]", "\"mean\" holds 2"},
         {"[0.1, 0.2, 1]", "[0.1, 0, 1]", "\"deviation\" holds 0"},

@@ -87,7 +87,7 @@ static void decodes_colour_and_grey(void **state)
         size_t length;
         uint8_t rgb[16 * 16 * 3];
         uint8_t *bytes = make_jpeg(16, 16, 3, grey, &length);
-        assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, rgb));
+        assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb));
         for (int c = 0; c < 3; c++)
             near(rgb[c], 40 + (3 * (grey ? 37 : 37 + 20 * c)) % 128, 6);
         free(bytes);
@@ -99,7 +99,7 @@ static void decodes_four_channels(void **state)
     (void)state;
     uint8_t rgb[16 * 16 * 3];
     for (int32_t size = 8; size <= 16; size += 8) {
-        assert_ok(sl_jpeg_decode(jpeg, ycck, sizeof ycck, size, rgb));
+        assert_ok(sl_jpeg_decode(jpeg, ycck, sizeof ycck, size, false, rgb));
         for (int i = 0; i < size * size; i++) {
             near(rgb[i * 3], 200, 3);
             near(rgb[i * 3 + 1], 100, 3);
@@ -113,7 +113,7 @@ static void decodes_four_channels(void **state)
     assert_non_null(marker);
     assert_int_equal(marker[11], 2);
     marker[11] = 0;
-    assert_ok(sl_jpeg_decode(jpeg, cmyk, sizeof cmyk, 8, rgb));
+    assert_ok(sl_jpeg_decode(jpeg, cmyk, sizeof cmyk, 8, false, rgb));
 }
 
 static void any_size_becomes_square(void **state)
@@ -128,7 +128,7 @@ static void any_size_becomes_square(void **state)
         assert_ok(sl_jpeg_size(jpeg, bytes, length, &width, &height));
         assert_int_equal(width, sizes[i][0]);
         assert_int_equal(height, sizes[i][1]);
-        assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, rgb));
+        assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb));
         near(rgb[0], 40 + 74, 8);
         free(bytes);
     }
@@ -164,7 +164,7 @@ static void every_truncation_is_refused(void **state)
         uint8_t *cut = malloc(n + 1);
         memcpy(cut, bytes, n);
         cut = realloc(cut, n ? n : 1);
-        if (sl_jpeg_decode(jpeg, cut, n, 16, rgb) != SL_BAD_DATA)
+        if (sl_jpeg_decode(jpeg, cut, n, 16, false, rgb) != SL_BAD_DATA)
             fail_msg("%zu of %zu bytes were taken for an image", n, length);
         free(cut);
     }
@@ -177,14 +177,14 @@ static void flipped_bytes_never_crash(void **state)
     uint8_t rgb[16 * 16 * 3], sound[16 * 16 * 3];
     size_t length;
     uint8_t *bytes = make_jpeg(16, 16, 5, false, &length);
-    assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, sound));
+    assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, false, sound));
     for (size_t i = 0; i < length; i++) {
         bytes[i] ^= 0xff;
-        const int rc = sl_jpeg_decode(jpeg, bytes, length, 16, rgb);
+        const int rc = sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb);
         assert_true(rc == SL_OK || rc == SL_BAD_DATA);
         bytes[i] ^= 0xff;
         /* A bad image must not spoil the next one. */
-        assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, rgb));
+        assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb));
         assert_memory_equal(rgb, sound, sizeof rgb);
     }
     free(bytes);
@@ -200,7 +200,31 @@ static void says_what_it_is_instead(void **state)
                  {"\x89PNG\r\n\x1a\n....", 12, "a PNG image"},
                  {"GIF89a....", 10, "a GIF image"},
                  {"BM......", 8, "a BMP image"},
-                 {"RIFF....WEBP", 12, "WebP"},
+                 {"RIFF....WEBP", 12, "a WebP image"},
+                 {"RIFF....WAVE", 12, "a RIFF file"},
+                 {"\0\0\0\x18"
+                  "ftypheic\0\0\0\0",
+                  16, "a HEIC image"},
+                 {"\0\0\0\x1c"
+                  "ftypheix\0\0\0\0",
+                  16, "a HEIC image"},
+                 {"\0\0\0\x1c"
+                  "ftypavif\0\0\0\0",
+                  16, "an AVIF image"},
+                 {"\0\0\0\x1c"
+                  "ftypmif1\0\0\0\0",
+                  16, "a HEIF image (HEIC or AVIF)"},
+                 {"\0\0\0\x18"
+                  "ftypmp42\0\0\0\0",
+                  16, "a video"},
+                 {"\0\0\0\x0cJXL \r\n", 10, "a JPEG XL image"},
+                 {"\0\0\0\x0cjP  \r\n", 10, "a JPEG 2000 image"},
+                 {"\0\5\x16\7\0\2\0\0", 8, "AppleDouble"},
+                 {"<!DOCTYPE html><html>", 21, "a web page"},
+                 {"version https://git-lfs.github.com/spec/v1\n", 43, "a Git LFS pointer"},
+                 {"\0\0\0\0\0\0", 6, "nothing but zero bytes"},
+                 {"\0", 1, "nothing but zero bytes"},
+                 {"\r\n\xff\xd8\xff\xe0\0\x10JFIF", 12, "other bytes with a JPEG image behind them"},
                  {"hello, world\n", 13, "text"},
                  {"\0\1\2\3", 4, "no known image format"},
                  {"\xff\xd8", 2, "no known image format"},
@@ -208,7 +232,7 @@ static void says_what_it_is_instead(void **state)
     (void)state;
     uint8_t rgb[16 * 16 * 3];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_fails(sl_jpeg_decode(jpeg, (const uint8_t *)cases[i].bytes, cases[i].n, 16, rgb), SL_BAD_DATA,
+        assert_fails(sl_jpeg_decode(jpeg, (const uint8_t *)cases[i].bytes, cases[i].n, 16, false, rgb), SL_BAD_DATA,
                      cases[i].text);
 }
 
@@ -221,18 +245,18 @@ static void headers_that_lie_are_refused(void **state)
     uint8_t *sof = memmem(bytes, length, "\xff\xc0\x00\x11\x08", 5);
     assert_non_null(sof);
     memcpy(sof + 5, "\xff\xff\xff\xff", 4); /* 65,535 x 65,535 */
-    assert_fails(sl_jpeg_decode(jpeg, bytes, length, 16, rgb), SL_BAD_DATA, "65500");
+    assert_fails(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb), SL_BAD_DATA, "65500");
     memcpy(sof + 5, "\x00\x10\xff\xff", 4); /* 65,535 wide: more than the decoder itself takes */
-    assert_fails(sl_jpeg_decode(jpeg, bytes, length, 16, rgb), SL_BAD_DATA, "65500");
-    memcpy(sof + 5, "\x00\x10\xfd\xe8", 4); /* 65,000 wide */
-    assert_fails(sl_jpeg_decode(jpeg, bytes, length, 16, rgb), SL_BAD_DATA, "65000");
-    memcpy(sof + 5, "\x40\x00\x40\x00", 4); /* 16,384 x 16,384: each side may be, the whole may not */
-    assert_fails(sl_jpeg_decode(jpeg, bytes, length, 16, rgb), SL_BAD_DATA, "16384");
+    assert_fails(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb), SL_BAD_DATA, "65500");
+    memcpy(sof + 5, "\xfd\xe8\xfd\xe8", 4); /* 65,000 x 65,000: each side may be, the whole may not */
+    assert_fails(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb), SL_BAD_DATA, "65000 x 65000");
+    memcpy(sof + 5, "\x00\x10\xfd\xe8", 4); /* 65,000 wide may be, but the data end early */
+    assert_fails(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb), SL_BAD_DATA, "damaged");
     memcpy(sof + 5, "\x00\x10\x00\x00", 4);
-    assert_int_equal(sl_jpeg_decode(jpeg, bytes, length, 16, rgb), SL_BAD_DATA);
+    assert_int_equal(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb), SL_BAD_DATA);
     memcpy(sof + 5, "\x00\x10\x00\x10", 4);
     sof[4] = 12; /* bits a sample */
-    assert_int_equal(sl_jpeg_decode(jpeg, bytes, length, 16, rgb), SL_BAD_DATA);
+    assert_int_equal(sl_jpeg_decode(jpeg, bytes, length, 16, false, rgb), SL_BAD_DATA);
     free(bytes);
 }
 

@@ -134,7 +134,7 @@ static void images_are_the_decoded_files(void **state)
             size_t length;
             snprintf(path, sizeof path, "tree/%.7s/%s.jpg", batch->keys[i], batch->keys[i] + 8);
             assert_ok(sl_file_read(at(path), 1 << 20, &bytes, &length));
-            assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIZE, rgb));
+            assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIZE, true, rgb));
             for (int k = 0; k < SIZE * SIZE * 3; k++) {
                 double wanted = rgb[k] / 255.0;
                 if (standardised)
@@ -246,7 +246,7 @@ static void a_model_gets_its_own_pixels(void **state)
     const struct sl_batch *a, *b;
     struct sl_loader_options options = {.split = "val", .batch_size = CLASSES};
     assert_ok(sl_loader_open(plain, &options, &own));
-    options.pixels = (struct sl_pixels){SIZE, SL_PIXELS_STANDARDISED, {0.25, 0.5, 0}, {0.5, 2, 0}};
+    options.pixels = (struct sl_pixels){SIZE, SL_PIXELS_STANDARDISED, {0.25, 0.5, 0}, {0.5, 2, 0}, false};
     assert_ok(sl_loader_open(plain, &options, &model));
     assert_ok(sl_loader_next(own, &a));
     assert_ok(sl_loader_next(model, &b));

@@ -34,6 +34,10 @@ struct sl_dataset {
     char *name;         /* for people */
     uint64_t skipped;   /* unreadable or missing images left out by the preparation */
     int32_t image_size; /* the loader's square output */
+    /* Images are turned as their EXIF orientation says, for the statistics below and by the loader. A dataset.json that
+     * says nothing of it was made without, and keeps its pixels. */
+    bool apply_orientation;
+    uint64_t turned; /* images whose EXIF orientation is not upright */
     size_t class_count;
     struct sl_class *classes;
     size_t split_count;

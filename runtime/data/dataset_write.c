@@ -79,8 +79,9 @@ int sl_dataset_write(const struct sl_dataset *dataset)
     SL_TRY(pack_classes(dataset, classes));
     for (size_t i = 0; i < dataset->split_count; i++)
         json_object_set_new(splits, dataset->splits[i].name, pack_split(&dataset->splits[i], dataset->class_count));
-    root = json_pack("{s:s, s:i, s:s, s:i, s:I, s:o, s:o, s:O, s:O}", "format", "starling-dataset", "version",
-                     SL_DATASET_VERSION, "name", dataset->name, "image_size", (int)dataset->image_size, "skipped",
+    root = json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:I, s:o, s:o, s:O, s:O}", "format", "starling-dataset", "version",
+                     SL_DATASET_VERSION, "name", dataset->name, "image_size", (int)dataset->image_size, "orientation",
+                     dataset->apply_orientation ? "apply" : "ignore", "turned", (json_int_t)dataset->turned, "skipped",
                      (json_int_t)dataset->skipped, "mean", pack_channels(dataset->mean), "deviation",
                      pack_channels(dataset->deviation), "classes", classes, "splits", splits);
     if (!root)

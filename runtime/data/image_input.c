@@ -28,6 +28,7 @@ int sl_image_input_open(const struct sl_pixels *pixels, int32_t batch_size, stru
                        (unsigned long long)(max_batch_bytes / bytes), size);
     input->shape = (struct sl_image){size, size, size, size};
     input->to_float = sl_pick(SL_OP_image_to_float, &input->shape, sl_isa())->kernel;
+    input->apply_orientation = pixels->apply_orientation;
     set_range(pixels, input->scale, input->shift);
     return SL_OK;
 }
@@ -45,7 +46,7 @@ size_t sl_image_input_scratch(const struct sl_image_input *input)
 int sl_image_input_decode(const struct sl_image_input *input, struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length,
                           uint8_t *rgb)
 {
-    return sl_jpeg_decode(jpeg, bytes, length, input->shape.height, rgb);
+    return sl_jpeg_decode(jpeg, bytes, length, input->shape.height, input->apply_orientation, rgb);
 }
 
 void sl_image_input_fill(const struct sl_image_input *input, const uint8_t *rgb, struct sl_image_window window,

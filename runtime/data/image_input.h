@@ -16,6 +16,7 @@ struct sl_image_input {
     struct sl_image shape;
     const struct sl_kernel *to_float;
     float scale[3], shift[3];
+    bool apply_orientation;
 };
 
 /* SL_BAD_CONFIG: no image has this size, or a batch of them is larger than 16 GiB. */
@@ -24,7 +25,7 @@ int sl_image_input_open(const struct sl_pixels *pixels, int32_t batch_size, stru
 size_t sl_image_input_values(const struct sl_image_input *input);  /* bytes of the pixels, floats of the input */
 size_t sl_image_input_scratch(const struct sl_image_input *input); /* bytes */
 
-/* Decodes and resizes to rgb[size][size][3]. The errors of sl_jpeg_decode. */
+/* Decodes, resizes and turns to rgb[size][size][3]. The errors of sl_jpeg_decode. */
 int sl_image_input_decode(const struct sl_image_input *input, struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length,
                           uint8_t *rgb);
 

@@ -1,4 +1,4 @@
-/* JPEG bytes to RGB of a wanted size, through TurboJPEG. Handles are reused: one decoder per thread. */
+/* JPEG bytes to RGB of a wanted size, through libjpeg-turbo. One decoder per thread. */
 #ifndef SL_RUNTIME_DATA_JPEG_H
 #define SL_RUNTIME_DATA_JPEG_H
 
@@ -8,7 +8,13 @@
 extern "C" {
 #endif
 
-enum { SL_JPEG_MAX_SIDE = 16384, SL_JPEG_MAX_PIXELS = 64 << 20, SL_JPEG_MAX_BYTES = 64 << 20 };
+/* What is read: files of so many bytes and images of so many pixels, 65,500 a side. Of an image of several scans
+ * (progressive) libjpeg holds every coefficient. */
+enum { SL_JPEG_MAX_BYTES = 256 << 20, SL_JPEG_MAX_PIXELS = 1 << 30, SL_JPEG_MAX_COEFFICIENT_BYTES = 768 << 20 };
+
+/* An image of more pixels than this is decoded at the largest n/8 of its size that has no more, though never below the
+ * wanted size. */
+enum { SL_JPEG_MAX_DECODED_PIXELS = 64 << 20 };
 
 struct sl_jpeg;
 
@@ -18,14 +24,19 @@ const char *sl_jpeg_sniff(const uint8_t *bytes, size_t length);
 int sl_jpeg_open(struct sl_jpeg **jpeg);
 void sl_jpeg_close(struct sl_jpeg *jpeg);
 
-/* Size without decoding the pixels. SL_BAD_DATA: not a JPEG (says what it looks like), damaged, or over the caps above.
- */
+/* Size as stored, without decoding the pixels. SL_BAD_DATA: not a JPEG (says what it looks like), without an image,
+ * damaged, or over the caps above. SL_SYSTEM. */
 int sl_jpeg_size(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t *width, int32_t *height);
 
 /* Decodes grey, YCbCr, RGB, CMYK or YCCK of any size to rgb[size][size][3]; resizes (triangle filter, aspect not kept,
- * as DL4J) only when the size differs. CMYK is read by Adobe's convention (inverted), without colour profiles; the EXIF
- * orientation is ignored. A truncated or damaged image is SL_BAD_DATA, not a guess. */
-int sl_jpeg_decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, uint8_t *rgb);
+ * as DL4J) only when the size differs. CMYK is read by Adobe's convention (inverted), without colour profiles.
+ * `apply_orientation` turns the result as the EXIF orientation says, else the image is left as stored.
+ *
+ * The same bytes give the same pixels and the same verdict, whatever the decoder saw before. A truncated or damaged
+ * image is SL_BAD_DATA, not a guess; what only departs from the letter of the format (an odd JFIF revision, bytes
+ * between the parts) is decoded. SL_SYSTEM: no memory, which says nothing about the image. */
+int sl_jpeg_decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
+                   uint8_t *rgb);
 
 /* Encodes rgb[height][width][3] at `quality` (4:2:0, or as grey if no pixel has a colour); the caller frees *bytes with
  * free(). */

@@ -17,6 +17,7 @@ struct sl_pixels {
     int32_t size; /* the input is [size][size][3] */
     enum sl_pixel_range range;
     double mean[3], deviation[3]; /* of images in [0,1], RGB; a channel without deviation is only centred */
+    bool apply_orientation;       /* images are turned as their EXIF orientation says; false: as stored */
 };
 
 #ifdef __cplusplus

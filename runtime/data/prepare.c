@@ -61,6 +61,7 @@ static int dataset_begin(const struct sl_prepare_options *options, struct sl_sca
     self->name = name_of(options->input);
     self->splits = calloc(2, sizeof *self->splits);
     self->image_size = options->image_size;
+    self->apply_orientation = options->apply_orientation;
     self->skipped = scan->skipped;
     self->classes = scan->classes;
     self->class_count = scan->class_count;
@@ -163,8 +164,8 @@ int sl_prepare(const struct sl_prepare_options *options, struct sl_dataset **dat
     SL_TRY(sl_prepare_folder_open(options, &folder));
     SL_TRY(dataset_begin(options, &scan, &self));
     struct sl_prepare_pass pass = {options, "verified", 0, scan.train.count + scan.val.count};
-    SL_TRY(sl_prepare_verify(&pass, &scan.train, &train, &sums, &self->skipped));
-    SL_TRY(sl_prepare_verify(&pass, &scan.val, &val, &unused, &self->skipped));
+    SL_TRY(sl_prepare_verify(&pass, &scan.train, &train, &sums, self));
+    SL_TRY(sl_prepare_verify(&pass, &scan.val, &val, &unused, self));
     SL_TRY(check_left(&scan.train, self));
     SL_TRY(sl_prepare_compare(options, &scan, train, val));
     set_moments(&sums, self);

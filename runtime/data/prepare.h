@@ -13,9 +13,10 @@ struct sl_prepare_options {
     int32_t images_per_file, image_size;
     bool zstd;
     uint64_t seed;
-    bool skip_bad_images; /* false: the first unreadable image ends it */
-    bool one_class;       /* a single class is no mistake */
-    double val_fraction;  /* for sets without validation images; below 0: the default (a tenth) */
+    bool skip_bad_images;   /* false: the first unreadable image ends it */
+    bool apply_orientation; /* turn images as their EXIF orientation says; false: as stored */
+    bool one_class;         /* a single class is no mistake */
+    double val_fraction;    /* for sets without validation images; below 0: the default (a tenth) */
     int threads;
     /* Told, in order, what is left out or skipped, and what looks wrong: "skipped PATH: reason"; may be NULL. */
     void (*report)(void *self, const char *line);

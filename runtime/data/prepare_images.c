@@ -24,7 +24,7 @@ static void drop_unreadable(struct sl_image_list *list, struct sl_verdict *verdi
 {
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
-        if (verdicts[i].reason) {
+        if (verdicts[i].status != SL_OK) {
             free(list->at[i].path);
             free(list->at[i].key);
             free(verdicts[i].reason);
@@ -43,16 +43,17 @@ static int verify_all(struct sl_prepare_pass *pass, const struct sl_image_list *
     int rc = SL_OK;
     const struct sl_prepare_options *options = pass->options;
     const bool stop = !options->skip_bad_images;
+    const struct sl_verify_options how = {options->image_size, options->apply_orientation, options->threads, stop};
     size_t each = FEWEST, n = 0;
     for (size_t first = 0; first < list->count; first += n) {
         n = list->count - first < each ? list->count - first : each;
         const struct sl_image_list part = {.count = n, .at = list->at + first};
         const double start = sl_clock();
-        SL_TRY(sl_verify(&part, options->image_size, options->threads, stop, verdicts + first, sums));
+        SL_TRY(sl_verify(&part, &how, verdicts + first, sums));
         sl_prepare_advance(pass, n);
         each = sl_clock() - start < 0.1 && each < MOST ? 2 * each : each;
         for (size_t i = first; stop && i < first + n; i++)
-            if (verdicts[i].reason)
+            if (verdicts[i].status != SL_OK)
                 goto out;
     }
 out:
@@ -60,7 +61,7 @@ out:
 }
 
 int sl_prepare_verify(struct sl_prepare_pass *pass, struct sl_image_list *list, struct sl_verdict **verdicts,
-                      struct sl_channel_sums *sums, uint64_t *skipped)
+                      struct sl_channel_sums *sums, struct sl_dataset *dataset)
 {
     int rc = SL_OK;
     const struct sl_prepare_options *options = pass->options;
@@ -70,12 +71,14 @@ int sl_prepare_verify(struct sl_prepare_pass *pass, struct sl_image_list *list, 
         SL_FAIL(SL_SYSTEM, "no memory for %zu images", count);
     SL_TRY(verify_all(pass, list, all, sums));
     for (size_t i = 0; i < count; i++) {
-        if (!all[i].reason)
+        if (all[i].status == SL_OK) {
+            dataset->turned += all[i].turned;
             continue;
+        }
         if (!options->skip_bad_images)
             SL_FAIL(SL_BAD_DATA, "%s; remove it, or leave such images out with --on-bad-image skip", all[i].reason);
         sl_prepare_say(options, "skipped %s", all[i].reason);
-        ++*skipped;
+        dataset->skipped++;
     }
     drop_unreadable(list, all);
 out:

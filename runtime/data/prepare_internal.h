@@ -27,10 +27,10 @@ struct sl_prepare_folder {
 int sl_prepare_folder_open(const struct sl_prepare_options *options, struct sl_prepare_folder *folder);
 void sl_prepare_folder_close(struct sl_prepare_folder *folder); /* removes the marker if it is ours */
 
-/* Decodes every image; the unreadable ones leave the list and the verdicts, which stay parallel, or end it.
- * prepare_images.c. */
+/* Decodes every image; the unreadable ones leave the list and the verdicts, which stay parallel, or end it. Counts the
+ * skipped and the turned ones in the data set. prepare_images.c. */
 int sl_prepare_verify(struct sl_prepare_pass *pass, struct sl_image_list *list, struct sl_verdict **verdicts,
-                      struct sl_channel_sums *sums, uint64_t *skipped);
+                      struct sl_channel_sums *sums, struct sl_dataset *dataset);
 
 /* Images of each class, to be freed. SL_SYSTEM. */
 int sl_prepare_count(const struct sl_image_list *list, size_t class_count, uint64_t **counts);

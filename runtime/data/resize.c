@@ -70,15 +70,36 @@ static void shrink_row(const struct taps *taps, const uint8_t *row, int32_t size
     }
 }
 
-/* Column sums of one output row; sum[size * 3] is scratch. */
-static void sum_rows(const struct taps *taps, const float *rows, int32_t size, int32_t o, float *sum, uint8_t *to)
+/* Rows of the image, each shrunk to `size` pixels: the last so many, row y at y % room. */
+struct window {
+    const struct taps *across;
+    const uint8_t *from;
+    size_t row_bytes;
+    int32_t size, room, made; /* rows before `made` were shrunk */
+    float *rows;              /* [room][size * 3] */
+};
+
+static const float *window_row(const struct window *w, int32_t y)
 {
-    const size_t n = (size_t)size * 3;
-    const float *weight = taps->weight + (size_t)o * (size_t)taps->most;
+    return w->rows + (size_t)(y % w->room) * (size_t)w->size * 3;
+}
+
+static void window_reach(struct window *w, int32_t end)
+{
+    for (; w->made < end; w->made++)
+        shrink_row(w->across, w->from + (size_t)w->made * w->row_bytes, w->size,
+                   w->rows + (size_t)(w->made % w->room) * (size_t)w->size * 3);
+}
+
+/* Column sums of one output row; sum[size * 3] is scratch. */
+static void sum_rows(const struct taps *down, const struct window *w, int32_t o, float *sum, uint8_t *to)
+{
+    const size_t n = (size_t)w->size * 3;
+    const float *weight = down->weight + (size_t)o * (size_t)down->most;
     for (size_t i = 0; i < n; i++)
         sum[i] = 0.5f;
-    for (int32_t k = 0; k < taps->count[o]; k++) {
-        const float *row = rows + (size_t)(taps->first[o] + k) * n;
+    for (int32_t k = 0; k < down->count[o]; k++) {
+        const float *row = window_row(w, down->first[o] + k);
         for (size_t i = 0; i < n; i++)
             sum[i] += weight[k] * row[i];
     }
@@ -91,15 +112,17 @@ int sl_resize(const uint8_t *from, int32_t width, int32_t height, int32_t size, 
     int rc = SL_OK;
     struct taps across = {0}, down = {0};
     const size_t row_floats = (size_t)size * 3;
-    float *rows = calloc((size_t)height + 1, row_floats * sizeof *rows);
-    if (!rows)
-        SL_FAIL(SL_SYSTEM, "no memory to resize an image of %d x %d", width, height);
+    float *rows = NULL;
     SL_TRY(taps_make(&across, width, size));
     SL_TRY(taps_make(&down, height, size));
-    for (int32_t i = 0; i < height; i++)
-        shrink_row(&across, from + (size_t)i * (size_t)width * 3, size, rows + (size_t)i * row_floats);
-    for (int32_t o = 0; o < size; o++)
-        sum_rows(&down, rows, size, o, rows + (size_t)height * row_floats, to);
+    rows = calloc((size_t)down.most + 1, row_floats * sizeof *rows);
+    if (!rows)
+        SL_FAIL(SL_SYSTEM, "no memory to resize an image of %d x %d", width, height);
+    struct window window = {&across, from, (size_t)width * 3, size, down.most, 0, rows};
+    for (int32_t o = 0; o < size; o++) {
+        window_reach(&window, down.first[o] + down.count[o]);
+        sum_rows(&down, &window, o, rows + (size_t)down.most * row_floats, to);
+    }
 out:
     taps_free(&across);
     taps_free(&down);

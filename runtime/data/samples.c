@@ -180,9 +180,9 @@ int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg
             atomic_store_explicit(state, CACHED, memory_order_release);
         return SL_OK;
     }
-    if (rc == SL_SYSTEM && mine)
+    if (rc != SL_BAD_DATA && mine)
         atomic_store(state, UNKNOWN);
-    else if (rc != SL_SYSTEM && atomic_exchange(state, BAD) != BAD)
+    else if (rc == SL_BAD_DATA && atomic_exchange(state, BAD) != BAD)
         atomic_fetch_add(&samples->bad, 1);
     return sl_fail_prefix(rc, "sample %s of %s", sample->key, samples->dataset->folder);
 }

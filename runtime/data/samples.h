@@ -23,7 +23,7 @@ const struct sl_shard_sample *sl_samples_at(const struct sl_samples *samples, ui
 
 /* The pixels [size][size][3] of a sample: *pixels points into the cache or to `scratch`, which is as large. Any number
  * of threads, each with a decoder and a scratch of its own. SL_BAD_DATA: names the sample and its reason; counted once.
- */
+ * SL_SYSTEM: no memory; the sample may be asked for again. */
 int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
                       const uint8_t **pixels);
 

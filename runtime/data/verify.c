@@ -7,6 +7,7 @@
 
 #include "runtime/data/file.h"
 #include "runtime/data/jpeg.h"
+#include "runtime/data/orientation.h"
 #include "runtime/hash.h"
 
 enum { MAX_THREADS = 256 };
@@ -14,7 +15,7 @@ enum { MAX_THREADS = 256 };
 struct job {
     const struct sl_image_list *files;
     int32_t image_size;
-    bool stop;
+    bool apply_orientation, stop;
     struct sl_verdict *verdicts;
     atomic_size_t next, end; /* files from `end` on need not be read */
 };
@@ -25,8 +26,6 @@ struct worker {
     struct sl_jpeg *jpeg;
     uint8_t *rgb;
     struct sl_channel_sums sums;
-    int status;
-    char detail[256];
 };
 
 static void add_sums(const uint8_t *rgb, size_t pixels, struct sl_channel_sums *sums)
@@ -52,7 +51,8 @@ static int read_image(struct worker *worker, const char *path, struct sl_verdict
     const int32_t size = worker->job->image_size;
     SL_TRY(sl_file_read(path, SL_JPEG_MAX_BYTES, &bytes, &length));
     verdict->hash = sl_hash64(bytes, length);
-    rc = sl_jpeg_decode(worker->jpeg, bytes, length, size, worker->rgb);
+    verdict->turned = sl_orientation_of_jpeg(bytes, length) != 1;
+    rc = sl_jpeg_decode(worker->jpeg, bytes, length, size, worker->job->apply_orientation, worker->rgb);
     if (rc != SL_OK) {
         sl_fail_prefix(rc, "%s", path);
         goto out;
@@ -70,7 +70,13 @@ static void lower_end(struct job *job, size_t index)
         ;
 }
 
-/* Files are taken in order, so when one is bad all before it have been taken: the first bad one is always found. */
+/* What a status says about the image, not about the machine: such an image may be left out. */
+static bool is_verdict(int status)
+{
+    return status == SL_BAD_DATA || status == SL_MISSING;
+}
+
+/* Files are taken in order, so when one fails all before it have been taken: the first failure is always found. */
 static void *work(void *self)
 {
     struct worker *worker = self;
@@ -79,18 +85,29 @@ static void *work(void *self)
         const size_t i = atomic_fetch_add(&job->next, 1);
         if (i >= atomic_load(&job->end))
             return NULL;
-        const int rc = read_image(worker, job->files->at[i].path, &job->verdicts[i]);
-        if (rc == SL_OK)
+        struct sl_verdict *verdict = &job->verdicts[i];
+        verdict->status = read_image(worker, job->files->at[i].path, verdict);
+        if (verdict->status == SL_OK)
             continue;
-        job->verdicts[i].reason = strdup(sl_last_error());
-        if (rc == SL_SYSTEM || !job->verdicts[i].reason) {
-            worker->status = SL_SYSTEM;
-            strncpy(worker->detail, sl_last_error(), sizeof worker->detail - 1);
-            lower_end(job, 0);
-        } else if (job->stop) {
+        verdict->reason = strdup(sl_last_error());
+        if (!verdict->reason)
+            verdict->status = SL_SYSTEM;
+        if (job->stop || !is_verdict(verdict->status))
             lower_end(job, i);
-        }
     }
+}
+
+/* The first failure that is no verdict, if none before it stops the caller. */
+static int first_failure(const struct job *job)
+{
+    for (size_t i = 0; i < job->files->count; i++) {
+        const struct sl_verdict *verdict = &job->verdicts[i];
+        if (verdict->status != SL_OK && !is_verdict(verdict->status))
+            return sl_fail(verdict->status, "%s", verdict->reason ? verdict->reason : "no memory for a message");
+        if (verdict->status != SL_OK && job->stop)
+            break;
+    }
+    return SL_OK;
 }
 
 static int worker_open(struct worker *worker, struct job *job)
@@ -103,13 +120,17 @@ static int worker_open(struct worker *worker, struct job *job)
     return sl_jpeg_open(&worker->jpeg);
 }
 
-int sl_verify(const struct sl_image_list *files, int32_t image_size, int threads, bool stop,
-              struct sl_verdict *verdicts, struct sl_channel_sums *sums)
+int sl_verify(const struct sl_image_list *files, const struct sl_verify_options *options, struct sl_verdict *verdicts,
+              struct sl_channel_sums *sums)
 {
     int rc = SL_OK;
-    const int count = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+    const int threads = options->threads, count = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
     int started = 0;
-    struct job job = {.files = files, .image_size = image_size, .stop = stop, .verdicts = verdicts};
+    struct job job = {.files = files,
+                      .image_size = options->image_size,
+                      .apply_orientation = options->apply_orientation,
+                      .stop = options->stop,
+                      .verdicts = verdicts};
     struct worker *workers = calloc((size_t)count, sizeof *workers);
     atomic_init(&job.next, 0);
     atomic_init(&job.end, files->count);
@@ -126,8 +147,6 @@ out:
     for (int i = 0; i < started; i++)
         pthread_join(workers[i].thread, NULL);
     for (int i = 0; workers && i < count; i++) {
-        if (workers[i].status != SL_OK)
-            rc = sl_fail(workers[i].status, "%s", workers[i].detail);
         sums->pixels += workers[i].sums.pixels;
         for (size_t c = 0; c < 3; c++) {
             sums->sum[c] += workers[i].sums.sum[c];
@@ -137,5 +156,5 @@ out:
         free(workers[i].rgb);
     }
     free(workers);
-    return rc;
+    return rc == SL_OK ? first_failure(&job) : rc;
 }

@@ -15,13 +15,23 @@ struct sl_channel_sums {
 
 struct sl_verdict {
     uint64_t hash; /* of the file */
-    char *reason;  /* why it cannot be read; NULL: it can */
+    int status;    /* SL_OK: it can be read; SL_BAD_DATA, SL_MISSING: it cannot, */
+    char *reason;  /* because */
+    bool turned;   /* its EXIF orientation is not upright */
 };
 
-/* verdicts[i] tells about files->at[i]; the caller frees the reasons. With `stop`, files after the first unreadable one
- * may be left unread. *sums grows by the readable ones. SL_SYSTEM. */
-int sl_verify(const struct sl_image_list *files, int32_t image_size, int threads, bool stop,
-              struct sl_verdict *verdicts, struct sl_channel_sums *sums);
+struct sl_verify_options {
+    int32_t image_size;
+    bool apply_orientation;
+    int threads;
+    bool stop; /* files after the first unreadable one may be left unread */
+};
+
+/* verdicts[i], zeroed before, tells about files->at[i]; the caller frees the reasons. *sums grows by the readable ones.
+ * What is no fault of a file ends it, with the path of the first such file: SL_SYSTEM (memory, descriptors), SL_IO (a
+ * failing device, no permission). */
+int sl_verify(const struct sl_image_list *files, const struct sl_verify_options *options, struct sl_verdict *verdicts,
+              struct sl_channel_sums *sums);
 
 #ifdef __cplusplus
 }

@@ -36,7 +36,7 @@ number=0
 for foreign in 'PK\003\004\024\000\000\000\000\000=a ZIP archive .PyTorch' '\211HDF\r\n\032\n\000\000=an HDF5 file .Keras' 'GGUF\003\000\000\000\000=a GGUF file' \
     '\200\002}q\000X\007\000\000\000=a Python pickle' '\010\007\022\007pytorch\032=an ONNX model' '\034\000\000\000TFL3\000\000=a TensorFlow Lite model' \
     '\223NUMPY\001\000v\000=a NumPy array' '\377\330\377\340\000\020JFIF=a JPEG image' '\211PNG\r\n\032\n\000\000=a PNG image' \
-    'version https://git-lfs.github.com/spec/v1=a pointer of Git LFS' '# A network\n\nlayers: 3=text' '<!DOCTYPE html>=text'; do
+    'version https://git-lfs.github.com/spec/v1=a pointer of Git LFS' '# A network\n\nlayers: 3=text' '<!DOCTYPE html>=a web page'; do
     number=$((number + 1))
     # shellcheck disable=SC2059 # the bytes are a format
     printf "${foreign%=*}" >"$place/foreign$number"

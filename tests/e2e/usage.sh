@@ -50,6 +50,7 @@ prepare='--input i --output o'
 mistakes starling-prepare --input i --output o
 needs starling-prepare --input --output o
 needs starling-prepare --output --input i
+wrong starling-prepare "$prepare" --orientation upright 'apply|ignore' ''
 wrong starling-prepare "$prepare" --compress gzip 'none|zstd' ''
 wrong starling-prepare "$prepare" --image-size 0 -1 nan
 wrong starling-prepare "$prepare" --images-per-file 0 x

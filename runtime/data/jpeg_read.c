@@ -1,0 +1,168 @@
+/* libjpeg's side of a decoder. Its errors leave by longjmp, and none of them leaves this file.
+ *
+ * Every image gets an object of its own: one that is used again keeps quantisation and Huffman tables, and an image
+ * without tables would then be decoded by those of the image before. */
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jpeglib.h>
+
+#include <jerror.h> /* asks for the version that jpeglib.h defines */
+
+#include "runtime/data/jpeg_internal.h"
+
+/* More scans than this are an attack on the decoder's time. */
+enum { MAX_SCANS = 500, ROWS_AT_ONCE = 16 };
+
+struct sl_jpeg_reader {
+    struct jpeg_decompress_struct image;
+    struct jpeg_error_mgr errors;
+    struct jpeg_progress_mgr progress;
+    const char *stage; /* what an error means at this point */
+    jmp_buf failed;
+    int status;
+};
+
+/* ---- errors ---- */
+
+/* Warnings after which every pixel is still the encoder's. After all others (a truncated file, a bad code, a marker too
+ * early) pixels are guessed. */
+static const int harmless[] = {JWRN_ADOBE_XFORM, JWRN_BOGUS_ICC, JWRN_EXTRANEOUS_DATA, JWRN_JFIF_MAJOR,
+                               JWRN_NOT_SEQUENTIAL};
+
+/* Errors that are no damage: the machine's, and images of a kind that libjpeg does not read. */
+static const char machine[] = "cannot decode a JPEG", unread[] = "a JPEG of a kind that is not read";
+static const struct {
+    int code, status;
+    const char *stage;
+} others[] = {
+    {JERR_OUT_OF_MEMORY, SL_SYSTEM, machine},       {JERR_NO_BACKING_STORE, SL_SYSTEM, machine},
+    {JERR_TFILE_CREATE, SL_SYSTEM, machine},        {JERR_TFILE_READ, SL_SYSTEM, machine},
+    {JERR_TFILE_SEEK, SL_SYSTEM, machine},          {JERR_TFILE_WRITE, SL_SYSTEM, machine},
+    {JERR_BAD_LIB_VERSION, SL_INTERNAL, machine},   {JERR_BAD_STRUCT_SIZE, SL_INTERNAL, machine},
+    {JERR_ARITH_NOTIMPL, SL_BAD_DATA, unread},      {JERR_BAD_PRECISION, SL_BAD_DATA, unread},
+    {JERR_CONVERSION_NOTIMPL, SL_BAD_DATA, unread}, {JERR_FRACT_SAMPLE_NOTIMPL, SL_BAD_DATA, unread},
+    {JERR_IMAGE_TOO_BIG, SL_BAD_DATA, unread},      {JERR_NOT_COMPILED, SL_BAD_DATA, unread},
+    {JERR_SOF_UNSUPPORTED, SL_BAD_DATA, unread},
+};
+
+_Noreturn static void leave(struct sl_jpeg_reader *reader, int status)
+{
+    reader->status = status;
+    longjmp(reader->failed, 1);
+}
+
+_Noreturn static void on_error(j_common_ptr image)
+{
+    struct sl_jpeg_reader *reader = image->client_data;
+    char text[JMSG_LENGTH_MAX];
+    image->err->format_message(image, text);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (image->err->msg_code == others[i].code)
+            leave(reader, sl_fail(others[i].status, "%s: %s", others[i].stage, text));
+    leave(reader, sl_fail(SL_BAD_DATA, "%s: %s", reader->stage, text));
+}
+
+/* Warnings have negative levels; the rest is chatter. */
+static void on_message(j_common_ptr image, int level)
+{
+    if (level >= 0)
+        return;
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        if (image->err->msg_code == harmless[i])
+            return;
+    on_error(image);
+}
+
+static void on_progress(j_common_ptr image)
+{
+    struct sl_jpeg_reader *reader = image->client_data;
+    if (reader->image.input_scan_number > MAX_SCANS)
+        leave(reader, sl_fail(SL_BAD_DATA, "%s: more than %d scans", reader->stage, MAX_SCANS));
+}
+
+/* ---- images ---- */
+
+struct sl_jpeg_reader *sl_jpeg_reader_open(void)
+{
+    struct sl_jpeg_reader *reader = calloc(1, sizeof *reader);
+    if (!reader)
+        return NULL;
+    reader->image.err = jpeg_std_error(&reader->errors);
+    reader->image.client_data = reader;
+    reader->errors.error_exit = on_error;
+    reader->errors.emit_message = on_message;
+    reader->progress.progress_monitor = on_progress;
+    return reader;
+}
+
+void sl_jpeg_reader_close(struct sl_jpeg_reader *reader)
+{
+    free(reader);
+}
+
+static uint64_t coefficient_bytes(struct jpeg_decompress_struct *image)
+{
+    uint64_t blocks = 0;
+    if (!jpeg_has_multiple_scans(image))
+        return 0;
+    for (int i = 0; i < image->num_components; i++)
+        blocks += (uint64_t)image->comp_info[i].width_in_blocks * image->comp_info[i].height_in_blocks;
+    return blocks * sizeof(JBLOCK);
+}
+
+int sl_jpeg_read_begin(struct sl_jpeg_reader *reader, const uint8_t *bytes, size_t length,
+                       struct sl_jpeg_header *header)
+{
+    struct jpeg_decompress_struct *image = &reader->image;
+    reader->stage = "damaged JPEG header";
+    if (setjmp(reader->failed) != 0)
+        return reader->status;
+    jpeg_create_decompress(image);
+    image->progress = &reader->progress;
+    jpeg_mem_src(image, bytes, length);
+    if (jpeg_read_header(image, FALSE) != JPEG_HEADER_OK)
+        return sl_fail(SL_BAD_DATA, "a JPEG stream that holds no image, only tables");
+    *header = (struct sl_jpeg_header){
+        .width = (int32_t)image->image_width,
+        .height = (int32_t)image->image_height,
+        .four = image->jpeg_color_space == JCS_CMYK || image->jpeg_color_space == JCS_YCCK,
+        .coefficient_bytes = coefficient_bytes(image),
+    };
+    return SL_OK;
+}
+
+static void read_rows(struct jpeg_decompress_struct *image, uint8_t *to)
+{
+    const size_t stride = (size_t)image->output_width * (size_t)image->output_components;
+    while (image->output_scanline < image->output_height) {
+        JSAMPROW rows[ROWS_AT_ONCE];
+        const JDIMENSION left = image->output_height - image->output_scanline;
+        const JDIMENSION count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
+        for (JDIMENSION i = 0; i < count; i++)
+            rows[i] = to + (size_t)(image->output_scanline + i) * stride;
+        jpeg_read_scanlines(image, rows, count);
+    }
+}
+
+int sl_jpeg_read_pixels(struct sl_jpeg_reader *reader, int32_t eighths, uint8_t *to)
+{
+    struct jpeg_decompress_struct *image = &reader->image;
+    const bool four = image->jpeg_color_space == JCS_CMYK || image->jpeg_color_space == JCS_YCCK;
+    reader->stage = "truncated or damaged JPEG";
+    if (setjmp(reader->failed) != 0)
+        return reader->status;
+    image->out_color_space = four ? JCS_CMYK : JCS_EXT_RGB;
+    image->scale_num = (unsigned)eighths;
+    image->scale_denom = 8;
+    jpeg_start_decompress(image);
+    read_rows(image, to);
+    jpeg_finish_decompress(image);
+    return SL_OK;
+}
+
+void sl_jpeg_read_end(struct sl_jpeg_reader *reader)
+{
+    jpeg_destroy_decompress(&reader->image);
+}
