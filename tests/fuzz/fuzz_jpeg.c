@@ -28,9 +28,9 @@ static int decode(int before, const uint8_t *bytes, size_t length, int fill, uin
     struct sl_jpeg *jpeg;
     FUZZ_MUST(sl_jpeg_open(&jpeg) == SL_OK);
     if (before >= 0)
-        sl_jpeg_decode(jpeg, earlier[before].bytes, earlier[before].length, SIDE, rgb);
+        sl_jpeg_decode(jpeg, earlier[before].bytes, earlier[before].length, SIDE, true, rgb);
     memset(rgb, fill, RGB);
-    const int rc = sl_jpeg_decode(jpeg, bytes, length, SIDE, rgb);
+    const int rc = sl_jpeg_decode(jpeg, bytes, length, SIDE, true, rgb);
     sl_jpeg_close(jpeg);
     return rc;
 }

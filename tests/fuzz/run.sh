@@ -8,7 +8,9 @@ here=$(dirname "$0")
 log=$folder/fuzz_$name.log
 mkdir -p "$folder/corpus-$name" "$folder/found-$name"
 
+# libFuzzer writes to the first folder.
 set -- "$folder/corpus-$name" "$folder/found-$name" "$here/corpus/$name"
+[ "$name" != jpeg ] || set -- "$@" "$here/../cases"
 [ ! -e "$here/$name.dict" ] || set -- -dict="$here/$name.dict" "$@"
 failed=0
 OMP_NUM_THREADS=1 "$folder/bin/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
