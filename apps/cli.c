@@ -97,7 +97,7 @@ static const char *describe(const struct cli_option *option, char text[128])
     return text;
 }
 
-static bool take(const struct cli_option *option, const char *text)
+bool cli_take(const struct cli_option *option, const char *text)
 {
     switch (option->kind) {
     case CLI_TEXT:
@@ -124,7 +124,7 @@ static void take_option(struct parse *parse, int index, const char *text, struct
     if (parse->seen[index])
         argp_error(state, "--%s is given twice", option->name);
     parse->seen[index] = true;
-    if (!take(option, text))
+    if (!cli_take(option, text))
         argp_error(state, "--%s %s: must be %s", option->name, text, describe(option, wanted));
     if (option->given)
         *option->given = true;

@@ -58,6 +58,9 @@ struct cli_rest {
  * message and SL_IO. */
 void cli_parse(const struct cli_program *program, int argc, char **argv, struct cli_rest *rest);
 
+/* Puts the text where the option's value goes; false if it is not of the option's kind or out of its range. */
+bool cli_take(const struct cli_option *option, const char *text);
+
 /* A line for people on stderr, control characters escaped; fits sl_store_report_fn. */
 void cli_say(void *self, const char *line);
 

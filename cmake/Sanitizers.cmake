@@ -4,3 +4,8 @@ if(SL_SANITIZE)
   add_compile_options(-fsanitize=${SL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
   add_link_options(-fsanitize=${SL_SANITIZE})
 endif()
+# SL_FUZZ=ON makes the targets of tests/fuzz search for inputs, with clang's libFuzzer, instead of running the kept ones.
+option(SL_FUZZ "Build tests/fuzz with -fsanitize=fuzzer (clang)" OFF)
+if(SL_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -48,7 +48,8 @@ int sl_weights_tensors(const struct sl_weights *weights, struct sl_named_tensor 
 /* Copies parameters from a file. SL_BAD_CONFIG names the first that is missing, superfluous or of another shape. */
 int sl_weights_load(struct sl_weights *weights, const struct sl_safetensors *file);
 
-/* The description in a file's metadata alone. On failure the model is closed. */
+/* The description in a file's metadata alone. On failure the model is closed. SL_BAD_CONFIG: its network is larger than
+ * the file, so that a small file cannot ask for much memory. */
 int sl_model_describe(const struct sl_safetensors *file, struct sl_model *model);
 
 #ifdef __cplusplus

@@ -16,7 +16,7 @@ compiles() {
     shift 2
     # Twice, so that a missing include guard shows.
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" |
-        "$@" -x "$language" -fsyntax-only -fmax-errors=3 -Wall -Wextra -Werror -Wno-unused-function -Wno-psabi -D_GNU_SOURCE -I. - ||
+        "$@" -x "$language" -fsyntax-only -Wall -Wextra -Werror -Wno-unused-function -Wno-psabi -D_GNU_SOURCE -I. - ||
         { echo "$header does not compile alone as $language"; failed=1; }
 }
 

@@ -77,8 +77,8 @@ static void options_are_checked(void **state)
 {
     (void)state;
     static const char *const good[] = {
-        "{\"name\": \"x\", \"type\": \"conv2d\", \"filters\": 2, \"kernel\": 1, \"stride\": [1, 2], \"padding\": "
-        "\"valid\"}",
+        ("{\"name\": \"x\", \"type\": \"conv2d\", \"filters\": 2, \"kernel\": 1, \"stride\": [1, 2], \"padding\": "
+         "\"valid\"}"),
         "{\"name\": \"x\", \"type\": \"conv2d\", \"filters\": 2, \"padding\": [0, 1, 2, 3], \"bias\": true}",
         "{\"name\": \"x\", \"type\": \"leaky_relu\", \"slope\": 1}", /* an integer is a real */
         "{\"name\": \"x\", \"type\": \"max_pool\", \"stride\": 0}",

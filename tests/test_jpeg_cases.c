@@ -233,7 +233,29 @@ static void too_many_pixels_or_scans_are_refused(void **state)
         end_bits(&scans);
     }
     put_bytes(&scans, "\xff\xd9", 2);
-    must_be_refused(scans.at, scans.length, "more than 500 scans");
+    must_be_refused(scans.at, scans.length, "501 scans over an image of 8 x 8 pixels");
+    free(scans.at);
+}
+
+/* Progressive and arithmetic: a scan without a byte of its own says that nothing changes, at the price of a pass. */
+static void a_small_file_cannot_ask_for_hundreds_of_passes(void **state)
+{
+    (void)state;
+    struct jpeg_bytes scans = {0};
+    begin_jpeg(&scans, 8000, 8000, 1);
+    uint8_t *frame = memmem(scans.at, scans.length, "\xff\xc0", 2);
+    assert_non_null(frame);
+    frame[1] = 0xca;
+    put_bytes(&scans, "\xff\xda\0\x08\1\1\0\0\0\0", 10);
+    for (int i = 0; i < 400; i++) {
+        const int coefficient = 1 + i % 63, bit = 13 - i / 63, before = bit == 13 ? 0 : bit + 1;
+        put_bytes(&scans, "\xff\xda\0\x08\1\1\0", 7);
+        put_byte(&scans, coefficient);
+        put_byte(&scans, coefficient);
+        put_byte(&scans, before << 4 | bit);
+    }
+    put_bytes(&scans, "\xff\xd9", 2);
+    must_be_refused(scans.at, scans.length, "84 scans over an image of 8000 x 8000 pixels, more than it can need");
     free(scans.at);
 }
 
@@ -247,6 +269,7 @@ int main(void)
         cmocka_unit_test(kinds_that_are_not_read_are_named),
         cmocka_unit_test(huge_photos_are_decoded_smaller),
         cmocka_unit_test(too_many_pixels_or_scans_are_refused),
+        cmocka_unit_test(a_small_file_cannot_ask_for_hundreds_of_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

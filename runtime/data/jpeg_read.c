@@ -12,14 +12,17 @@
 
 #include "runtime/data/jpeg_internal.h"
 
-/* More scans than this are an attack on the decoder's time. */
-enum { MAX_SCANS = 500, ROWS_AT_ONCE = 16 };
+/* An attack on the decoder's time: more scans than this, or scans that pass over so many blocks in all. A few kilobytes
+ * can ask for hundreds of passes over a huge image; the largest that is read may have a dozen. */
+enum { MAX_SCANS = 500, MAX_BLOCKS_PASSED = 80 << 20, ROWS_AT_ONCE = 16 };
 
 struct sl_jpeg_reader {
     struct jpeg_decompress_struct image;
     struct jpeg_error_mgr errors;
     struct jpeg_progress_mgr progress;
     const char *stage; /* what an error means at this point */
+    int scans;         /* that were begun, */
+    uint64_t blocks;   /* and all blocks that they pass over */
     jmp_buf failed;
     int status;
 };
@@ -75,11 +78,19 @@ static void on_message(j_common_ptr image, int level)
     on_error(image);
 }
 
-static void on_progress(j_common_ptr image)
+static void on_progress(j_common_ptr common)
 {
-    struct sl_jpeg_reader *reader = image->client_data;
-    if (reader->image.input_scan_number > MAX_SCANS)
-        leave(reader, sl_fail(SL_BAD_DATA, "%s: more than %d scans", reader->stage, MAX_SCANS));
+    struct sl_jpeg_reader *reader = common->client_data;
+    const struct jpeg_decompress_struct *image = &reader->image;
+    if (image->input_scan_number == reader->scans)
+        return;
+    reader->scans = image->input_scan_number;
+    for (int i = 0; i < image->comps_in_scan; i++)
+        reader->blocks +=
+            (uint64_t)image->cur_comp_info[i]->width_in_blocks * image->cur_comp_info[i]->height_in_blocks;
+    if (reader->scans > MAX_SCANS || reader->blocks > MAX_BLOCKS_PASSED)
+        leave(reader, sl_fail(SL_BAD_DATA, "%s: %d scans over an image of %u x %u pixels, more than it can need",
+                              reader->stage, reader->scans, image->image_width, image->image_height));
 }
 
 /* ---- images ---- */
@@ -121,6 +132,8 @@ int sl_jpeg_read_begin(struct sl_jpeg_reader *reader, const uint8_t *bytes, size
         return reader->status;
     jpeg_create_decompress(image);
     image->progress = &reader->progress;
+    reader->scans = 0;
+    reader->blocks = 0;
     jpeg_mem_src(image, bytes, length);
     if (jpeg_read_header(image, FALSE) != JPEG_HEADER_OK)
         return sl_fail(SL_BAD_DATA, "a JPEG stream that holds no image, only tables");
