@@ -3,7 +3,7 @@
 #ifndef SL_APPS_CLI_OUTPUT_H
 #define SL_APPS_CLI_OUTPUT_H
 
-#include "runtime/result.h"
+#include "runtime/base/result.h"
 
 struct cli_output {
     FILE *to;

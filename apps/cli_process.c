@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "apps/cli.h"
-#include "runtime/text.h"
+#include "runtime/report/text.h"
 
 /* A file that is opened gets the lowest free number: without this, the log of a run that was started with its standard
  * error closed would get number 2, and every message. Results that nobody can get stay an error. */

@@ -13,10 +13,10 @@
 #include "apps/doctor_kernels.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
-#include "runtime/clock.h"
-#include "runtime/file_io.h"
-#include "runtime/machine.h"
-#include "runtime/parallel.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/file_io.h"
+#include "runtime/device/machine.h"
+#include "runtime/device/parallel.h"
 
 static void print_build(void)
 {

@@ -36,7 +36,7 @@ union shape {
     struct sl_flat flat;
     struct sl_channels channels;
     struct sl_dropout_shape dropout;
-    struct sl_parameters parameters;
+    struct sl_optimizer parameters;
     struct sl_image image;
 };
 
@@ -105,7 +105,7 @@ static bool shape_of_network(enum sl_op op, union shape *shape)
     case SL_OP_sgd_step:
     case SL_OP_adam_step:
     case SL_OP_amsgrad_step:
-        shape->parameters = (struct sl_parameters){PARAMETERS};
+        shape->parameters = (struct sl_optimizer){PARAMETERS};
         return true;
     case SL_OP_image_to_float:
         shape->image = (struct sl_image){64, 64, 64, 64};

@@ -5,9 +5,9 @@
 
 #include "apps/cli.h"
 #include "apps/cli_output.h"
-#include "runtime/clock.h"
-#include "runtime/evaluate.h"
-#include "runtime/served_model.h"
+#include "runtime/base/clock.h"
+#include "runtime/train/evaluate.h"
+#include "runtime/store/served_model.h"
 
 struct settings {
     const char *data, *model, *split, *confusion, *on_bad_image;

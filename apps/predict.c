@@ -6,9 +6,9 @@
 #include "apps/cli_output.h"
 #include "apps/predict_files.h"
 #include "apps/predict_list.h"
-#include "runtime/evaluate.h"
-#include "runtime/prediction.h"
-#include "runtime/served_model.h"
+#include "runtime/train/evaluate.h"
+#include "runtime/report/prediction.h"
+#include "runtime/store/served_model.h"
 
 struct settings {
     const char *model, *list, *data, *split, *output, *on_bad_image;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
-#include "runtime/data/file.h"
+#include "runtime/base/output.h"
 #include "runtime/data/image_input.h"
 
 /* A batch being filled. */

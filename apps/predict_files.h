@@ -3,8 +3,8 @@
 #define SL_APPS_PREDICT_FILES_H
 
 #include "apps/predict_list.h"
-#include "runtime/evaluate.h"
-#include "runtime/served_model.h"
+#include "runtime/train/evaluate.h"
+#include "runtime/store/served_model.h"
 
 struct predict_files {
     const struct sl_served_model *served;

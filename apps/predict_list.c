@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/file_io.h"
+#include "runtime/base/file_io.h"
 
 enum { LINE_BYTES = 64 << 10 };
 

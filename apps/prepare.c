@@ -5,8 +5,8 @@
 
 #include "apps/cli.h"
 #include "apps/prepare_progress.h"
-#include "runtime/data/prepare.h"
-#include "runtime/parallel.h"
+#include "runtime/prepare/prepare.h"
+#include "runtime/device/parallel.h"
 
 struct settings {
     const char *input, *output, *compress, *on_bad_image, *orientation;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/clock.h"
+#include "runtime/base/clock.h"
 
 void prepare_progress_open(struct prepare_progress *progress, bool quiet)
 {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "apps/cli.h"
-#include "runtime/data/sample.h"
+#include "runtime/prepare/invent.h"
 
 struct settings {
     const char *output;
@@ -13,14 +13,14 @@ struct settings {
 static int run(const struct settings *s)
 {
     int rc = SL_OK;
-    const struct sl_sample_options options = {
+    const struct sl_invent_options options = {
         .classes = (int32_t)s->classes,
         .per_class = (int32_t)s->per_class,
         .val_per_class = (int32_t)s->val_per_class,
         .size = (int32_t)s->size,
         .seed = (uint64_t)s->seed,
     };
-    SL_TRY(sl_sample_write(s->output, &options));
+    SL_TRY(sl_invent_write(s->output, &options));
     printf("%s: %" PRId64 " classes, %" PRId64 " training and %" PRId64 " validation images of %" PRId64 " x %" PRId64
            " pixels\n",
            s->output, s->classes, s->classes * s->per_class, s->classes * s->val_per_class, s->size, s->size);
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
         {"output", "DIR", "The folder to fill; it must be new or empty", .kind = CLI_TEXT, .value = &s.output,
          .required = true},
         {"classes", "N", "Classes, 2 to 200 (default 10)", .kind = CLI_INT, .value = &s.classes, .least = 2,
-         .most = SL_SAMPLE_MAX_CLASSES},
+         .most = SL_INVENT_MAX_CLASSES},
         {"per-class", "N", "Training images of each class (default 100)", .kind = CLI_INT, .value = &s.per_class,
          .least = 1, .most = 100000},
         {"val-per-class", "N", "Validation images of each class (default 20)", .kind = CLI_INT,

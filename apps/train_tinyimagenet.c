@@ -10,9 +10,9 @@
 #include "apps/train_tinyimagenet_options.h"
 #include "apps/train_tinyimagenet_signals.h"
 #include "models/models.h"
-#include "runtime/clock.h"
-#include "runtime/log.h"
-#include "runtime/session.h"
+#include "runtime/base/clock.h"
+#include "runtime/report/log.h"
+#include "runtime/train/session.h"
 
 struct training {
     const struct train_options *options;
@@ -218,7 +218,7 @@ out:
     return rc;
 }
 
-static void log_step(struct training *t, const struct sl_session_step *step)
+static void log_step(struct training *t, const struct sl_session_result *step)
 {
     const struct sl_step_record record = {
         .epoch = step->epoch,
@@ -239,7 +239,7 @@ static void log_step(struct training *t, const struct sl_session_step *step)
 static int step(struct training *t)
 {
     int rc = SL_OK;
-    struct sl_session_step done;
+    struct sl_session_result done;
     const uint64_t every = (uint64_t)t->options->checkpoint_every;
     SL_TRY(sl_session_step(&t->session, &done));
     if (done.samples > 0)

@@ -6,8 +6,8 @@
 
 #include "apps/cli.h"
 #include "models/models.h"
-#include "runtime/parallel.h"
-#include "runtime/settings.h"
+#include "runtime/device/parallel.h"
+#include "runtime/report/run_config.h"
 
 static const struct train_options defaults = {
     .model = "darknet",
@@ -186,7 +186,7 @@ int train_options_write(const struct train_options *options)
         path = NULL;
         SL_FAIL(SL_SYSTEM, "out of memory for config.json");
     }
-    SL_TRY(sl_settings_write(path, settings, count));
+    SL_TRY(sl_run_config_write(path, settings, count));
 out:
     free(path);
     return rc;

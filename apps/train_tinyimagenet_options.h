@@ -2,7 +2,7 @@
 #ifndef SL_APPS_TRAIN_TINYIMAGENET_OPTIONS_H
 #define SL_APPS_TRAIN_TINYIMAGENET_OPTIONS_H
 
-#include "runtime/session.h"
+#include "runtime/train/session.h"
 
 struct train_options {
     const char *data, *run, *model, *backend, *optimizer, *schedule, *pixels, *on_bad_image;

@@ -24,7 +24,7 @@
 #include "bench/onednn_conv.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
-#include "runtime/parallel.h"
+#include "runtime/device/parallel.h"
 
 #ifdef _OPENMP
 #include <omp.h>

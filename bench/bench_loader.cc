@@ -13,8 +13,8 @@
 #include <turbojpeg.h>
 
 #include "runtime/data/loader.h"
-#include "runtime/data/prepare.h"
-#include "runtime/data/sample.h"
+#include "runtime/prepare/prepare.h"
+#include "runtime/prepare/invent.h"
 #include "runtime/data/shard.h"
 
 namespace
@@ -50,13 +50,13 @@ std::string make_sample_set()
     if (!mkdtemp(root))
         must(sl_fail(SL_CANNOT_CREATE, "no temporary folder"));
     const std::string images = std::string(root) + "/images", prepared = std::string(root) + "/set";
-    sl_sample_options sample = {};
+    sl_invent_options sample = {};
     sample.classes = 10;
     sample.per_class = 200;
     sample.val_per_class = 1;
     sample.size = 64;
     sample.seed = 1;
-    must(sl_sample_write(images.c_str(), &sample));
+    must(sl_invent_write(images.c_str(), &sample));
     sl_prepare_options options = {};
     options.input = images.c_str();
     options.output = prepared.c_str();

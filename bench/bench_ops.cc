@@ -197,7 +197,7 @@ void add_flat(size_t n)
 
 void add_optimizer(size_t n)
 {
-    const auto shape = std::make_shared<sl_parameters>(sl_parameters{int64_t(n)});
+    const auto shape = std::make_shared<sl_optimizer>(sl_optimizer{int64_t(n)});
     const struct {
         sl_op op;
         size_t reads, writes;

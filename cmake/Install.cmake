@@ -13,7 +13,7 @@ endif()
 add_library(starling STATIC ${library_objects})
 target_link_libraries(starling PUBLIC m Threads::Threads
   PRIVATE OpenMP::OpenMP_C PkgConfig::JPEG PkgConfig::TURBOJPEG PkgConfig::JANSSON PkgConfig::ARCHIVE PkgConfig::ZSTD PkgConfig::XXHASH)
-# Includes are written from the root of the source ("runtime/graph.h"), and stay so.
+# Includes are written from the root of the source ("runtime/graph/graph.h"), and stay so.
 target_include_directories(starling INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/starling>)
 
 install(TARGETS starling EXPORT starling ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

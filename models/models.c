@@ -1,8 +1,9 @@
+#include "runtime/graph/graph_json.h"
 #include "models/models.h"
 
 #include <string.h>
 
-#include "runtime/model.h"
+#include "runtime/store/model.h"
 
 #define SL_MODEL(name, text) {#name, sl_model_##name},
 static const struct {

@@ -2,7 +2,7 @@
 #ifndef SL_MODELS_MODELS_H
 #define SL_MODELS_MODELS_H
 
-#include "runtime/graph.h"
+#include "runtime/graph/graph.h"
 
 #ifdef __cplusplus
 extern "C" {

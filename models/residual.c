@@ -12,7 +12,7 @@ static int32_t conv_norm(struct sl_graph *graph, int32_t x, const char *name, in
     snprintf(norm, sizeof norm, "%s.norm", name);
     x = sl_graph_add(graph, conv, x,
                      SL_CONV2D(.filters = filters, .kernel = {kernel, kernel}, .stride = {stride, stride}));
-    return sl_graph_add(graph, norm, x, SL_BATCH_NORM(0));
+    return sl_graph_add(graph, norm, x, SL_BATCH_NORM());
 }
 
 static int32_t basic_block(struct sl_graph *graph, int32_t x, int32_t stage, int32_t i, int32_t filters, int32_t stride)

@@ -9,7 +9,7 @@ static const struct check_tolerance few_roundings = {3e-7, 4e-7, 0};
 
 static const void *shape(size_t index, char *name, size_t size)
 {
-    static struct sl_parameters s;
+    static struct sl_optimizer s;
     s.n = check_lengths[index];
     snprintf(name, size, "n%lld", (long long)s.n);
     return &s;

@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#include "runtime/data/file.h"
+#include "runtime/base/output.h"
 #include "runtime/data/jpeg.h"
-#include "runtime/data/prepare.h"
+#include "runtime/prepare/prepare.h"
 
 enum { PATH_ROOM = 512 };
 

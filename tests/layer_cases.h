@@ -44,14 +44,14 @@ static int32_t norm_of_sum(struct sl_graph *g, int32_t x)
 static int32_t norm_fused(struct sl_graph *g, int32_t x)
 {
     x = sl_graph_add(g, "conv", x, SL_CONV2D(.filters = 5));
-    x = sl_graph_add(g, "norm", x, SL_BATCH_NORM(0));
+    x = sl_graph_add(g, "norm", x, SL_BATCH_NORM());
     x = sl_graph_add(g, "act", x, SL_LEAKY_RELU(0));
     return sl_graph_add(g, "pool", x, SL_MAX_POOL(.kernel = {2, 2}));
 }
 
 static int32_t norm_of_image(struct sl_graph *g, int32_t x)
 {
-    x = sl_graph_add(g, "norm", x, SL_BATCH_NORM(0));
+    x = sl_graph_add(g, "norm", x, SL_BATCH_NORM());
     return conv(g, "conv", x, 4);
 }
 
@@ -159,7 +159,7 @@ static int32_t norm_of_sum_beside(struct sl_graph *g, int32_t x)
     x = conv(g, "a", x, 5);
     x = sl_graph_add2(g, "twice", x, x, SL_ADD());
     const int32_t side = sl_graph_add(g, "side", x, SL_DENSE(.units = 3));
-    x = sl_graph_add(g, "norm", x, SL_BATCH_NORM(0));
+    x = sl_graph_add(g, "norm", x, SL_BATCH_NORM());
     return sl_graph_add2(g, "merged", side, sl_graph_add(g, "main", x, SL_DENSE(.units = 5)), SL_CONCAT());
 }
 
@@ -172,12 +172,12 @@ static int32_t nothing(struct sl_graph *g, int32_t x)
 static int32_t residual_block(struct sl_graph *g, int32_t x)
 {
     x = sl_graph_add(g, "stem", x, SL_CONV2D(.filters = 6));
-    x = sl_graph_add(g, "stem.norm", x, SL_BATCH_NORM(0));
+    x = sl_graph_add(g, "stem.norm", x, SL_BATCH_NORM());
     x = sl_graph_add(g, "stem.relu", x, SL_RELU());
     int32_t y = sl_graph_add(g, "conv", x, SL_CONV2D(.filters = 6, .stride = {2, 2}));
-    y = sl_graph_add(g, "norm", y, SL_BATCH_NORM(0));
+    y = sl_graph_add(g, "norm", y, SL_BATCH_NORM());
     int32_t s = sl_graph_add(g, "shortcut", x, SL_CONV2D(.filters = 6, .kernel = {1, 1}, .stride = {2, 2}));
-    s = sl_graph_add(g, "shortcut.norm", s, SL_BATCH_NORM(0));
+    s = sl_graph_add(g, "shortcut.norm", s, SL_BATCH_NORM());
     return sl_graph_add(g, "relu", sl_graph_add2(g, "sum", y, s, SL_ADD()), SL_RELU());
 }
 

@@ -2,7 +2,8 @@
 # The arrows of the house, read from the #include lines:
 #   apps -> models -> runtime -> kernels, apps -> comm -> kernels; nothing -> tests, bench, apps.
 #   One exception: fuzz targets reach the programs' own parsers.
-# A foreign library's header may stand only where the table below says, and in no public header.
+# The rooms of runtime/ stand on floors, and each may include only the rooms below that its row names; comm knows only
+# runtime/base. A foreign library's header may stand only where the table below says, and in no public header.
 #   sh tests/layering.sh ROOT         checks the tree; prints each violation, exits 1 if there is any
 #   sh tests/layering.sh --self-test  plants every kind of violation and demands that it is found
 set -eu
@@ -14,20 +15,32 @@ violations() {
         LC_ALL=C sort | awk '
     BEGIN {
         # Who may include whom, folder by folder.
-        split("kernels>kernels runtime>runtime runtime>kernels comm>comm comm>kernels models>models models>runtime " \
-              "apps>apps apps>models apps>runtime apps>comm apps>kernels " \
+        split("kernels>kernels runtime>runtime runtime>kernels comm>comm comm>kernels comm>runtime models>models " \
+              "models>runtime apps>apps apps>models apps>runtime apps>comm apps>kernels " \
               "bench>bench bench>models bench>runtime bench>comm bench>kernels " \
               "tests>tests tests>models tests>runtime tests>comm tests>kernels", arrows, " ")
         for (i in arrows) arrow[arrows[i]] = 1
+
+        # The rooms of runtime, from the ground up; a room names the rooms below it that it may include. A room may
+        # name only rows above its own here, so there is no way back up and no circle.
+        room("base", "")
+        room("device", "base")
+        room("graph", "base device")
+        room("plan", "base device graph")
+        room("data", "base device")
+        room("prepare", "base data")
+        room("store", "base device graph plan data")
+        room("train", "base device graph plan data store")
+        room("report", "base graph data store train")
 
         # Foreign headers, and the files that may have them.
         home["jpeglib.h"] = home["jerror.h"] = "^runtime/data/jpeg_read\\.c$"
         home["turbojpeg.h"] = "^(runtime/data/jpeg_encode\\.c|bench/bench_loader\\.cc)$"
         home["archive.h"] = home["archive_entry.h"] = "^runtime/data/[a-z_]+\\.c$"
         home["zstd.h"] = "^runtime/data/[a-z_]+\\.c$"
-        home["jansson.h"] = "^(runtime/([a-z]+/)?[a-z_]+|tests/test_json_memory)\\.c$"
-        home["xxhash.h"] = "^runtime/hash\\.c$"
-        home["omp.h"] = "^(runtime/parallel\\.c$|bench/)"
+        home["jansson.h"] = "^(runtime/[a-z]+/[a-z_]+|tests/test_json_memory)\\.c$"
+        home["xxhash.h"] = "^runtime/base/hash\\.c$"
+        home["omp.h"] = "^(runtime/device/parallel\\.c$|bench/)"
         home["hwloc.h"] = "^comm/place\\.c$"
         home["mpi.h"] = "^comm/wire_mpi\\.c$"
         home["nccl.h"] = "^comm/node_nccl\\.c$"
@@ -35,7 +48,7 @@ violations() {
         home["cmocka.h"] = "^tests/"
         home["benchmark/benchmark.h"] = home["oneapi/dnnl/dnnl.h"] = home["oneapi/dnnl/dnnl.hpp"] = "^bench/"
         home["cuda_runtime.h"] = home["cuda_fp16.h"] = home["cuda_bf16.h"] = home["cudnn.h"] = "_(cuda|cudnn)\\.cu$"
-        home["cuda_runtime_api.h"] = "(\\.cu|^runtime/device_cuda\\.c|^comm/node_nccl\\.c)$"
+        home["cuda_runtime_api.h"] = "(\\.cu|^runtime/device/cuda\\.c|^comm/node_nccl\\.c)$"
 
         # Plain C, intrinsics and threads: all that kernels get. Above them POSIX and Linux as well; C++ in bench.
         plain = " assert.h cpuid.h errno.h fenv.h float.h immintrin.h inttypes.h limits.h math.h pthread.h stdalign.h " \
@@ -46,6 +59,27 @@ violations() {
                 "sys/wait.h sysexits.h time.h unistd.h "
     }
     function bad(why) { print file ": " header ": " why }
+    function room(name, below,   names, n, i) {
+        n = split(below, names, " ")
+        for (i = 1; i <= n; i++) {
+            if (!(names[i] in floor)) { print "the table of rooms: " name " stands below " names[i] }
+            room_arrow[name ">" names[i]] = 1
+        }
+        floor[name] = ++floors
+    }
+    function folder(path) { sub("/[^/]*$", "", path); return path }
+    # The room of a file of runtime: runtime/ROOM/...; "" where there is none.
+    function room_of(path,   parts) { return split(path, parts, "/") > 2 ? parts[2] : "" }
+    function check_rooms(to,   mine, other) {
+        other = room_of(to)
+        if (!(other in floor)) return bad("no room of runtime is called " other)
+        if (from == "comm" && other != "base") return bad("comm may use only runtime/base")
+        if (from != "runtime") return
+        mine = room_of(file)
+        if (!(mine in floor)) bad("lies in no room of runtime")
+        else if (mine != other && !((mine ">" other) in room_arrow))
+            bad("no arrow from runtime/" mine " to runtime/" other)
+    }
     {
         file = substr($0, 1, index($0, ":") - 1)
         line = substr($0, index($0, ":") + 1)
@@ -58,7 +92,9 @@ violations() {
             else if (from == "models" && header == "kernels/base.h") next
             else if (file ~ /^tests\/fuzz\// && to == "apps") next
             else if (!((from ">" to) in arrow)) bad("no arrow from " from " to " to)
-            else if (header ~ /_internal\.h$/ && from != "tests" && from != to) bad("internal to " to)
+            else if (header ~ /_internal\.h$/ && from != "tests" && folder(file) != folder(header))
+                bad("internal to " folder(header))
+            else if (to == "runtime") check_rooms(header)
             next
         }
         if (!match(line, /<[^>]*>/)) { header = line; bad("neither \"...\" nor <...>"); next }
@@ -92,25 +128,25 @@ self_test() {
     tree=$(mktemp -d)
     trap 'rm -rf "$tree"' EXIT
     failed=0
-    must_find kernels/a.c '#include "runtime/graph.h"'
+    must_find kernels/a.c '#include "runtime/graph/graph.h"'
     must_find kernels/pool/pool_ref.c '#include <unistd.h>'
     must_find runtime/a.c '#include "comm/comm.h"'
     must_find runtime/a.c '#include "apps/cli.h"'
-    must_find comm/a.c '# include "runtime/graph.h"'
+    must_find comm/a.c '# include "runtime/graph/graph.h"'
     must_find models/a.c '#include "kernels/conv/conv.h"'
     must_find apps/a.c '#include "tests/check.h"'
     must_find apps/a.c '#include <turbojpeg.h>'
-    must_find runtime/a.c '#include "graph.h"'
-    must_find runtime/a.c '#include <cmocka.h>'
-    must_find runtime/a.h '#include <jansson.h>'
+    must_find runtime/graph/a.c '#include "graph.h"'
+    must_find runtime/graph/a.c '#include <cmocka.h>'
+    must_find runtime/graph/a.h '#include <jansson.h>'
     must_find runtime/data/loader.c '  #include <turbojpeg.h>'
     must_find tests/test_a.c '#include <benchmark/benchmark.h>'
-    must_find runtime/a.c '#include <curl/curl.h>'
+    must_find runtime/base/a.c '#include <curl/curl.h>'
     must_pass kernels/a.c '#include <immintrin.h>'
     must_find tests/test_a.c '#include "apps/cli.h"'
     must_pass tests/fuzz/fuzz_a.c '#include "apps/cli.h"'
     must_pass models/a.c '#include "kernels/base.h"'
-    must_pass apps/a.c '#include "runtime/graph.h" /* why */'
+    must_pass apps/a.c '#include "runtime/graph/graph.h" /* why */'
     must_find runtime/data/jpeg.c '#include <jpeglib.h>'
     must_pass runtime/data/jpeg_encode.c '#include <turbojpeg.h>'
     must_pass bench/bench_a.cc '#include <vector>'

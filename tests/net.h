@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "kernels/elementwise/philox.h"
-#include "runtime/layer.h"
-#include "runtime/parallel.h"
-#include "runtime/train.h"
+#include "runtime/graph/layer_type.h"
+#include "runtime/device/parallel.h"
+#include "runtime/train/train_step.h"
 
 #define MUST(call)                                      \
     do {                                                \
@@ -112,7 +112,7 @@ static inline double gradients_of(struct net *net, const struct batch *batch)
 
 static inline void train_on(struct net *net, const struct batch *batch, uint64_t iteration)
 {
-    const struct sl_train_step step = {batch->images, batch->labels, batch->count, 1e-2, 5, iteration};
+    const struct sl_train_input step = {batch->images, batch->labels, batch->count, 1e-2, 5, iteration};
     struct sl_train_result result;
     MUST(sl_train(net->plan, net->updater, &step, NULL, NULL, &result));
 }

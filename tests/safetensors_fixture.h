@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "runtime/hash.h"
-#include "runtime/safetensors.h"
+#include "runtime/base/hash.h"
+#include "runtime/store/safetensors.h"
 
 static char folder[64], path[128];
 

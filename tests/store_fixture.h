@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "runtime/file_io.h"
-#include "runtime/store.h"
+#include "runtime/base/file_io.h"
+#include "runtime/store/store.h"
 
 enum { PATH_LENGTH = 256 };
 

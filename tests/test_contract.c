@@ -29,7 +29,7 @@ static const struct sl_softmax softmax = {2, 16, 16};
 static const struct sl_flat flat = {64};
 static const struct sl_channels channels = {4, 16, 16, 0, 16, 0, false};
 static const struct sl_dropout_shape dropout = {64, 0.5f};
-static const struct sl_parameters parameters = {64};
+static const struct sl_optimizer parameters = {64};
 static const struct sl_image image = {8, 8, 8, 8};
 
 static _Alignas(64) float memory[4][FLOATS];

@@ -2,7 +2,7 @@
 #include "tests/data_fixture.h"
 
 #include "runtime/data/shard.h"
-#include "runtime/hash.h"
+#include "runtime/base/hash.h"
 
 static struct sl_dataset *prepare(const char *name, bool zstd)
 {

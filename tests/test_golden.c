@@ -9,10 +9,11 @@
 
 #include <cmocka.h>
 
-#include "runtime/model.h"
-#include "runtime/parallel.h"
-#include "runtime/plan.h"
-#include "runtime/train.h"
+#include "runtime/graph/graph_json.h"
+#include "runtime/store/model.h"
+#include "runtime/device/parallel.h"
+#include "runtime/plan/plan.h"
+#include "runtime/train/train_step.h"
 
 #define MUST(call)                                      \
     do {                                                \
@@ -150,7 +151,7 @@ static void one_step_equals_pytorch(const char *name)
     for (int i = 0; i < 4; i++)
         labels[i] = label_tensor->dtype == SL_I64 ? (int32_t)((const int64_t *)label_tensor->data)[i]
                                                   : ((const int32_t *)label_tensor->data)[i];
-    const struct sl_train_step step = {
+    const struct sl_train_input step = {
         .images = find(&g, "", "input")->data,
         .labels = labels,
         .count = 4,

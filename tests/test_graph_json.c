@@ -1,10 +1,11 @@
 /* Networks and models as JSON: what is refused and how it is named, and that nothing crashes the reader. */
+#include "runtime/graph/graph_json.h"
 #include "tests/net.h"
 
 #include <stdio.h>
 
 #include "models/models.h"
-#include "runtime/model.h"
+#include "runtime/store/model.h"
 
 static struct sl_graph *model(const char *name, int32_t classes)
 {

@@ -1,7 +1,7 @@
 /* JPEG files of tests/cases/, each with its right verdict and pixels, whatever the decoder saw before. */
 #include "tests/jpeg_fixture.h"
 
-#include "runtime/hash.h"
+#include "runtime/base/hash.h"
 
 enum { SIZE = 64, BYTES = SIZE * SIZE * 3, SLACK = 4 };
 

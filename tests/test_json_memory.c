@@ -2,10 +2,11 @@
  * text comes out or an error does, never a text with something missing. */
 #include <jansson.h>
 
+#include "runtime/graph/graph_json.h"
 #include "models/models.h"
-#include "runtime/model.h"
-#include "runtime/settings.h"
-#include "runtime/store_manifest.h"
+#include "runtime/store/model.h"
+#include "runtime/report/run_config.h"
+#include "runtime/store/manifest.h"
 #include "tests/data_fixture.h"
 
 static int countdown; /* the allocation that fails; later ones do as well if `stays` */
@@ -68,7 +69,7 @@ static int write_settings(char **text)
                                           {"run", SL_SETTING_TEXT, &bytes},
                                           {"data", SL_SETTING_TEXT, &none},
                                           {"seed", SL_SETTING_INT, &seed}};
-    return take_file(sl_settings_write(at("config.json"), settings, 4), at("config.json"), text);
+    return take_file(sl_run_config_write(at("config.json"), settings, 4), at("config.json"), text);
 }
 
 static int write_manifest(char **text)

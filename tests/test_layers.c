@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "runtime/plan_build.h"
+#include "runtime/plan/plan_internal.h"
 
 static void every_row_has_a_case(void **state)
 {
@@ -227,7 +227,7 @@ static void records_of_any_batch_have_room(void **state)
     static const struct layer_case c = {"conv2d", "many images", norm_fused, 10, 10, 1};
     struct net net;
     net_open(&net, build(&c), 130, ~0u, 1);
-    const struct sl_value *y = net.plan->steps[0].y;
+    const struct sl_value *y = net.plan->stages[0].y;
     const int64_t room = y->moment_parts;
     for (int32_t count = 1; count <= 130; count++) {
         struct batch batch = make_batch(net.graph, count, 1);
@@ -257,8 +257,8 @@ static void lanes_past_the_channels_are_zero(void **state)
         struct batch batch = make_batch(net.graph, 3, 2);
         poison(&net, 5);
         forward_loss(&net, &batch);
-        for (int32_t s = 0; s < net.plan->step_count; s++) {
-            const struct sl_step *step = &net.plan->steps[s];
+        for (int32_t s = 0; s < net.plan->stage_count; s++) {
+            const struct sl_stage *step = &net.plan->stages[s];
             for (int32_t i = 0; i < step->input_count; i++)
                 if (step->layer->type->traits & SL_BACKWARD_READS_INPUT)
                     assert_clear_lanes(&cases[k], step->x[i], 3);

@@ -5,7 +5,7 @@
 
 #include "runtime/data/loader.h"
 #include "runtime/data/shard.h"
-#include "runtime/hash.h"
+#include "runtime/base/hash.h"
 
 enum { CLASSES = 3, EACH = 13, TRAIN = CLASSES * 12, SIZE = 16 }; /* one of thirteen validates */
 

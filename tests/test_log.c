@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "runtime/file_io.h"
-#include "runtime/log.h"
+#include "runtime/base/file_io.h"
+#include "runtime/report/log.h"
 
 static char run[64], jsonl[80], csv[80];
 

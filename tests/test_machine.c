@@ -2,7 +2,7 @@
  * containers nest them, and what the default number of threads follows from. */
 #include <errno.h>
 
-#include "runtime/machine.h"
+#include "runtime/device/machine.h"
 #include "tests/data_fixture.h"
 
 /* The tree of one case, below its own folder. */

@@ -9,8 +9,9 @@
 
 #include <cmocka.h>
 
-#include "runtime/metrics.h"
-#include "runtime/prediction.h"
+#include "runtime/train/top_classes.h"
+#include "runtime/train/metrics.h"
+#include "runtime/report/prediction.h"
 
 static void assert_near(double value, double expected)
 {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "models/models.h"
-#include "runtime/arena.h"
+#include "runtime/plan/arena.h"
 
 /* ---- arena ---- */
 
@@ -101,7 +101,7 @@ static struct sl_graph *fusion_graph(const struct fusion_case *c)
     MUST(sl_graph_new("fusion", &graph));
     int32_t x = sl_graph_input(graph, c->height, c->width, 3);
     x = sl_graph_add(graph, "conv", x, SL_CONV2D(.filters = 4));
-    const int32_t norm = sl_graph_add(graph, "norm", x, SL_BATCH_NORM(0));
+    const int32_t norm = sl_graph_add(graph, "norm", x, SL_BATCH_NORM());
     x = sl_graph_add(graph, "act", norm, SL_LEAKY_RELU(0));
     if (c->second_reader)
         x = sl_graph_add2(graph, "sum", x, norm, SL_ADD());
@@ -198,7 +198,7 @@ static struct sl_graph *folding_graph(bool apart)
     x = sl_graph_add(graph, "act", x, SL_LEAKY_RELU(0));
     x = sl_graph_add(graph, "fc", x, SL_DENSE(.units = 6));
     x = apart ? sl_graph_add(graph, "apart2", x, SL_CONCAT()) : x;
-    x = sl_graph_add(graph, "fc.norm", x, SL_BATCH_NORM(0));
+    x = sl_graph_add(graph, "fc.norm", x, SL_BATCH_NORM());
     x = apart ? sl_graph_add(graph, "apart3", x, SL_CONCAT()) : x;
     x = sl_graph_add(graph, "fc.relu", x, SL_RELU());
     sl_graph_add(graph, "loss", sl_graph_add(graph, "out", x, SL_DENSE(.units = 4)), SL_SOFTMAX_NLL());

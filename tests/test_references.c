@@ -219,7 +219,7 @@ static void softmax_by_hand(void **state)
 static void updaters_by_hand(void **state)
 {
     (void)state;
-    const struct sl_parameters shape = {1};
+    const struct sl_optimizer shape = {1};
     for (int maximum = 0; maximum < 2; maximum++) {
         const enum sl_op op = maximum ? SL_OP_amsgrad_step : SL_OP_adam_step;
         float w = 0.0f, g = -2.0f, m = 0.0f, v = 0.0f, h = 0.0f;

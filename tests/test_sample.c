@@ -1,19 +1,19 @@
 /* The sample set: its layout, its determinism, and that mean colour does not tell its classes apart. */
 #include "tests/data_fixture.h"
 
-#include "runtime/data/sample.h"
+#include "runtime/prepare/invent.h"
 
-static const struct sl_sample_options small = {.classes = 3, .per_class = 4, .val_per_class = 2, .size = 32, .seed = 5};
+static const struct sl_invent_options small = {.classes = 3, .per_class = 4, .val_per_class = 2, .size = 32, .seed = 5};
 
 static void same_seed_same_bytes(void **state)
 {
     (void)state;
     char name[PATH_ROOM], other[PATH_ROOM];
-    assert_ok(sl_sample_write(at("one"), &small));
-    assert_ok(sl_sample_write(at("two"), &small));
-    struct sl_sample_options different = small;
+    assert_ok(sl_invent_write(at("one"), &small));
+    assert_ok(sl_invent_write(at("two"), &small));
+    struct sl_invent_options different = small;
     different.seed = 6;
-    assert_ok(sl_sample_write(at("three"), &different));
+    assert_ok(sl_invent_write(at("three"), &different));
     static const char *const files[] = {"wnids.txt",
                                         "words.txt",
                                         "train/n90000001/n90000001_boxes.txt",
@@ -28,7 +28,7 @@ static void same_seed_same_bytes(void **state)
         assert_true(same_file(at(name), at(other)));
     }
     assert_false(same_file(at("one/val/images/val_0.JPEG"), at("three/val/images/val_0.JPEG")));
-    assert_fails(sl_sample_write(at("one"), &small), SL_CANNOT_CREATE, "not empty");
+    assert_fails(sl_invent_write(at("one"), &small), SL_CANNOT_CREATE, "not empty");
 }
 
 static void annotations_have_the_original_form(void **state)
@@ -37,7 +37,7 @@ static void annotations_have_the_original_form(void **state)
     uint8_t *text;
     size_t length;
     int lines = 0;
-    assert_ok(sl_sample_write(at("form"), &small));
+    assert_ok(sl_invent_write(at("form"), &small));
     assert_ok(sl_file_read(at("form/val/val_annotations.txt"), 1 << 20, &text, &length));
     for (char *line = strtok((char *)text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
         int number, class, x0, y0, x1, y1;
@@ -53,12 +53,12 @@ static void annotations_have_the_original_form(void **state)
 static void every_class_is_another_pair(void **state)
 {
     (void)state;
-    for (int32_t classes = 2; classes <= SL_SAMPLE_MAX_CLASSES; classes++) {
-        bool seen[SL_SAMPLE_SHAPES][SL_SAMPLE_TEXTURES] = {{false}};
+    for (int32_t classes = 2; classes <= SL_INVENT_MAX_CLASSES; classes++) {
+        bool seen[SL_INVENT_SHAPES][SL_INVENT_TEXTURES] = {{false}};
         for (int32_t i = 0; i < classes; i++) {
             int32_t shape, texture;
-            sl_sample_class(i, classes, &shape, &texture);
-            assert_true(shape >= 0 && shape < SL_SAMPLE_SHAPES && texture >= 0 && texture < SL_SAMPLE_TEXTURES);
+            sl_invent_class(i, classes, &shape, &texture);
+            assert_true(shape >= 0 && shape < SL_INVENT_SHAPES && texture >= 0 && texture < SL_INVENT_TEXTURES);
             assert_false(seen[shape][texture]);
             seen[shape][texture] = true;
         }
@@ -71,8 +71,8 @@ static void mean_colour(int32_t class, uint64_t number, double mean[3], bool *gr
 {
     uint8_t rgb[SIZE * SIZE * 3];
     int32_t shape, texture, box[4];
-    sl_sample_class(class, CLASSES, &shape, &texture);
-    sl_sample_draw(1, number, shape, texture, SIZE, rgb, box);
+    sl_invent_class(class, CLASSES, &shape, &texture);
+    sl_invent_draw(1, number, shape, texture, SIZE, rgb, box);
     mean[0] = mean[1] = mean[2] = 0;
     *grey = true;
     for (int i = 0; i < SIZE * SIZE; i++)
@@ -123,17 +123,17 @@ static void mean_colour_tells_little(void **state)
 static void wrong_numbers_are_refused(void **state)
 {
     (void)state;
-    struct sl_sample_options wrong = small;
-    wrong.classes = SL_SAMPLE_MAX_CLASSES + 1;
-    assert_fails(sl_sample_write(at("wrong"), &wrong), SL_BAD_CONFIG, "201 classes");
+    struct sl_invent_options wrong = small;
+    wrong.classes = SL_INVENT_MAX_CLASSES + 1;
+    assert_fails(sl_invent_write(at("wrong"), &wrong), SL_BAD_CONFIG, "201 classes");
     wrong = small;
     wrong.size = 8;
-    assert_fails(sl_sample_write(at("wrong"), &wrong), SL_BAD_CONFIG, "8 pixels");
+    assert_fails(sl_invent_write(at("wrong"), &wrong), SL_BAD_CONFIG, "8 pixels");
     FILE *file = fopen(at("plain"), "w");
     assert_non_null(file);
     fclose(file);
-    assert_fails(sl_sample_write(at("plain/folder"), &small), SL_CANNOT_CREATE, "plain");
-    assert_ok(sl_sample_write(at("new/folder"), &small));
+    assert_fails(sl_invent_write(at("plain/folder"), &small), SL_CANNOT_CREATE, "plain");
+    assert_ok(sl_invent_write(at("new/folder"), &small));
 }
 
 int main(void)

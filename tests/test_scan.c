@@ -3,10 +3,10 @@
 
 #include <locale.h>
 
-#include "runtime/data/scan.h"
+#include "runtime/prepare/scan.h"
 #include "runtime/data/shard.h"
-#include "runtime/utf8.h"
-#include "runtime/data/text_list.h"
+#include "runtime/base/utf8.h"
+#include "runtime/prepare/text_list.h"
 
 static char reported[8192];
 static struct sl_scan scan;

@@ -1,8 +1,8 @@
 /* What a checkpoint can be resumed with, and what it is refused for. */
 #include "tests/data_fixture.h"
 
-#include "runtime/data/sample.h"
-#include "runtime/session_identity.h"
+#include "runtime/prepare/invent.h"
+#include "runtime/train/session_identity.h"
 
 enum { BATCH = 5, CLASSES = 4, EPOCH = 5 /* batches */, SAVED = 7 };
 
@@ -25,10 +25,10 @@ static void make_data(const char *name, uint64_t seed)
 {
     char images[64];
     struct sl_dataset *dataset;
-    const struct sl_sample_options sample = {CLASSES, 6, 1, 16, seed};
+    const struct sl_invent_options sample = {CLASSES, 6, 1, 16, seed};
     snprintf(images, sizeof images, "%s-images", name);
     assert_int_equal(mkdir(at(images), 0700), 0);
-    assert_ok(sl_sample_write(at(images), &sample));
+    assert_ok(sl_invent_write(at(images), &sample));
     const struct sl_prepare_options options = prepare_options(at(images), at(name));
     assert_ok(sl_prepare(&options, &dataset));
     sl_dataset_close(dataset);
@@ -88,7 +88,7 @@ static void make_run(const char *name, const struct sl_session_options *options,
 {
     int32_t filters = 4;
     struct sl_store *store;
-    struct sl_session_step step;
+    struct sl_session_result step;
     assert_ok(sl_session_open(options, build, &filters, session));
     assert_int_equal(sl_loader_batches(session->train), EPOCH);
     for (int i = 0; i < SAVED; i++) {

@@ -1,5 +1,5 @@
 /* The checkpoint store, damaged at every byte and lied to: it falls back to the last good state. */
-#include "runtime/hash.h"
+#include "runtime/base/hash.h"
 #include "tests/store_fixture.h"
 
 static const char *const parts[] = {"ckpt-20/model.safetensors", "ckpt-20/updater.safetensors",

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "runtime/text.h"
-#include "runtime/utf8.h"
+#include "runtime/report/text.h"
+#include "runtime/base/utf8.h"
 
 static void column_of_8(FILE *to, const char *text)
 {

@@ -4,12 +4,12 @@
 
 #include <math.h>
 
-#include "runtime/schedule.h"
+#include "runtime/train/schedule.h"
 
 static int32_t block(struct sl_graph *g, int32_t x, const char *const names[4], int32_t filters)
 {
     x = sl_graph_add(g, names[0], x, SL_CONV2D(.filters = filters));
-    x = sl_graph_add(g, names[1], x, SL_BATCH_NORM(0));
+    x = sl_graph_add(g, names[1], x, SL_BATCH_NORM());
     x = sl_graph_add(g, names[2], x, SL_LEAKY_RELU(0));
     return sl_graph_add(g, names[3], x, SL_MAX_POOL(0));
 }
@@ -34,7 +34,7 @@ struct reference {
     double w, m, v, h;
 };
 
-/* One element, one step, as runtime/updater.h and kernels/optimizer/optimizer.h say. */
+/* One element, one step, as runtime/train/updater.h and kernels/optimizer/optimizer.h say. */
 static double reference_step(struct reference *r, const struct sl_updater_options *o, double l2, double rate, int k,
                              double g)
 {
@@ -190,7 +190,7 @@ static int hooked_step(struct record *r, struct sl_train_result *result)
 {
     const struct sl_train_hooks hooks = {on_gradient, on_update, r};
     struct batch batch = make_batch(r->net->graph, 4, 3);
-    const struct sl_train_step step = {batch.images, batch.labels, 4, 1e-2, 1, 0};
+    const struct sl_train_input step = {batch.images, batch.labels, 4, 1e-2, 1, 0};
     const int rc = sl_train(r->net->plan, r->net->updater, &step, &hooks, r->update, result);
     free_batch(&batch);
     return rc;
@@ -252,7 +252,7 @@ static void must_not_count(struct net *net, const struct batch *batch, const str
 {
     size_t bytes;
     float *before = snapshot(net, &bytes);
-    const struct sl_train_step step = {batch->images, batch->labels, batch->count, 1e-2, 1, 1};
+    const struct sl_train_input step = {batch->images, batch->labels, batch->count, 1e-2, 1, 1};
     struct sl_train_result result;
     MUST_FAIL(sl_train(net->plan, net->updater, &step, hooks, NULL, &result), SL_NUMERICS, "not finite at iteration 1");
     float *after = snapshot(net, &bytes);
@@ -313,7 +313,7 @@ static void one_batch_is_learned_by_heart(void **state)
     net_open(&net, small_graph(), 8, ~0u, 2);
     struct batch batch = make_batch(net.graph, 8, 1);
     for (uint64_t i = 0; i < 60; i++) {
-        const struct sl_train_step step = {batch.images, batch.labels, 8, 2e-2, 1, i};
+        const struct sl_train_input step = {batch.images, batch.labels, 8, 2e-2, 1, i};
         MUST(sl_train(net.plan, net.updater, &step, NULL, NULL, &result));
     }
     if (!(result.loss < 0.05))

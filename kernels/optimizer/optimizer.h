@@ -11,7 +11,7 @@
 
 #include "kernels/base.h"
 
-struct sl_parameters {
+struct sl_optimizer {
     int64_t n;
 };
 

@@ -17,7 +17,7 @@ static void apply(const struct sl_optimizer_step *t, int64_t i, double step)
 
 static void sgd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_parameters *s = shape;
+    const struct sl_optimizer *s = shape;
     const struct sl_optimizer_step *t = args;
     assert(sl_slice_is_within(work, sl_flat_units(shape)));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++) {
@@ -42,7 +42,7 @@ static void move_moments(const struct sl_optimizer_step *t, int64_t i, double *m
 
 static void adam(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_parameters *s = shape;
+    const struct sl_optimizer *s = shape;
     const struct sl_optimizer_step *t = args;
     assert(sl_slice_is_within(work, sl_flat_units(shape)));
     assert(t->m && t->v);
@@ -55,7 +55,7 @@ static void adam(const void *shape, const void *args, const struct sl_work *work
 
 static void amsgrad(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_parameters *s = shape;
+    const struct sl_optimizer *s = shape;
     const struct sl_optimizer_step *t = args;
     assert(sl_slice_is_within(work, sl_flat_units(shape)));
     assert(t->m && t->v && t->h);

@@ -62,7 +62,7 @@ static inline void adam_some(const struct sl_optimizer_step *t, const struct fac
 
 static void sgd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const int64_t end = sl_flat_end(work, ((const struct sl_parameters *)shape)->n);
+    const int64_t end = sl_flat_end(work, ((const struct sl_optimizer *)shape)->n);
     const struct factors f = factors_of(args);
     int64_t i = sl_flat_begin(work);
     assert(sl_slice_is_within(work, sl_flat_units(shape)));
@@ -75,7 +75,7 @@ static void sgd(const void *shape, const void *args, const struct sl_work *work)
 static void adam(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_optimizer_step *t = args;
-    const int64_t end = sl_flat_end(work, ((const struct sl_parameters *)shape)->n);
+    const int64_t end = sl_flat_end(work, ((const struct sl_optimizer *)shape)->n);
     const struct factors f = factors_of(t);
     int64_t i = sl_flat_begin(work);
     assert(sl_slice_is_within(work, sl_flat_units(shape)));
@@ -89,7 +89,7 @@ static void adam(const void *shape, const void *args, const struct sl_work *work
 static void amsgrad(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_optimizer_step *t = args;
-    const int64_t end = sl_flat_end(work, ((const struct sl_parameters *)shape)->n);
+    const int64_t end = sl_flat_end(work, ((const struct sl_optimizer *)shape)->n);
     const struct factors f = factors_of(t);
     int64_t i = sl_flat_begin(work);
     assert(sl_slice_is_within(work, sl_flat_units(shape)));

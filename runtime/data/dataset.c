@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "runtime/data/dataset_format.h"
-#include "runtime/data/file.h"
+#include "runtime/base/output.h"
 
 enum { MAX_JSON_BYTES = 256 << 20, MAX_SPLITS = 16 };
 static const uint64_t max_samples = UINT32_MAX;

@@ -8,7 +8,7 @@
 #ifndef SL_RUNTIME_DATA_DATASET_FORMAT_H
 #define SL_RUNTIME_DATA_DATASET_FORMAT_H
 
-#include "runtime/hash.h"
+#include "runtime/base/hash.h"
 
 enum { SL_DATASET_VERSION = 1 };
 

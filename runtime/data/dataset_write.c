@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/replace.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/dataset_format.h"
-#include "runtime/data/file.h"
-#include "runtime/json_internal.h"
-#include "runtime/store.h"
-#include "runtime/utf8.h"
+#include "runtime/base/output.h"
+#include "runtime/base/json.h"
+#include "runtime/base/utf8.h"
 
 static json_t *pack_channels(const double values[3])
 {
@@ -88,7 +88,7 @@ int sl_dataset_write(const struct sl_dataset *dataset)
                      (json_int_t)dataset->skipped, "mean", pack_channels(dataset->mean), "deviation",
                      pack_channels(dataset->deviation), "classes", classes, "splits", splits);
     SL_TRY(seal_text(root, &text));
-    SL_TRY(sl_write_atomically(path, text, strlen(text)));
+    SL_TRY(sl_replace(path, text, strlen(text)));
 out:
     json_decref(classes);
     json_decref(splits);

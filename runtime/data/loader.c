@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "runtime/clock.h"
-#include "runtime/data/draw.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/draw.h"
 #include "runtime/data/loader_internal.h"
 
 static const uint64_t max_epoch = UINT64_C(1) << 56;

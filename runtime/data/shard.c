@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/data/file.h"
+#include "runtime/base/output.h"
 #include "runtime/data/jpeg.h"
 #include "runtime/data/tar.h"
-#include "runtime/hash.h"
+#include "runtime/base/hash.h"
 
 enum { BLOCK_BYTES = 1 << 20, LABEL_DIGITS = 16 };
 

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "kernels/kernels.h"
-#include "runtime/parallel.h"
+#include "runtime/device/parallel.h"
 
 int main(void)
 {

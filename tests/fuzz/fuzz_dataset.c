@@ -1,7 +1,7 @@
 /* A prepared set's dataset.json -> sl_dataset_open, as it is and with the right seal at its end. What is accepted is
  * written and read again. */
 #include "runtime/data/dataset.h"
-#include "runtime/hash.h"
+#include "runtime/base/hash.h"
 #include "tests/fuzz/fuzz.h"
 
 static void write_and_read(const struct sl_dataset *dataset)

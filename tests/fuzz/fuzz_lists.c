@@ -1,6 +1,6 @@
 /* TinyImageNet's wnids.txt, words.txt and val_annotations.txt, with a line "%%" between them, over a folder of two
  * classes -> sl_scan_open. */
-#include "runtime/data/scan.h"
+#include "runtime/prepare/scan.h"
 #include "tests/fuzz/fuzz.h"
 
 static const char *const lists[] = {"wnids.txt", "words.txt", "val/val_annotations.txt"};

@@ -1,7 +1,7 @@
 /* A checkpoint's manifest.json -> sl_manifest_read, as it is and with its seal set right. What is accepted is written
  * and read again. */
-#include "runtime/hash.h"
-#include "runtime/store_manifest.h"
+#include "runtime/base/hash.h"
+#include "runtime/store/manifest.h"
 #include "tests/fuzz/fuzz.h"
 
 static void write_and_read(const struct sl_manifest *manifest)

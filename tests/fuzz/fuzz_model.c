@@ -2,10 +2,11 @@
  * prediction. */
 #include <math.h>
 
+#include "runtime/graph/graph_json.h"
 #include "kernels/elementwise/philox.h"
-#include "runtime/model.h"
-#include "runtime/parallel.h"
-#include "runtime/train.h"
+#include "runtime/store/model.h"
+#include "runtime/device/parallel.h"
+#include "runtime/train/train_step.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Larger networks are planned but not run: an input must take milliseconds. */
@@ -38,7 +39,7 @@ static void train_once(struct sl_weights *weights, const float *images)
     const struct sl_plan_options options = {.batch = BATCH, .training = true};
     const struct sl_updater_options defaults = sl_updater_defaults();
     static const int32_t labels[BATCH];
-    const struct sl_train_step step = {.images = images, .labels = labels, .count = BATCH, .rate = 1e-3};
+    const struct sl_train_input step = {.images = images, .labels = labels, .count = BATCH, .rate = 1e-3};
     struct sl_train_result result = {0};
     struct sl_plan *plan;
     struct sl_updater *updater;

@@ -4,8 +4,8 @@
 #include "apps/cli.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/kernels.h"
-#include "runtime/schedule.h"
-#include "runtime/updater.h"
+#include "runtime/train/schedule.h"
+#include "runtime/train/updater.h"
 #include "tests/fuzz/fuzz.h"
 
 static void judge_values(const char *text)

@@ -1,8 +1,8 @@
 /* A file -> sl_safetensors_open, as it is and with its seal set right; then, if it says so, a model with its weights.
  */
-#include "runtime/hash.h"
-#include "runtime/model.h"
-#include "runtime/parallel.h"
+#include "runtime/base/hash.h"
+#include "runtime/store/model.h"
+#include "runtime/device/parallel.h"
 #include "tests/fuzz/fuzz.h"
 
 static void load_model(const struct sl_safetensors *file)

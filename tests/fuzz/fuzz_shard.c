@@ -1,7 +1,7 @@
 /* A promised number of samples (one byte) and a shard -> sl_shard_reader_open: with a wrong hash, with the right one,
  * with the checksums of its tar headers set right, and that as a zstd stream. */
 #include "runtime/data/shard.h"
-#include "runtime/hash.h"
+#include "runtime/base/hash.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { BLOCK = 512, CHECKSUM_AT = 148, CHECKSUM_LENGTH = 8, MAGIC_AT = 257, MAX_SAMPLES = 8, CLASSES = 10 };

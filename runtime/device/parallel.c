@@ -1,0 +1,264 @@
+/* The CPU device: OpenMP threads that take slices in turn. Which thread computes a slice never matters: kernels cut
+ * their work by shape alone. */
+#include "runtime/device/parallel.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "runtime/device/machine.h"
+
+enum { ALIGNMENT = 64 };
+
+struct cpu_device {
+    int threads;
+    size_t scratch_bytes; /* of one thread */
+    char *scratch;        /* threads * scratch_bytes */
+};
+
+int sl_parallel_default_threads(void)
+{
+    return sl_machine_threads("").count;
+}
+
+static int cpu_alloc(void *self, size_t bytes, void **memory)
+{
+    (void)self;
+    const size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    *memory = aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
+    if (!*memory)
+        return sl_fail(SL_UNAVAILABLE, "out of memory: %zu bytes refused; use a smaller --batch-size", bytes);
+    return SL_OK;
+}
+
+static void cpu_free(void *self, void *memory)
+{
+    (void)self;
+    free(memory);
+}
+
+static int cpu_copy(void *self, void *to, const void *from, size_t bytes)
+{
+    (void)self;
+    memcpy(to, from, bytes);
+    return SL_OK;
+}
+
+static int cpu_fill(void *self, void *to, int byte, size_t bytes)
+{
+    (void)self;
+    memset(to, byte, bytes);
+    return SL_OK;
+}
+
+/* A page more between threads, so that their rows do not meet in the same cache sets. */
+static size_t scratch_of_thread(size_t bytes)
+{
+    return bytes ? (bytes + 4095) / 4096 * 4096 + 4096 + ALIGNMENT : 0;
+}
+
+uint64_t sl_parallel_scratch(const struct sl_device *device, size_t bytes)
+{
+    return (uint64_t)scratch_of_thread(bytes) * (uint64_t)device->threads;
+}
+
+/* Scratch grows to the largest kernel seen, so after the first step nothing is allocated. */
+static int reserve_scratch(struct cpu_device *cpu, size_t bytes)
+{
+    const size_t rounded = scratch_of_thread(bytes);
+    if (rounded <= cpu->scratch_bytes)
+        return SL_OK;
+    void *memory;
+    const int rc = cpu_alloc(cpu, rounded * (size_t)cpu->threads, &memory);
+    if (rc != SL_OK)
+        return rc;
+    free(cpu->scratch);
+    cpu->scratch = memory;
+    cpu->scratch_bytes = rounded;
+    return SL_OK;
+}
+
+static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn *task, void *task_self)
+{
+    struct cpu_device *cpu = self;
+    const int rc = reserve_scratch(cpu, scratch_bytes);
+    if (rc != SL_OK)
+        return rc;
+    /* A few slices a thread: large enough to be cheap, small enough to level out unequal cores. */
+    enum { SLICES_PER_THREAD = 8 };
+    int64_t slice = units / ((int64_t)cpu->threads * SLICES_PER_THREAD);
+    slice = slice < 1 ? 1 : slice;
+    const int64_t slices = (units + slice - 1) / slice;
+    /* All threads, also where fewer would do: OpenMP ends those that a region leaves out, and the next would have to
+     * create them again. */
+#pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads) if (slices > 1)
+    for (int64_t s = 0; s < slices; s++) {
+        const int64_t begin = s * slice, end = begin + slice < units ? begin + slice : units;
+        void *own = cpu->scratch ? cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num() : NULL;
+        task(task_self, &(const struct sl_work){begin, end, own, NULL});
+    }
+    return SL_OK;
+}
+
+static int cpu_sync(void *self)
+{
+    (void)self;
+    return SL_OK;
+}
+
+static void cpu_close(void *self)
+{
+    struct cpu_device *cpu = self;
+    if (cpu)
+        free(cpu->scratch);
+    free(cpu);
+}
+
+/* ---- threads ---- */
+
+static void *wait_at(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+static uint64_t live_threads(void)
+{
+    struct stat tasks;
+    return stat("/proc/self/task", &tasks) == 0 ? tasks.st_nlink : 0;
+}
+
+/* A thread that has been joined counts until the kernel has put it away, a moment later. */
+static void wait_for_exits(uint64_t before)
+{
+    const struct timespec millisecond = {0, 1000000};
+    for (int i = 0; i < 100 && live_threads() > before; i++)
+        nanosleep(&millisecond, NULL);
+}
+
+/* OpenMP ends the process when the system refuses it a thread. So as many are tried first, all alive at once. */
+static int try_threads(int count)
+{
+    int rc = SL_OK, made = 0, error = 0;
+    const uint64_t before = live_threads();
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t *threads = malloc((size_t)count * sizeof *threads);
+    if (!threads)
+        return sl_fail(SL_SYSTEM, "out of memory for %d threads", count);
+    pthread_mutex_lock(&gate);
+    while (made < count && !error) {
+        error = pthread_create(&threads[made], NULL, wait_at, &gate);
+        made += !error;
+    }
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < made; i++)
+        pthread_join(threads[i], NULL);
+    wait_for_exits(before);
+    if (error)
+        rc = sl_fail(SL_SYSTEM,
+                     "the system grants %d of %d threads: %s; use --threads or OMP_NUM_THREADS, or raise the limit "
+                     "(ulimit -u, pids of the control group)",
+                     made + 1, count + 1, strerror(error));
+    free(threads);
+    return rc;
+}
+
+/* Has OpenMP create its threads now, which it keeps: later nobody can take their place. *count becomes what it made of
+ * the wish (OMP_THREAD_LIMIT, OMP_DYNAMIC). */
+static int start_threads(int *count)
+{
+    const int wanted = *count, rc = wanted > 1 ? try_threads(wanted - 1) : SL_OK;
+    int present = 0;
+    if (rc != SL_OK)
+        return rc;
+#pragma omp parallel num_threads(wanted) if (wanted > 1) reduction(+ : present)
+    present++;
+    *count = present;
+    return SL_OK;
+}
+
+int sl_device_cpu_open(int threads, struct sl_device *device)
+{
+    int rc = SL_OK;
+    struct cpu_device *cpu = NULL;
+    SL_TRY(sl_isa_check());
+    SL_TRY(sl_kernel_check());
+    if (!(cpu = calloc(1, sizeof *cpu)))
+        SL_FAIL(SL_SYSTEM, "out of memory while opening the CPU device");
+    cpu->threads = threads > 0 ? threads : sl_parallel_default_threads();
+    SL_TRY(start_threads(&cpu->threads));
+    *device = (struct sl_device){
+        .name = "cpu",
+        .isa = sl_isa(),
+        .threads = cpu->threads,
+        .self = cpu,
+        .alloc = cpu_alloc,
+        .free = cpu_free,
+        .copy = cpu_copy,
+        .fill = cpu_fill,
+        .fork = cpu_fork,
+        .sync = cpu_sync,
+        .close = cpu_close,
+    };
+    cpu = NULL;
+out:
+    cpu_close(cpu);
+    return rc;
+}
+
+struct launch {
+    const struct sl_kernel *kernel;
+    const void *shape, *args;
+    const float *weights;
+    float *packed;
+    int64_t units, slices; /* of a kernel that joins units */
+};
+
+static void run_slice(void *self, const struct sl_work *work)
+{
+    const struct launch *launch = self;
+    launch->kernel->run(launch->shape, launch->args, work);
+}
+
+/* One of `slices` even cuts of all units. */
+static void run_joined(void *self, const struct sl_work *work)
+{
+    const struct launch *launch = self;
+    struct sl_work long_slice = *work;
+    long_slice.begin = launch->units * work->begin / launch->slices;
+    long_slice.end = launch->units * work->end / launch->slices;
+    launch->kernel->run(launch->shape, launch->args, &long_slice);
+}
+
+static void pack_slice(void *self, const struct sl_work *work)
+{
+    const struct launch *launch = self;
+    launch->kernel->pack(launch->shape, launch->weights, launch->packed, work);
+}
+
+int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const void *args)
+{
+    struct launch launch = {.kernel = kernel, .shape = shape, .args = args, .units = sl_kernel_units(kernel, shape)};
+    const size_t scratch = sl_kernel_scratch(kernel, shape);
+    assert(!kernel->fits || kernel->fits(shape));
+    if (!kernel->joins || device->threads < 1)
+        return device->fork(device->self, launch.units, scratch, run_slice, &launch);
+    launch.slices = launch.units < device->threads ? launch.units : device->threads;
+    return device->fork(device->self, launch.slices, scratch, run_joined, &launch);
+}
+
+int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape,
+                   const float *weights, float *packed)
+{
+    if (!kernel->packed)
+        return SL_OK;
+    struct launch launch = {.kernel = kernel, .shape = shape, .weights = weights, .packed = packed};
+    const int64_t units = kernel->pack_units ? kernel->pack_units(shape) : 1;
+    assert(weights && packed && (!kernel->fits || kernel->fits(shape)));
+    return device->fork(device->self, units, 0, pack_slice, &launch);
+}

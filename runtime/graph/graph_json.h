@@ -1,0 +1,26 @@
+/* Networks as JSON: an object with "name", "input" and the list "layers". */
+#ifndef SL_RUNTIME_GRAPH_GRAPH_JSON_H
+#define SL_RUNTIME_GRAPH_GRAPH_JSON_H
+
+#include "runtime/graph/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The network alone, as JSON. Unknown or duplicate keys, wrong types and values out of range are SL_BAD_CONFIG with the
+ * place; at most 1 MiB. */
+int sl_graph_from_json(const char *text, size_t length, struct sl_graph **graph);
+int sl_graph_from_file(const char *path, struct sl_graph **graph);
+int sl_graph_to_json(const struct sl_graph *graph, char **text); /* the caller frees it */
+
+struct json_t; /* jansson's */
+
+/* A network inside a larger description. */
+int sl_graph_read(const struct json_t *root, struct sl_graph **graph);
+struct json_t *sl_graph_write(const struct sl_graph *graph); /* NULL: no memory */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,138 @@
+/* What a layer type is: the row behind layers.def. A layer is told of shapes once, plans its kernels and buffers once,
+ * and then only runs. */
+#ifndef SL_RUNTIME_GRAPH_LAYER_TYPE_H
+#define SL_RUNTIME_GRAPH_LAYER_TYPE_H
+
+#include "kernels/kernels.h"
+#include "runtime/graph/graph.h"
+#include "runtime/device/parallel.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One field of an options structure, for the JSON and for its checks. */
+enum sl_option_kind {
+    SL_OPTION_INT,     /* int32_t */
+    SL_OPTION_PAIR,    /* int32_t[2]; one number in JSON stands for both */
+    SL_OPTION_REAL,    /* double */
+    SL_OPTION_BOOL,    /* bool */
+    SL_OPTION_PADDING, /* struct sl_padding: "same", "valid" or [top, left, bottom, right] */
+};
+
+struct sl_option {
+    const char *name;
+    enum sl_option_kind kind;
+    size_t offset;
+    double minimum, maximum;
+    double preset; /* what zero stands for; 0 where zero is meant or refused by the minimum */
+};
+
+/* A value that flows between stages. */
+struct sl_value {
+    struct sl_tensor shape; /* n is the plan's batch */
+    float *data;
+    float *grad; /* NULL: nobody asks for it */
+    /* Records of its moments, if the stage that writes it sums as it goes (kernels/norm/norm.h). */
+    float *moments;
+    int64_t moment_parts;
+};
+
+enum { SL_MAX_ABSORBED = 3 };
+
+/* A stage of a plan: one layer, and those fused into it. `x`, `y` are its values; gradients are written to dx. */
+struct sl_stage {
+    const struct sl_layer *layer;
+    const struct sl_layer *absorbed[SL_MAX_ABSORBED];
+    int32_t absorbed_count;
+    int32_t input_count;
+    struct sl_value *x[SL_MAX_INPUTS];
+    struct sl_value *y;
+    float *dx[SL_MAX_INPUTS]; /* where backward writes (overwrites) each gradient; NULL: not asked for */
+    float *parameters[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS]; /* of the layer, then of the absorbed ones */
+    float *gradients[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS];
+    int32_t index; /* within the plan: its random stream */
+    void *state;   /* type->state_size bytes of the layer's own */
+};
+
+/* How long a buffer of a stage lives. */
+enum sl_life {
+    SL_LIFE_FORWARD,  /* within the stage's forward */
+    SL_LIFE_BACKWARD, /* within its backward */
+    SL_LIFE_STAGE,    /* from its forward to its backward */
+    SL_LIFE_PLAN,     /* always */
+};
+
+struct sl_planner;
+
+/* Asks for floats in the arena; *at is set when the plan is complete. */
+int sl_planner_buffer(struct sl_planner *planner, float **at, size_t floats, enum sl_life life, const char *purpose);
+
+/* The row chosen for an operation on this device. */
+const struct sl_kernel *sl_planner_pick(struct sl_planner *planner, enum sl_op op, const void *shape);
+bool sl_planner_training(const struct sl_planner *planner);
+
+/* What is true during one pass over a batch. */
+struct sl_pass {
+    const struct sl_device *device;
+    int32_t count;         /* samples of this batch */
+    const int32_t *labels; /* NULL: probabilities only */
+    double *losses;        /* [count] */
+    bool training;
+    uint64_t seed, iteration;
+};
+
+enum sl_layer_trait {
+    SL_BACKWARD_READS_INPUT = 1,
+    SL_BACKWARD_READS_OUTPUT = 2,
+    SL_BACKWARD_IN_PLACE = 4, /* dx[0] may be the memory of x[0] */
+};
+
+struct sl_layer_type {
+    const char *name;
+    int32_t inputs_min, inputs_max;
+    uint32_t traits;
+    size_t options_size, state_size;
+    const struct sl_option *options;
+    size_t option_count;
+    /* Output shape (n = 1) from the inputs'. SL_BAD_CONFIG. */
+    int (*shape)(const void *options, const struct sl_tensor *inputs, int32_t count, struct sl_tensor *output);
+    /* Declares parameters; returns how many. NULL: none. */
+    int32_t (*parameters)(const void *options, const struct sl_tensor *input, struct sl_parameter *list);
+    /* Is shown the only reader of its output; true: that layer becomes part of this stage. NULL: never. */
+    bool (*absorb)(struct sl_stage *stage, const struct sl_layer *next, bool training);
+    /* Chooses kernels, asks for buffers. */
+    int (*plan)(struct sl_stage *stage, struct sl_planner *planner);
+    /* Inference only: weights have changed (folds, packs). NULL: nothing to do. */
+    int (*prepare)(struct sl_stage *stage, const struct sl_pass *pass);
+    int (*forward)(struct sl_stage *stage, const struct sl_pass *pass);
+    int (*backward)(struct sl_stage *stage, const struct sl_pass *pass);
+    /* The training step of the last forward was taken: running statistics follow. NULL: there are none. */
+    int (*commit)(struct sl_stage *stage);
+};
+
+/* Looks a type up by name; NULL if there is none. */
+const struct sl_layer_type *sl_layer_type_find(const char *name);
+const struct sl_layer_type *sl_layer_type_at(size_t index); /* NULL past the end */
+
+/* The number, or its preset where zero. */
+static inline int32_t sl_or(int32_t value, int32_t preset)
+{
+    return value ? value : preset;
+}
+
+/* Output size and leading padding along one axis. SL_BAD_CONFIG if no window fits. */
+int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_padding *padding, bool vertical,
+                   int32_t *out, int32_t *before);
+
+/* Is this layer a leaky ReLU or a ReLU? Then *slope is its slope. */
+bool sl_activation_slope(const struct sl_layer *layer, float *slope);
+
+#define SL_LAYER_TYPE(name) extern const struct sl_layer_type sl_layer_##name;
+#include "runtime/graph/layers.def"
+#undef SL_LAYER_TYPE
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,242 @@
+/* batch_norm: kernels/norm/norm.h, with a following activation and 2 x 2 maximum pool in the same pass. Running
+ * statistics are plain mean and population variance, new = decay*old + (1 - decay)*batch, as DL4J's; they are exact and
+ * never quantised. */
+#include <math.h>
+
+#include "kernels/norm/norm.h"
+#include "runtime/graph/layer_type.h"
+
+#define FIELD(member) offsetof(struct sl_batch_norm_options, member)
+
+static const struct sl_option options[] = {
+    {"decay", SL_OPTION_REAL, FIELD(decay), 0, 1, 0.9},
+    {"epsilon", SL_OPTION_REAL, FIELD(epsilon), 1e-12, 1, 1e-5},
+};
+
+enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
+
+struct batch_norm {
+    struct sl_norm shape;
+    bool activated;
+    const struct sl_kernel *moments, *fwd, *reduce, *apply;
+    float *records, *sums;                    /* of the moments; of the gradient */
+    float *mean, *var, *rstd, *scale, *shift; /* [stride] each; lanes past c stay zero */
+    float *dbeta, *dgamma, *a, *b;
+};
+
+static int shape(const void *of, const struct sl_tensor *in, int32_t count, struct sl_tensor *out)
+{
+    (void)of, (void)count;
+    *out = *in;
+    return SL_OK;
+}
+
+static int32_t parameters(const void *of, const struct sl_tensor *in, struct sl_parameter *list)
+{
+    (void)of;
+    list[GAMMA] = (struct sl_parameter){"gamma", SL_ROLE_VECTOR, 1, {in->c}, 0.0, 1.0};
+    list[BETA] = (struct sl_parameter){"beta", SL_ROLE_VECTOR, 1, {in->c}, 0.0, 0.0};
+    list[RUNNING_MEAN] = (struct sl_parameter){"running_mean", SL_ROLE_STATE, 1, {in->c}, 0.0, 0.0};
+    list[RUNNING_VAR] = (struct sl_parameter){"running_var", SL_ROLE_STATE, 1, {in->c}, 0.0, 1.0};
+    return 4;
+}
+
+/* The fused kernels pool by whole 2 x 2 windows, nothing else. */
+static bool is_plain_pool(const struct sl_layer *layer, const struct sl_tensor *in)
+{
+    const struct sl_pool_options *o = layer->options;
+    if (layer->type != &sl_layer_max_pool || o->global || o->padding.mode == SL_PADDING_EXPLICIT)
+        return false;
+    for (int axis = 0; axis < 2; axis++)
+        if (o->kernel[axis] != 2 || sl_or(o->stride[axis], o->kernel[axis]) != 2)
+            return false;
+    return in->h % 2 == 0 && in->w % 2 == 0;
+}
+
+static bool absorb(struct sl_stage *stage, const struct sl_layer *next, bool training)
+{
+    (void)training;
+    struct batch_norm *norm = stage->state;
+    const struct sl_tensor *x = &stage->layer->shape;
+    if (norm->shape.pool == 2)
+        return false;
+    if (!norm->activated && sl_activation_slope(next, &norm->shape.slope)) {
+        norm->activated = true;
+        return true;
+    }
+    if (!is_plain_pool(next, x))
+        return false;
+    norm->shape.pool = 2;
+    return true;
+}
+
+static int plan_vectors(struct batch_norm *norm, struct sl_planner *planner)
+{
+    float **const vectors[] = {&norm->mean, &norm->var, &norm->rstd, &norm->scale, &norm->shift};
+    int rc = SL_OK;
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)norm->shape.xs, SL_LIFE_PLAN, "channel vectors"));
+out:
+    return rc;
+}
+
+/* Units of a kernel for the batch that has the most of them: a smaller batch may be cut finer than a full one. */
+static int64_t most_units(const struct sl_kernel *kernel, const struct sl_norm *shape)
+{
+    int64_t most = 0;
+    struct sl_norm p = *shape;
+    for (p.n = 1; p.n <= shape->n; p.n++) {
+        const int64_t units = sl_kernel_units(kernel, &p);
+        most = units > most ? units : most;
+    }
+    return most;
+}
+
+static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
+{
+    struct batch_norm *norm = stage->state;
+    const struct sl_norm *p = &norm->shape;
+    float **const vectors[] = {&norm->dbeta, &norm->dgamma, &norm->a, &norm->b};
+    int rc = SL_OK;
+    norm->moments = sl_planner_pick(planner, SL_OP_norm_moments, p);
+    norm->reduce = sl_planner_pick(planner, SL_OP_norm_bwd_reduce, p);
+    norm->apply = sl_planner_pick(planner, SL_OP_norm_bwd_apply, p);
+    if (stage->x[0]->moment_parts == 0)
+        SL_TRY(sl_planner_buffer(planner, &norm->records, (size_t)most_units(norm->moments, p) * sl_moments_size(p->xs),
+                                 SL_LIFE_FORWARD, "moments"));
+    SL_TRY(sl_planner_buffer(planner, &norm->sums, (size_t)most_units(norm->reduce, p) * 2 * (size_t)p->xs,
+                             SL_LIFE_BACKWARD, "gradient sums"));
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)p->xs, SL_LIFE_BACKWARD, "channel vectors"));
+out:
+    return rc;
+}
+
+static int plan(struct sl_stage *stage, struct sl_planner *planner)
+{
+    struct batch_norm *norm = stage->state;
+    const struct sl_tensor *x = &stage->x[0]->shape;
+    int rc = SL_OK;
+    norm->shape.n = x->n;
+    norm->shape.h = x->h;
+    norm->shape.w = x->w;
+    norm->shape.c = x->c;
+    norm->shape.xs = x->stride;
+    norm->shape.pool = norm->shape.pool ? norm->shape.pool : 1;
+    norm->shape.slope = norm->activated ? norm->shape.slope : 1.0f;
+    norm->fwd = sl_planner_pick(planner, SL_OP_norm_fwd, &norm->shape);
+    SL_TRY(plan_vectors(norm, planner));
+    if (sl_planner_training(planner))
+        SL_TRY(plan_training(stage, planner));
+out:
+    return rc;
+}
+
+/* scale and shift from mean and variance. */
+static void derive(const struct sl_stage *stage, const float *mean, const float *var)
+{
+    struct batch_norm *norm = stage->state;
+    const struct sl_batch_norm_options *o = stage->layer->options;
+    const float *gamma = stage->parameters[0][GAMMA], *beta = stage->parameters[0][BETA];
+    for (int32_t c = 0; c < norm->shape.c; c++) {
+        const double rstd = 1.0 / sqrt((double)var[c] + o->epsilon), scale = gamma[c] * rstd;
+        norm->rstd[c] = (float)rstd;
+        norm->scale[c] = (float)scale;
+        norm->shift[c] = (float)(beta[c] - mean[c] * scale);
+    }
+}
+
+static int commit(struct sl_stage *stage)
+{
+    const struct batch_norm *norm = stage->state;
+    const double decay = ((const struct sl_batch_norm_options *)stage->layer->options)->decay;
+    float *mean = stage->parameters[0][RUNNING_MEAN], *var = stage->parameters[0][RUNNING_VAR];
+    for (int32_t c = 0; c < norm->shape.c; c++) {
+        mean[c] = (float)(decay * mean[c] + (1.0 - decay) * norm->mean[c]);
+        var[c] = (float)(decay * var[c] + (1.0 - decay) * norm->var[c]);
+    }
+    return SL_OK;
+}
+
+static int batch_moments(struct sl_stage *stage, const struct sl_pass *pass)
+{
+    struct batch_norm *norm = stage->state;
+    const struct sl_value *x = stage->x[0];
+    int64_t parts = x->moment_parts;
+    const float *records = x->moments;
+    if (parts == 0) {
+        const struct sl_norm_moments args = {x->data, norm->records};
+        const int rc = sl_launch(pass->device, norm->moments, &norm->shape, &args);
+        if (rc != SL_OK)
+            return rc;
+        parts = sl_kernel_units(norm->moments, &norm->shape);
+        records = norm->records;
+    }
+    sl_norm_join(norm->shape.xs, parts, records, norm->mean, norm->var);
+    return SL_OK;
+}
+
+static int prepare(struct sl_stage *stage, const struct sl_pass *pass)
+{
+    (void)pass;
+    derive(stage, stage->parameters[0][RUNNING_MEAN], stage->parameters[0][RUNNING_VAR]);
+    return SL_OK;
+}
+
+static int forward(struct sl_stage *stage, const struct sl_pass *pass)
+{
+    struct batch_norm *norm = stage->state;
+    int rc = SL_OK;
+    norm->shape.n = pass->count;
+    if (pass->training) {
+        SL_TRY(batch_moments(stage, pass));
+        derive(stage, norm->mean, norm->var);
+    }
+    const struct sl_norm_fwd args = {stage->x[0]->data, norm->scale, norm->shift, stage->y->data};
+    SL_TRY(sl_launch(pass->device, norm->fwd, &norm->shape, &args));
+out:
+    return rc;
+}
+
+static int backward(struct sl_stage *stage, const struct sl_pass *pass)
+{
+    struct batch_norm *norm = stage->state;
+    const float *x = stage->x[0]->data, *dy = stage->y->grad;
+    int rc = SL_OK;
+    norm->shape.n = pass->count;
+    const struct sl_norm_bwd_reduce reduce = {x, norm->scale, norm->shift, norm->mean, norm->rstd, dy, norm->sums};
+    SL_TRY(sl_launch(pass->device, norm->reduce, &norm->shape, &reduce));
+    sl_norm_join_sums(norm->shape.xs, sl_kernel_units(norm->reduce, &norm->shape), norm->sums, norm->dbeta,
+                      norm->dgamma);
+    for (int32_t c = 0; c < norm->shape.c; c++) {
+        stage->gradients[0][GAMMA][c] = norm->dgamma[c];
+        stage->gradients[0][BETA][c] = norm->dbeta[c];
+    }
+    if (!stage->dx[0])
+        goto out;
+    sl_norm_bwd_coefficients(&norm->shape, norm->scale, norm->mean, norm->rstd, norm->dbeta, norm->dgamma, norm->a,
+                             norm->b);
+    const struct sl_norm_bwd_apply apply = {x, norm->scale, norm->shift, dy, norm->a, norm->b, stage->dx[0]};
+    SL_TRY(sl_launch(pass->device, norm->apply, &norm->shape, &apply));
+out:
+    return rc;
+}
+
+const struct sl_layer_type sl_layer_batch_norm = {
+    .name = "batch_norm",
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .traits = SL_BACKWARD_READS_INPUT | SL_BACKWARD_IN_PLACE,
+    .options_size = sizeof(struct sl_batch_norm_options),
+    .state_size = sizeof(struct batch_norm),
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .shape = shape,
+    .parameters = parameters,
+    .absorb = absorb,
+    .plan = plan,
+    .prepare = prepare,
+    .forward = forward,
+    .backward = backward,
+    .commit = commit,
+};

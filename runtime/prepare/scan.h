@@ -1,0 +1,68 @@
+/* Finds the images of a folder and their labels: TinyImageNet's layout, or any folder-per-class tree. */
+#ifndef SL_RUNTIME_PREPARE_SCAN_H
+#define SL_RUNTIME_PREPARE_SCAN_H
+
+#include "runtime/data/dataset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sl_image_file {
+    char *path;
+    char *key; /* unique within the split; UTF-8 without dot, slash and control characters */
+    int32_t label;
+};
+
+struct sl_image_list {
+    size_t count, room;
+    struct sl_image_file *at;
+};
+
+struct sl_scan_options {
+    const char *folder;
+    double val_fraction; /* of each class, for sets without validation images; below 0: the default (a tenth) */
+    uint64_t seed;
+    bool one_class;                               /* a single class is no mistake */
+    bool skip_missing;                            /* leaves out what a list and a folder do not both have */
+    void (*report)(void *self, const char *line); /* told what is left out, or taken for something; may be NULL */
+    void *self;
+};
+
+struct sl_scan {
+    size_t class_count;
+    struct sl_class *classes; /* sorted by id */
+    struct sl_image_list train, val;
+    uint64_t skipped; /* images that a list names and that are missing, and those that it does not name */
+    const struct sl_scan_options *options;
+    size_t strays; /* files among the images that are none */
+    char *stray;   /* the first of them */
+};
+
+/* Reads the names, opens no image (but the first bytes of files whose name is not an image's).
+ *
+ * Splits are folders called train or training; val, valid or validation; test or testing, in any case of letters. A
+ * test/ stands in for a missing val/ unless a `val_fraction` is given, and is left out beside one. What is left out is
+ * reported. A folder called like a split that holds images but no folder is a class where other folders lie beside it
+ * and no second split.
+ *
+ * Layouts:
+ *   wnids.txt or val/val_annotations.txt: TinyImageNet's. Classes are those of wnids.txt, words come from words.txt.
+ *     Training images lie in train/CLASS/ or train/CLASS/images/. Labels of images in val/images/, or in val/ itself,
+ *     come from val/val_annotations.txt, never from folders; without such images val/CLASS/ is read as train/CLASS/,
+ *     and must agree with the annotations that are there.
+ *   train/CLASS/: train/ and val/ with a folder for each class, images at any depth below it.
+ *   CLASS/: the same without a split.
+ * Without a val/, `val_fraction` of each class becomes the validation split, drawn by `seed`; with one it must be below
+ * 0. Hidden files are ignored. Class ids are the folders' names, as UTF-8 (text.h).
+ *
+ * SL_MISSING: no such folder, no images, a list missing. SL_BAD_DATA: lists and folders that contradict each other, a
+ * class without images, two folders for one split, less than two classes. SL_USAGE: a fraction for a set that has its
+ * own split. SL_IO. */
+int sl_scan_open(const struct sl_scan_options *options, struct sl_scan *scan);
+void sl_scan_close(struct sl_scan *scan); /* a cleared one is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

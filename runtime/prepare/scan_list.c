@@ -1,0 +1,280 @@
+/* Folders read in order of their names, and the lists of images found in them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/base/output.h"
+#include "runtime/prepare/scan_internal.h"
+#include "runtime/base/utf8.h"
+
+enum { MAX_DEPTH = 16 };
+static const size_t max_images = UINT32_MAX / 2;
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+int sl_names_read(const char *folder, struct dirent ***names, int *count)
+{
+    *count = scandir(folder, names, is_visible, by_name);
+    if (*count >= 0)
+        return SL_OK;
+    *names = NULL;
+    *count = 0;
+    return sl_fail(sl_io_open_status(errno), "%s: cannot read the folder: %s", folder, strerror(errno));
+}
+
+void sl_names_free(struct dirent **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* What a path is, links followed; *mode 0: nothing is there. */
+static int mode_of(const char *folder, const char *name, mode_t *mode)
+{
+    int rc = SL_OK;
+    struct stat status;
+    char *path = sl_path_join(folder, name);
+    *mode = 0;
+    if (!path)
+        return SL_SYSTEM;
+    if (stat(path, &status) == 0)
+        *mode = status.st_mode;
+    else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+        rc = sl_fail(sl_io_open_status(errno), "%s: cannot examine it: %s", path, strerror(errno));
+    free(path);
+    return rc;
+}
+
+int sl_exists_in(const char *folder, const char *name, bool *exists)
+{
+    mode_t mode;
+    const int rc = mode_of(folder, name, &mode);
+    *exists = mode != 0;
+    return rc;
+}
+
+int sl_holds_images(const char *folder, const struct dirent *entry, bool *is_folder)
+{
+    mode_t mode = DTTOIF(entry->d_type);
+    int rc = SL_OK;
+    if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK)
+        rc = mode_of(folder, entry->d_name, &mode);
+    *is_folder = S_ISDIR(mode) && !sl_is_clutter(entry->d_name);
+    return rc;
+}
+
+void sl_image_list_close(struct sl_image_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->at[i].path);
+        free(list->at[i].key);
+    }
+    free(list->at);
+}
+
+int sl_image_list_add(struct sl_image_list *list, char *path, char *key, int32_t label)
+{
+    if (path && key && list->count == list->room && list->count < max_images) {
+        const size_t room = list->room ? list->room * 2 : 1024;
+        struct sl_image_file *at = realloc(list->at, room * sizeof *at);
+        if (at) {
+            list->at = at;
+            list->room = room;
+        }
+    }
+    if (!path || !key || list->count == list->room) {
+        free(path);
+        free(key);
+        return sl_fail(SL_SYSTEM, "no memory for more than %zu images", list->count);
+    }
+    list->at[list->count++] = (struct sl_image_file){path, key, label};
+    return SL_OK;
+}
+
+/* CLASS_STEM, or STEM alone where it begins with the class already (or there is none, ""), as UTF-8 without dots,
+ * slashes and control characters. */
+static char *make_key(const char *class, const char *relative)
+{
+    char *key = NULL, *stem = sl_utf8_name(relative);
+    if (!stem)
+        return NULL;
+    char *dot = strrchr(stem, '.');
+    if (dot && dot != stem)
+        *dot = '\0';
+    const size_t n = strlen(class);
+    const bool prefixed = n == 0 || (!strncmp(stem, class, n) && stem[n] == '_');
+    if (asprintf(&key, "%s%s%s", prefixed ? "" : class, prefixed ? "" : "_", stem) < 0)
+        key = NULL;
+    for (char *at = key; at && *at; at++)
+        if (*at == '.' || *at == '/' || (uint8_t)*at < ' ' || *at == 127)
+            *at = '_';
+    free(stem);
+    return key;
+}
+
+static bool has_image_name(const char *name)
+{
+    static const char *const endings[] = {".jpg", ".jpeg", ".jpe",  ".jfif", ".png",  ".gif", ".bmp",
+                                          ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (!strcasecmp(dot, endings[i]))
+            return true;
+    return false;
+}
+
+/* What cannot be read may be an image: the attempt to decode it will say what is wrong. */
+static bool may_be_jpeg(const char *path)
+{
+    struct stat status;
+    uint8_t start[2] = {0};
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno != ENOENT && errno != ELOOP && errno != ENXIO;
+    const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+    const ssize_t n = regular ? read(fd, start, sizeof start) : 0;
+    close(fd);
+    return n < 0 || (n == 2 && start[0] == 0xff && start[1] == 0xd8);
+}
+
+/* Part of TinyImageNet: CLASS_boxes.txt in the folder of the class. */
+static bool is_box_list(const struct sl_walk *walk, const char *relative)
+{
+    const size_t n = strlen(walk->class);
+    return n && !strncmp(relative, walk->class, n) && !strcmp(relative + n, "_boxes.txt");
+}
+
+/* Takes `path` over. */
+static int note_stray(struct sl_scan *scan, char *path)
+{
+    if (scan->strays++ == 0)
+        scan->stray = path;
+    else
+        free(path);
+    return SL_OK;
+}
+
+static int take_path(const struct sl_walk *walk, const char *relative, char *path)
+{
+    static const char level[] = "images/";
+    const bool hidden = walk->images_level && !strncmp(relative, level, strlen(level));
+    if (!has_image_name(relative) && !may_be_jpeg(path))
+        return note_stray(walk->scan, path);
+    return sl_image_list_add(walk->list, path, make_key(walk->class, relative + (hidden ? strlen(level) : 0)),
+                             walk->label);
+}
+
+int sl_image_take(const struct sl_walk *walk, const char *relative)
+{
+    char *path = sl_path_join(walk->root, relative);
+    if (!path)
+        return SL_SYSTEM;
+    if (is_box_list(walk, relative)) {
+        free(path);
+        return SL_OK;
+    }
+    return take_path(walk, relative, path);
+}
+
+static int walk_entry(const struct sl_walk *walk, const char *folder, const struct dirent *entry, const char *relative,
+                      int depth)
+{
+    int rc = SL_OK;
+    bool deeper = false;
+    char *path = NULL;
+    SL_TRY(sl_holds_images(folder, entry, &deeper));
+    if (deeper && !has_image_name(entry->d_name)) {
+        rc = sl_image_walk(walk, relative, depth + 1);
+    } else if (sl_is_clutter(entry->d_name)) {
+        if (!(path = sl_path_join(folder, entry->d_name)))
+            SL_FAIL(SL_SYSTEM, "no memory for a path below %s", folder);
+        rc = note_stray(walk->scan, path);
+    } else {
+        rc = sl_image_take(walk, relative);
+    }
+out:
+    return rc;
+}
+
+int sl_image_walk(const struct sl_walk *walk, const char *relative, int depth)
+{
+    int rc = SL_OK, count = 0;
+    struct dirent **names = NULL;
+    char *folder = *relative ? sl_path_join(walk->root, relative) : strdup(walk->root), *below = NULL;
+    if (!folder)
+        SL_FAIL(SL_SYSTEM, "no memory for a path below %s", walk->root);
+    if (depth > MAX_DEPTH)
+        SL_FAIL(SL_BAD_DATA, "%s: more than %d folders deep; a link that leads in a circle?", folder, MAX_DEPTH);
+    SL_TRY(sl_names_read(folder, &names, &count));
+    for (int i = 0; i < count; i++) {
+        free(below);
+        below = *relative ? sl_path_join(relative, names[i]->d_name) : strdup(names[i]->d_name);
+        if (!below)
+            SL_FAIL(SL_SYSTEM, "no memory for a path below %s", folder);
+        SL_TRY(walk_entry(walk, folder, names[i], below, depth));
+    }
+out:
+    sl_names_free(names, count);
+    free(below);
+    free(folder);
+    return rc;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct sl_image_file *x = *(struct sl_image_file *const *)a, *y = *(struct sl_image_file *const *)b;
+    const int order = strcmp(x->key, y->key);
+    return order ? order : strcmp(x->path, y->path);
+}
+
+/* One round of giving each later file of the same key a number; says whether it had to. */
+static int number_twins(struct sl_image_file **sorted, size_t count, bool *again)
+{
+    size_t same = 1;
+    *again = false;
+    for (size_t i = 1; i < count; i++) {
+        /* Compared with the first of its run, which keeps its key. */
+        same = strcmp(sorted[i]->key, sorted[i - same]->key) ? 1 : same + 1;
+        if (same == 1)
+            continue;
+        char *key = NULL;
+        if (asprintf(&key, "%s-%zu", sorted[i]->key, same) < 0)
+            return sl_fail(SL_SYSTEM, "no memory for a key");
+        free(sorted[i]->key);
+        sorted[i]->key = key;
+        *again = true;
+    }
+    return SL_OK;
+}
+
+int sl_image_list_make_unique(struct sl_image_list *list)
+{
+    int rc = SL_OK;
+    bool again = true;
+    struct sl_image_file **sorted = calloc(list->count + 1, sizeof *sorted);
+    if (!sorted)
+        SL_FAIL(SL_SYSTEM, "no memory for %zu keys", list->count);
+    for (size_t i = 0; i < list->count; i++)
+        sorted[i] = &list->at[i];
+    while (again) {
+        qsort(sorted, list->count, sizeof *sorted, by_key);
+        SL_TRY(number_twins(sorted, list->count, &again));
+    }
+out:
+    free(sorted);
+    return rc;
+}

@@ -1,0 +1,80 @@
+/* What a training run tells: log.jsonl and metrics.csv in the run folder, and lines for people.
+ *
+ * RUN/log.jsonl: one JSON object per line, appended whole, with schema_version, event and time (seconds since 1970).
+ * Events: "step", "epoch", "message", "resumed", and those of sl_log_event. A number that is not finite is null. After
+ * a "resumed" record, "step" records before it with a greater iteration no longer count, nor "epoch" records of its
+ * epoch or a later one: they were done again. RUN/metrics.csv: a header, then one row per epoch; those that are done
+ * again are removed on resume. A number that is not finite is an empty field. The lines go to one stream. On a terminal
+ * progress is one line, redrawn; elsewhere plain lines now and then.
+ *
+ * Training does not end because its log cannot be written: the first failure is said once, and returned by
+ * sl_log_close. Not for several threads at once. */
+#ifndef SL_RUNTIME_REPORT_LOG_H
+#define SL_RUNTIME_REPORT_LOG_H
+
+#include <stdio.h>
+
+#include "kernels/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { SL_LOG_SCHEMA_VERSION = 1 };
+
+enum sl_progress {
+    SL_PROGRESS_AUTO, /* a redrawn line if the stream is a terminal, else lines */
+    SL_PROGRESS_REDRAWN,
+    SL_PROGRESS_LINES,
+    SL_PROGRESS_NONE,
+};
+
+struct sl_log_options {
+    const char *run; /* the run folder, which must exist; NULL: no files */
+    FILE *to;        /* NULL: stderr */
+    enum sl_progress progress;
+    double progress_seconds;    /* between two progress lines; 0: 0.1 redrawn, 10 as lines */
+    uint64_t performance_every; /* iterations between two performance lines; 0: none */
+    uint64_t epochs;            /* of the whole run, for the time left; 0: unknown */
+};
+
+/* Epochs count from 0; iteration is the number of steps done, this one included, over all epochs. */
+struct sl_step_record {
+    uint64_t epoch, iteration, step_in_epoch /* from 1 */, steps_per_epoch;
+    int32_t samples;
+    double wait_seconds; /* for data */
+    double step_seconds; /* the step itself */
+    double score;        /* loss plus regularisation, DL4J's score */
+    double loss, rate;
+};
+
+struct sl_epoch_record {
+    uint64_t epoch, iteration;
+    double train_loss, val_loss, top1, top5; /* NaN where not measured; top-N as fractions */
+    double images_per_second, seconds, learning_rate;
+};
+
+struct sl_log;
+
+/* SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. What a killed writer left of its last line is cut off. */
+int sl_log_open(const struct sl_log_options *options, struct sl_log **log);
+/* The first failure to write, or SL_OK. */
+int sl_log_close(struct sl_log *log);
+
+/* Says that the run goes on from there; call it before the first step. */
+void sl_log_resumed(struct sl_log *log, uint64_t epoch, uint64_t iteration);
+
+/* Record, progress, and every `performance_every` iterations the line of DL4J's PerformanceListener. */
+void sl_log_step(struct sl_log *log, const struct sl_step_record *step);
+void sl_log_epoch(struct sl_log *log, const struct sl_epoch_record *epoch);
+
+/* A record {"event": name, "text": text}, and no line. */
+void sl_log_event(struct sl_log *log, const char *name, const char *text);
+
+/* A line for people, and a "message" record. Control characters are shown as '?'. */
+void sl_log_message(struct sl_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,45 @@
+/* A model that only answers: of a file, on this machine's processor, its plan prepared. */
+#ifndef SL_RUNTIME_STORE_SERVED_MODEL_H
+#define SL_RUNTIME_STORE_SERVED_MODEL_H
+
+#include "runtime/store/model.h"
+#include "runtime/plan/plan.h"
+#include "runtime/store/store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sl_served_options {
+    int threads;           /* 0: the default */
+    int32_t batch_size;    /* images at a time */
+    uint64_t memory_limit; /* bytes for weights, arena and the kernels' scratch; 0: none */
+};
+
+struct sl_served_model {
+    struct sl_served_options options;
+    struct sl_device device;
+    struct sl_safetensors *file;
+    struct sl_model model;
+    struct sl_pixels pixels; /* what it wants of an image */
+    struct sl_weights *weights;
+    struct sl_plan *plan;
+    uint64_t memory; /* bytes of weights, arena and scratch, counted before they were taken */
+};
+
+/* `path`: a model file, a run or a checkpoint (sl_store_open_model, which `report` and `self` are for). Whatever the
+ * result, sl_served_model_close() follows. SL_BAD_CONFIG: images are no input for it. SL_NUMERICS: a weight is NaN, and
+ * the tensor is named. SL_UNAVAILABLE: weights, arena and the kernels' scratch are over the memory limit; nothing of
+ * them was allocated. */
+int sl_served_model_open(const char *path, const struct sl_served_options *options, sl_store_report_fn *report,
+                         void *self, struct sl_served_model *served);
+/* A loader of a data set's images as this model wants them (the pixel statistics are the model's, also on another data
+ * set), within what its memory limit leaves. SL_UNAVAILABLE: that is too little; else as sl_loader_open. */
+int sl_served_model_load(const struct sl_served_model *served, const struct sl_dataset *dataset, const char *split,
+                         bool skip_bad_images, struct sl_loader **loader);
+void sl_served_model_close(struct sl_served_model *served); /* a cleared one is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

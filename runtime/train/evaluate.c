@@ -1,0 +1,44 @@
+#include "runtime/train/evaluate.h"
+
+#include "runtime/train/top_classes.h"
+
+static int evaluate_batch(struct sl_plan *plan, const struct sl_batch *batch, struct sl_metrics *metrics,
+                          sl_evaluate_fn *visit, void *self)
+{
+    int rc = SL_OK;
+    int32_t stride;
+    const struct sl_plan_input input = {batch->images, batch->labels, batch->count, 0, 0};
+    SL_TRY(sl_plan_forward(plan, &input));
+    const float *p = sl_plan_probabilities(plan, &stride);
+    for (int32_t i = 0; metrics && i < batch->count; i++)
+        SL_TRY(sl_check_probabilities(p + (size_t)i * (size_t)stride, metrics->classes, batch->keys[i]));
+    if (metrics)
+        SL_TRY(sl_metrics_add(metrics, p, stride, batch->labels, batch->count));
+    if (visit)
+        SL_TRY(visit(self, batch, p, stride));
+out:
+    return rc;
+}
+
+int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit,
+                void *self, const volatile int *stop)
+{
+    int rc = SL_OK;
+    SL_TRY(sl_plan_prepare(plan));
+    SL_TRY(sl_loader_seek(loader, 0, 0));
+    for (uint64_t next = 0; next < sl_loader_batches(loader);) {
+        const struct sl_batch *batch;
+        if (stop && *stop)
+            SL_FAIL(SL_PREEMPTED, "interrupted during the evaluation");
+        const int loaded = sl_loader_next(loader, &batch);
+        if (batch &&
+            batch->epoch > 0) /* the loader passed over batches without a readable image, the last one among them */
+            break;
+        if (batch)
+            SL_TRY(evaluate_batch(plan, batch, metrics, visit, self));
+        SL_TRY(loaded);
+        next = batch->index + 1;
+    }
+out:
+    return rc;
+}

@@ -1,0 +1,26 @@
+/* Runs a model over a data set: counts for the metrics, or rows of probabilities by key. */
+#ifndef SL_RUNTIME_TRAIN_EVALUATE_H
+#define SL_RUNTIME_TRAIN_EVALUATE_H
+
+#include "runtime/data/loader.h"
+#include "runtime/train/metrics.h"
+#include "runtime/plan/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What one batch gave: `p` has rows `stride` floats apart. Returns an sl_status. */
+typedef int sl_evaluate_fn(void *self, const struct sl_batch *batch, const float *p, int32_t stride);
+
+/* One pass over the loader's first epoch through an inference plan (prepared here). `visit` may be NULL, `metrics` too
+ * (not reset). Stops early, with SL_PREEMPTED, when *stop becomes true (may be NULL). Of a batch with a bad image,
+ * those before it are evaluated before its error is returned. SL_NUMERICS names the sample whose probabilities are not
+ * finite. */
+int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit,
+                void *self, const volatile int *stop);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,100 @@
+/* Classification metrics from integer counts, so that parts evaluated apart add up exactly.
+ *
+ * Classes are ranked by their probability, equal ones by their index: the order of sl_top_classes, so that these counts
+ * are those of the predictions. The prediction is the first of them; top-N is correct if the true class is among the
+ * first N. (DL4J counts a class that ties with the N-th as a hit, so its top-5 of a network that says the same of
+ * everything is 100 %.)
+ *
+ * Macro averages come in two kinds:
+ * - the usual one (scikit-learn's defaults): over the classes that occur or are predicted, an undefined value (0/0)
+ *   counts as 0, so that a class that is never predicted lowers the average;
+ * - DL4J's: over the classes whose value is defined, and how many were left out. It flatters where classes are never
+ *   predicted. Two classes are averaged like any other number (DL4J silently reports class 1 alone).
+ * MCC is the multi-class coefficient of the whole matrix (R_K of Gorodkin, 2004), 0 where it is undefined; DL4J's is
+ * the macro average of the classes' own, one degenerate class of which makes it NaN there and is left out here.
+ *
+ * An undefined value of one class is NaN here and "-" in the report, except in the G-measure, which DL4J defines as 0.
+ * -ln p is held to p >= 1e-10, DL4J's own limit, so that one certain mistake does not make the loss infinite. */
+#ifndef SL_RUNTIME_TRAIN_METRICS_H
+#define SL_RUNTIME_TRAIN_METRICS_H
+
+#include <stdio.h>
+
+#include "kernels/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { SL_METRICS_MAX_CLASSES = 65536, SL_METRICS_MATRIX_CLASSES = 20, SL_METRICS_WARNED_CLASSES = 16 };
+
+struct sl_metrics {
+    int32_t classes, top_n;
+    uint64_t samples, top_n_correct;
+    uint64_t *confusion; /* [actual][predicted] */
+    double loss;         /* sum of -ln p[true] */
+};
+
+/* SL_BAD_CONFIG: classes or top_n below 1, or too many classes. SL_SYSTEM: no memory for the matrix. */
+int sl_metrics_open(struct sl_metrics *metrics, int32_t classes, int32_t top_n);
+void sl_metrics_close(struct sl_metrics *metrics);
+void sl_metrics_reset(struct sl_metrics *metrics);
+
+/* Adds `count` rows of probabilities (rows `stride` floats apart). SL_NUMERICS if a probability is not finite,
+ * SL_BAD_DATA for a label out of range; nothing of the batch is counted then. */
+int sl_metrics_add(struct sl_metrics *metrics, const float *p, int32_t stride, const int32_t *labels, int32_t count);
+
+/* Adds another part's counts. SL_INTERNAL unless classes and top_n are the same. */
+int sl_metrics_merge(struct sl_metrics *metrics, const struct sl_metrics *other);
+
+struct sl_class_metrics {
+    uint64_t actual, predicted, correct;
+    double precision, recall, f1; /* NaN: undefined (0/0); f1 needs both, and is 0 if both are 0 */
+};
+struct sl_class_metrics sl_metrics_class(const struct sl_metrics *metrics, int32_t c);
+
+/* Without samples these are NaN. */
+double sl_metrics_accuracy(const struct sl_metrics *metrics);
+double sl_metrics_top_n(const struct sl_metrics *metrics);
+double sl_metrics_mean_loss(const struct sl_metrics *metrics);
+double sl_metrics_multiclass_mcc(const struct sl_metrics *metrics);
+
+struct sl_average {
+    double usual;     /* mean over the classes that occur or are predicted, undefined as 0; NaN if there is none */
+    double defined;   /* DL4J's: mean over the classes where it is defined; NaN if there is none */
+    int32_t present;  /* classes that occur or are predicted */
+    int32_t excluded; /* classes where it is not defined */
+};
+struct sl_average sl_metrics_precision(const struct sl_metrics *metrics);
+struct sl_average sl_metrics_recall(const struct sl_metrics *metrics);
+struct sl_average sl_metrics_f1(const struct sl_metrics *metrics);
+struct sl_average sl_metrics_mcc(const struct sl_metrics *metrics);
+double sl_metrics_g_measure(const struct sl_metrics *metrics); /* DL4J's: over all classes, undefined ones as 0 */
+
+/* Matthews correlation of one class against the rest; NaN if degenerate. */
+double sl_metrics_class_mcc(const struct sl_metrics *metrics, int32_t c);
+/* sqrt(precision * recall), undefined as 0. */
+double sl_metrics_class_g_measure(const struct sl_metrics *metrics, int32_t c);
+
+/* What follows goes to a stream, whose error flag the caller looks at. `names` may be NULL: then classes are called by
+ * their index. */
+
+/* The report: summary, DL4J's averages, warnings of never-predicted classes, per-class table, and the matrix for up to
+ * 20 classes. */
+void sl_metrics_print(const struct sl_metrics *metrics, const char *const *names, FILE *to);
+
+/* The same as one JSON object in one line; what is undefined is null:
+ *   {"classes", "samples", "accuracy", "top_n": {"n", "accuracy"}, "precision", "recall", "f1", "mcc", "mean_loss",
+ *    "present_classes", "never_predicted", "dl4j": {"precision": {"value", "excluded"}, "recall", "f1", "mcc": the
+ *    same, "g_measure"}, "per_class": [{"class", "samples", "predicted", "correct", "precision", "recall", "f1"}, ...],
+ *    "confusion": [[of actual class 0 by predicted class, ...], ...]}
+ * The matrix is there for up to 20 classes. */
+void sl_metrics_print_json(const struct sl_metrics *metrics, const char *const *names, FILE *to);
+
+/* The confusion matrix as CSV (RFC 4180): header row of predicted class names, first column the actual class. */
+void sl_metrics_print_confusion(const struct sl_metrics *metrics, const char *const *names, FILE *to);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

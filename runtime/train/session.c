@@ -1,0 +1,282 @@
+#include "runtime/train/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/train/evaluate.h"
+#include "runtime/device/machine.h"
+#include "runtime/device/parallel.h"
+
+/* Four fifths of what the machine, or this process's control groups, have left; 0: that is unknown. */
+static uint64_t default_limit(void)
+{
+    return sl_machine_memory("") / 5 * 4;
+}
+
+static struct sl_loader_options loader_options(const struct sl_session *s, bool training)
+{
+    const struct sl_session_options *o = &s->options;
+    return (struct sl_loader_options){
+        .split = training ? "train" : "val",
+        .batch_size = o->batch_size,
+        .seed = o->seed,
+        .shuffle = training,
+        .flip = training && o->flip,
+        .crop_padding = training ? o->crop_padding : 0,
+        .pixels = s->pixels,
+        .threads = o->loader_threads,
+        .skip_bad_images = o->skip_bad_images,
+    };
+}
+
+static bool has_val(const struct sl_session *s)
+{
+    return sl_dataset_split(s->dataset, "val") != NULL;
+}
+
+/* ---- counting first ---- */
+
+static uint64_t needed(const struct sl_session_memory *m)
+{
+    return m->weights + m->training + m->inference + m->scratch + m->loading + m->shards;
+}
+
+static int count_plans(struct sl_session *s, char largest[])
+{
+    int rc = SL_OK;
+    struct sl_weights *sizes = NULL;
+    struct sl_plan_memory training, inference;
+    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true};
+    SL_TRY(sl_weights_lay_out(s->model.graph, &s->device, &sizes));
+    const uint64_t arrays = 2 + (uint64_t)sl_updater_slots(s->options.updater.kind);
+    s->memory.weights = ((uint64_t)sizes->trained * arrays + (uint64_t)sizes->state) * sizeof(float);
+    SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &training));
+    options.training = false;
+    SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &inference));
+    s->memory.training = training.arena;
+    s->memory.inference = inference.arena;
+    s->memory.scratch = training.scratch > inference.scratch ? training.scratch : inference.scratch;
+    memcpy(largest, training.largest, sizeof training.largest);
+out:
+    sl_weights_close(sizes);
+    return rc;
+}
+
+static int count_loaders(struct sl_session *s)
+{
+    for (int training = 1; training >= 0; training--) {
+        struct sl_loader_memory memory;
+        const struct sl_loader_options options = loader_options(s, training);
+        if (!training && !has_val(s))
+            continue;
+        const int rc = sl_loader_measure(s->dataset, &options, &memory);
+        if (rc != SL_OK)
+            return rc;
+        s->memory.loading += memory.buffers;
+        s->memory.shards += memory.shards;
+    }
+    return SL_OK;
+}
+
+static int count_memory(struct sl_session *s)
+{
+    int rc = SL_OK;
+    char largest[sizeof((struct sl_plan_memory *)NULL)->largest];
+    const struct sl_session_memory *m = &s->memory;
+    const uint64_t limit = s->options.memory_limit;
+    SL_TRY(count_plans(s, largest));
+    SL_TRY(count_loaders(s));
+    if (limit && needed(m) > limit)
+        SL_FAIL(SL_UNAVAILABLE,
+                "this run needs %.1f MB of memory and the limit is %.1f MB: weights %.1f, training %.1f (largest: %s), "
+                "validation %.1f, scratch of %d threads %.1f, loading %.1f, compressed shards %.1f; raise "
+                "--memory-limit or lower --batch-size",
+                (double)needed(m) / 1e6, (double)limit / 1e6, (double)m->weights / 1e6, (double)m->training / 1e6,
+                largest, (double)m->inference / 1e6, s->device.threads, (double)m->scratch / 1e6,
+                (double)m->loading / 1e6, (double)m->shards / 1e6);
+out:
+    return rc;
+}
+
+/* ---- opening ---- */
+
+static int open_model(struct sl_session *s, sl_build_fn *build, void *self)
+{
+    int rc = SL_OK;
+    SL_TRY(sl_dataset_open(s->options.data, &s->dataset));
+    SL_TRY(build(self, s->dataset->image_size, (int32_t)s->dataset->class_count, &s->model.graph));
+    s->model.range = s->options.range;
+    SL_TRY(sl_model_take_dataset(&s->model, s->dataset));
+    SL_TRY(sl_model_pixels(&s->model, &s->pixels));
+out:
+    return rc;
+}
+
+static int open_weights(struct sl_session *s)
+{
+    int rc = SL_OK;
+    SL_TRY(sl_weights_open(s->model.graph, &s->device, true, &s->weights));
+    SL_TRY(sl_weights_init(s->weights, s->options.seed));
+    SL_TRY(sl_updater_open(s->weights, &s->options.updater, &s->updater));
+out:
+    return rc;
+}
+
+static int open_plans(struct sl_session *s)
+{
+    int rc = SL_OK;
+    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true};
+    SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->training));
+    options.training = false;
+    SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->inference));
+out:
+    return rc;
+}
+
+/* A loader with what the limit leaves for its compressed shards and its cache. */
+static int open_loader(struct sl_session *s, bool training, struct sl_loader **loader)
+{
+    int rc = SL_OK;
+    struct sl_session_memory *m = &s->memory;
+    struct sl_loader_memory memory;
+    struct sl_loader_options options = loader_options(s, training);
+    SL_TRY(sl_loader_measure(s->dataset, &options, &memory));
+    m->shards -= memory.shards; /* what they are comes in its place */
+    if (s->options.memory_limit) {
+        const uint64_t taken = needed(m) + m->images;
+        options.cache_bytes = s->options.memory_limit > taken ? s->options.memory_limit - taken : 1;
+        options.unpacked_limit = options.cache_bytes;
+    }
+    SL_TRY(sl_loader_open(s->dataset, &options, loader));
+    const uint64_t side = (uint64_t)s->dataset->image_size;
+    m->shards += sl_loader_unpacked(*loader);
+    m->images += sl_loader_cached(*loader) ? sl_loader_samples(*loader) * side * side * 3 : 0;
+out:
+    return rc;
+}
+
+int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
+                    struct sl_session *session)
+{
+    int rc = SL_OK;
+    *session = (struct sl_session){.options = *options};
+    if (!options->memory_limit)
+        session->options.memory_limit = default_limit();
+    SL_TRY(sl_device_cpu_open(options->threads, &session->device));
+    SL_TRY(open_model(session, build, self));
+    SL_TRY(count_memory(session));
+    SL_TRY(open_weights(session));
+    SL_TRY(open_plans(session));
+    SL_TRY(open_loader(session, true, &session->train));
+    if (has_val(session))
+        SL_TRY(open_loader(session, false, &session->val));
+out:
+    if (rc != SL_OK)
+        sl_session_close(session);
+    return rc;
+}
+
+void sl_session_close(struct sl_session *session)
+{
+    sl_loader_close(session->train);
+    sl_loader_close(session->val);
+    sl_plan_close(session->training);
+    sl_plan_close(session->inference);
+    sl_updater_close(session->updater);
+    sl_weights_close(session->weights);
+    sl_model_close(&session->model);
+    sl_dataset_close(session->dataset);
+    if (session->update)
+        session->device.free(session->device.self, session->update);
+    if (session->device.close)
+        session->device.close(session->device.self);
+    *session = (struct sl_session){0};
+}
+
+/* Room for what hooks.update is handed, once somebody asks. */
+static int reserve_update(struct sl_session *s)
+{
+    void *memory = NULL;
+    if (!s->hooks.update || s->update)
+        return SL_OK;
+    const int rc = s->device.alloc(s->device.self, (size_t)s->weights->trained * sizeof(float), &memory);
+    s->update = memory;
+    return rc;
+}
+
+static void advance(struct sl_session *s, const struct sl_session_result *step)
+{
+    struct sl_position *p = &s->position;
+    p->iteration++;
+    p->samples += (uint64_t)step->samples;
+    p->loss_sum += step->loss * step->samples;
+    p->index++;
+}
+
+/* The loader leaves out batches without a readable image: what it hands over may lie ahead of the position. */
+static int next_batch(struct sl_session *s)
+{
+    int rc = SL_OK;
+    const struct sl_position *p = &s->position;
+    const struct sl_batch *next = s->batch;
+    if (!next)
+        SL_TRY(sl_loader_next(s->train, &next));
+    s->batch = next;
+    if (s->batch->epoch < p->epoch || (s->batch->epoch == p->epoch && s->batch->index < p->index))
+        SL_FAIL(SL_INTERNAL,
+                "the loader is at batch %" PRIu64 " of epoch %" PRIu64 ", training at %" PRIu64 " of %" PRIu64,
+                s->batch->index, s->batch->epoch, p->index, p->epoch);
+out:
+    return rc;
+}
+
+int sl_session_step(struct sl_session *session, struct sl_session_result *step)
+{
+    int rc = SL_OK;
+    const double start = sl_clock();
+    struct sl_train_result result = {0};
+    const struct sl_position *p = &session->position;
+    SL_TRY(reserve_update(session));
+    SL_TRY(next_batch(session));
+    const struct sl_batch *batch = session->batch;
+    const bool here = batch->epoch == p->epoch && batch->index == p->index;
+    *step = (struct sl_session_result){
+        .epoch = p->epoch,
+        .index = p->index,
+        .iteration = p->iteration,
+        .samples = here ? batch->count : 0,
+        .waited = here ? batch->waited : 0.0,
+        .rate = sl_schedule_rate(&session->options.schedule, p->epoch),
+    };
+    if (here) {
+        const struct sl_train_input train = {batch->images, batch->labels,         batch->count,
+                                             step->rate,    session->options.seed, p->iteration};
+        SL_TRY(sl_train(session->training, session->updater, &train, &session->hooks, session->update, &result));
+        session->batch = NULL;
+    }
+    step->loss = result.loss;
+    step->score = result.score;
+    step->seconds = sl_clock() - start;
+    advance(session, step);
+out:
+    return rc;
+}
+
+bool sl_session_epoch_trained(const struct sl_session *session)
+{
+    return session->position.index >= sl_loader_batches(session->train);
+}
+
+void sl_session_next_epoch(struct sl_session *session)
+{
+    struct sl_position *p = &session->position;
+    *p = (struct sl_position){.epoch = p->epoch + 1, .iteration = p->iteration};
+}
+
+int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop)
+{
+    sl_metrics_reset(metrics);
+    return sl_evaluate(session->inference, session->val, metrics, NULL, NULL, stop);
+}

@@ -1,0 +1,115 @@
+/* A training session: data, model, weights, plans and position, opened together, saved and resumed together. The loop
+ * itself stays in the program, so that an exchange can plug in there. */
+#ifndef SL_RUNTIME_TRAIN_SESSION_H
+#define SL_RUNTIME_TRAIN_SESSION_H
+
+#include "runtime/data/loader.h"
+#include "runtime/train/metrics.h"
+#include "runtime/store/model.h"
+#include "runtime/train/schedule.h"
+#include "runtime/store/store.h"
+#include "runtime/train/train_step.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sl_session_options {
+    const char *data; /* prepared data set */
+    int32_t batch_size;
+    uint64_t seed;
+    int threads;        /* of compute; 0: all this process may use */
+    int loader_threads; /* 0: 1 */
+    struct sl_schedule schedule;
+    struct sl_updater_options updater;
+    enum sl_pixel_range range;
+    bool flip;
+    int32_t crop_padding;
+    bool skip_bad_images;
+    /* Bytes for everything but the program itself and the files it maps (plain shards, checkpoints: the system keeps
+     * those as long as it likes). 0: four fifths of what is available; no limit where that is unknown. */
+    uint64_t memory_limit;
+};
+
+/* Where training stands: the next batch. Everything that resuming needs besides the arrays. After an epoch's last batch
+ * `index` is the number of batches, until sl_session_next_epoch: a run that is interrupted while it validates resumes
+ * with the validation. */
+struct sl_position {
+    uint64_t epoch, index; /* next batch */
+    uint64_t iteration;    /* steps done */
+    uint64_t samples;      /* of this epoch */
+    double loss_sum;       /* over those samples */
+};
+
+/* The best checkpoint so far, by the validation's accuracy. */
+struct sl_best {
+    uint64_t step; /* 0: none yet */
+    double accuracy;
+};
+
+/* Bytes: weights with gradients and updater state, both arenas, the kernels' scratch, the loaders' buffers and indexes,
+ * what compressed shards unpack to, decoded images kept. */
+struct sl_session_memory {
+    uint64_t weights, training, inference, scratch, loading, shards, images;
+};
+
+struct sl_session {
+    struct sl_session_options options;
+    struct sl_device device;
+    struct sl_dataset *dataset;
+    struct sl_model model;
+    struct sl_pixels pixels; /* what it wants of an image */
+    struct sl_weights *weights;
+    struct sl_updater *updater;
+    struct sl_plan *training, *inference;
+    struct sl_loader *train, *val;   /* val: NULL if the data set has none */
+    struct sl_session_memory memory; /* counted before it was taken */
+    struct sl_train_hooks hooks;
+    float *update; /* for hooks.update */
+    struct sl_position position;
+    struct sl_best best;
+    const struct sl_batch *batch; /* the loader's, from `position` on, not yet trained on; or NULL */
+};
+
+/* What one step was. */
+struct sl_session_result {
+    uint64_t epoch, index, iteration; /* of this step */
+    int32_t samples;                  /* 0: none of the batch could be read, and such images are skipped */
+    double rate, loss, score;
+    double waited, seconds; /* for data; for the whole step, waiting included */
+};
+
+typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph);
+
+/* Opens everything and initialises the weights from the seed. `build` makes the network. What it will take is counted
+ * first: SL_UNAVAILABLE lists who wants how much before anything is allocated or read but dataset.json. On failure the
+ * session is closed. */
+int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
+                    struct sl_session *session);
+void sl_session_close(struct sl_session *session);
+
+/* Trains on the next batch. One without a readable image (skip_bad_images) is a step of no samples that changes nothing
+ * but the position. SL_NUMERICS leaves weights, statistics and position as they were. */
+int sl_session_step(struct sl_session *session, struct sl_session_result *step);
+
+/* Has every batch of the epoch been trained on? Then validate if wanted, and sl_session_next_epoch. */
+bool sl_session_epoch_trained(const struct sl_session *session);
+void sl_session_next_epoch(struct sl_session *session);
+
+/* Validates with the present weights; `metrics` is reset first. */
+int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop);
+
+/* Writes a checkpoint of the present position, and `best` with it. */
+int sl_session_save(const struct sl_session *session, struct sl_store *store);
+
+/* Continues from a checkpoint. SL_BAD_CONFIG: it belongs to another network, data set (its dataset.json, or the classes
+ * in their order), seed, batch size, updater or augmentation; every difference is named, with both values. `report`
+ * (may be NULL) is told what an older version did not write down, so that it is not compared. SL_BAD_DATA: its parts
+ * contradict each other. */
+int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
+                      void *self);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,152 @@
+#include "runtime/graph/graph_json.h"
+#include "runtime/train/session_identity.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/hash.h"
+
+enum key { SEED, BATCH_SIZE, SAMPLES, OPTIMIZER, WEIGHT_DECAY, AUGMENTATION, DATA_SET };
+
+static const struct {
+    const char *name;
+    bool later; /* the first checkpoints lack it */
+} keys[SL_IDENTITY_KEYS] = {
+    [SEED] = {"seed", false},
+    [BATCH_SIZE] = {"batch-size", false},
+    [SAMPLES] = {"training-samples", false},
+    [OPTIMIZER] = {"optimizer", false},
+    [WEIGHT_DECAY] = {"weight-decay", false},
+    [AUGMENTATION] = {"augmentation", false},
+    [DATA_SET] = {"data-set", true},
+};
+
+static void __attribute__((format(printf, 3, 4)))
+set(struct sl_identity *identity, enum key key, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(identity->texts[key], SL_IDENTITY_BYTES, format, arguments);
+    va_end(arguments);
+    identity->pairs[key] = (struct sl_text_pair){keys[key].name, identity->texts[key]};
+}
+
+void sl_session_identify(const struct sl_session *session, struct sl_identity *identity)
+{
+    const struct sl_session_options *o = &session->options;
+    set(identity, SEED, "%" PRIu64, o->seed);
+    set(identity, BATCH_SIZE, "%" PRId32, o->batch_size);
+    set(identity, SAMPLES, "%" PRIu64, sl_loader_samples(session->train));
+    if (o->updater.kind == SL_UPDATER_SGD)
+        set(identity, OPTIMIZER, "sgd, momentum %.9g", o->updater.momentum);
+    else
+        set(identity, OPTIMIZER, "%s", sl_updater_name(o->updater.kind));
+    set(identity, WEIGHT_DECAY, "%.17g", o->updater.l2);
+    set(identity, AUGMENTATION, "flip %d, crop %" PRId32 ", range %d", o->flip, o->crop_padding, (int)o->range);
+    set(identity, DATA_SET, "%016" PRIx64, session->dataset->hash);
+}
+
+/* ---- Comparing ---- */
+
+/* "; the one; the other". What does not fit is left out. */
+struct differences {
+    char text[1024];
+    size_t n;
+};
+
+static void __attribute__((format(printf, 2, 3))) differ(struct differences *found, const char *format, ...)
+{
+    char *to = found->text + found->n;
+    const size_t room = sizeof found->text - found->n;
+    va_list arguments;
+    if (room < 3)
+        return;
+    strcpy(to, "; ");
+    va_start(arguments, format);
+    const int n = vsnprintf(to + 2, room - 2, format, arguments);
+    va_end(arguments);
+    if (n > 0 && (size_t)n < room - 2)
+        found->n += 2 + (size_t)n;
+    else
+        *to = '\0';
+}
+
+static int compare_networks(const struct sl_graph *then, const struct sl_graph *now, struct differences *found)
+{
+    int rc = SL_OK;
+    char *ours = NULL, *theirs = NULL;
+    SL_TRY(sl_graph_to_json(then, &theirs));
+    SL_TRY(sl_graph_to_json(now, &ours));
+    if (strcmp(ours, theirs))
+        differ(found, "its network \"%s\" (%" PRIu64 " parameters) is not this run's \"%s\" (%" PRIu64 ")", then->name,
+               sl_graph_parameters(then), now->name, sl_graph_parameters(now));
+out:
+    free(ours);
+    free(theirs);
+    return rc;
+}
+
+/* The first class that differs; the rest may only have moved. */
+static void compare_classes(const struct sl_model *then, const struct sl_model *now, struct differences *found)
+{
+    for (size_t i = 0; i < then->class_count && i < now->class_count; i++)
+        if (strcmp(then->classes[i].id, now->classes[i].id)) {
+            differ(found, "its class %zu is %.64s and this run's %.64s", i, then->classes[i].id, now->classes[i].id);
+            return;
+        }
+    if (then->class_count != now->class_count)
+        differ(found, "it has %zu classes and this run %zu", then->class_count, now->class_count);
+}
+
+static int compare_models(const struct sl_session *session, const struct sl_safetensors *file,
+                          struct differences *found)
+{
+    int rc = SL_OK;
+    struct sl_model model = {0};
+    const char *text = sl_safetensors_metadata(file, SL_MODEL_METADATA);
+    if (!text)
+        SL_FAIL(SL_BAD_DATA, "the checkpoint's model does not describe its network");
+    SL_TRY(sl_model_from_json(text, strlen(text), &model));
+    SL_TRY(compare_networks(model.graph, session->model.graph, found));
+    compare_classes(&model, &session->model, found);
+out:
+    sl_model_close(&model);
+    return rc;
+}
+
+static void compare_keys(const struct sl_session *session, const struct sl_safetensors *rank, struct differences *found,
+                         sl_store_report_fn *report, void *self)
+{
+    struct sl_identity identity;
+    sl_session_identify(session, &identity);
+    for (int i = 0; i < SL_IDENTITY_KEYS; i++) {
+        const struct sl_text_pair *now = &identity.pairs[i];
+        const char *then = sl_safetensors_metadata(rank, now->key);
+        if (!then && keys[i].later) {
+            char line[128];
+            snprintf(line, sizeof line, "the checkpoint is of an older version and does not name its %s: not compared",
+                     now->key);
+            if (report)
+                report(self, line);
+        } else if (!then || strcmp(then, now->value)) {
+            differ(found, "it has %s %.64s and this run %s", now->key, then ? then : "(none)", now->value);
+        }
+    }
+}
+
+int sl_session_compare(const struct sl_session *session, const struct sl_safetensors *model,
+                       const struct sl_safetensors *rank, sl_store_report_fn *report, void *self)
+{
+    int rc = SL_OK;
+    struct differences found = {.n = 0};
+    SL_TRY(compare_models(session, model, &found));
+    compare_keys(session, rank, &found, report, self);
+    if (found.n)
+        SL_FAIL(SL_BAD_CONFIG, "the checkpoint is of another run: %s; resume with the same, or start a new --run",
+                found.text + 2);
+out:
+    return rc;
+}
