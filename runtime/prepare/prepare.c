@@ -2,34 +2,18 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "runtime/base/output.h"
-#include "runtime/prepare/prepare_internal.h"
 #include "runtime/base/utf8.h"
-
-void sl_prepare_say(const struct sl_prepare_options *options, const char *format, ...)
-{
-    char line[1024];
-    va_list arguments;
-    if (!options->report)
-        return;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    options->report(options->self, line);
-}
-
-void sl_prepare_advance(struct sl_prepare_pass *pass, size_t images)
-{
-    pass->done += images;
-    if (pass->options->progress)
-        pass->options->progress(pass->options->self, pass->what, pass->done, pass->total);
-}
+#include "runtime/prepare/prepare_folder.h"
+#include "runtime/prepare/prepare_images.h"
+#include "runtime/prepare/prepare_report.h"
+#include "runtime/prepare/prepare_shards.h"
+#include "runtime/prepare/scan.h"
 
 static char *name_of(const char *input)
 {
@@ -74,7 +58,7 @@ static int check_left(const struct sl_image_list *train, const struct sl_dataset
 {
     int rc = SL_OK;
     uint64_t *counts = NULL;
-    SL_TRY(sl_prepare_count(train, dataset->class_count, &counts));
+    SL_TRY(sl_image_list_class_counts(train, dataset->class_count, &counts));
     for (size_t i = 0; i < dataset->class_count; i++)
         if (counts[i] == 0)
             SL_FAIL(SL_BAD_DATA, "class %s has no readable training image", dataset->classes[i].id);

@@ -3,27 +3,11 @@
 #define SL_RUNTIME_PREPARE_PREPARE_H
 
 #include "runtime/data/dataset.h"
+#include "runtime/prepare/prepare_options.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-struct sl_prepare_options {
-    const char *input, *output;
-    int32_t images_per_file, image_size;
-    bool zstd;
-    uint64_t seed;
-    bool skip_bad_images;   /* false: the first unreadable image ends it */
-    bool apply_orientation; /* turn images as their EXIF orientation says; false: as stored */
-    bool one_class;         /* a single class is no mistake */
-    double val_fraction;    /* for sets without validation images; below 0: the default (a tenth) */
-    int threads;
-    /* Told, in order, what is left out or skipped, and what looks wrong: "skipped PATH: reason"; may be NULL. */
-    void (*report)(void *self, const char *line);
-    /* Told, of many images at once, how many are "verified", later "written"; may be NULL. */
-    void (*progress)(void *self, const char *what, uint64_t done, uint64_t total);
-    void *self; /* of both */
-};
 
 /* Reads OPTIONS.input (layouts: scan.h), decodes every image once at `image_size` to verify it and to sum up mean and
  * deviation, shuffles each split by the seed, writes the original bytes into shards SPLIT-NNNNNN.tar[.zst] and

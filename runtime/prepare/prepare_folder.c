@@ -1,6 +1,8 @@
 /* The output folder: one preparation at a time fills it, and what a killed one left is taken over. The marker is the
  * file `unfinished`, under a kernel lock that ends with its process; where the file system has no locks, whoever
  * creates the marker owns the folder. */
+#include "runtime/prepare/prepare_folder.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +13,7 @@
 #include <unistd.h>
 
 #include "runtime/base/output.h"
-#include "runtime/prepare/prepare_internal.h"
+#include "runtime/prepare/prepare_report.h"
 
 static const char marker_name[] = "unfinished";
 

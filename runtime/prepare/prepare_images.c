@@ -1,23 +1,13 @@
-/* Every image is decoded once: which are readable, and which are in both splits? */
+#include "runtime/prepare/prepare_images.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/clock.h"
-#include "runtime/prepare/prepare_internal.h"
 
 /* Images in one portion of work, after which progress can be told. */
 enum { FEWEST = 64, MOST = 1 << 16 };
-
-int sl_prepare_count(const struct sl_image_list *list, size_t class_count, uint64_t **counts)
-{
-    *counts = calloc(class_count + 1, sizeof **counts);
-    if (!*counts)
-        return sl_fail(SL_SYSTEM, "no memory for the counts of the classes");
-    for (size_t i = 0; i < list->count; i++)
-        (*counts)[list->at[i].label]++;
-    return SL_OK;
-}
 
 /* Takes the unreadable files out of the list (and out of verdicts, which stay parallel). */
 static void drop_unreadable(struct sl_image_list *list, struct sl_verdict *verdicts)

@@ -1,14 +1,14 @@
-/* The shards of a split. */
+#include "runtime/prepare/prepare_shards.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/draw.h"
+#include "runtime/base/hash.h"
 #include "runtime/base/output.h"
 #include "runtime/data/jpeg.h"
-#include "runtime/prepare/prepare_internal.h"
 #include "runtime/data/shard.h"
-#include "runtime/base/hash.h"
 
 static int add_image(struct sl_shard_writer *writer, const struct sl_image_file *file, uint64_t hash)
 {
@@ -81,7 +81,7 @@ int sl_prepare_write_split(struct sl_prepare_pass *pass, const struct sl_image_l
         SL_FAIL(SL_SYSTEM, "no memory for %zu images", list->count);
     dataset->split_count++;
     split->samples = list->count;
-    SL_TRY(sl_prepare_count(list, dataset->class_count, &split->class_samples));
+    SL_TRY(sl_image_list_class_counts(list, dataset->class_count, &split->class_samples));
     sl_draw_permutation(options->seed, SL_RANDOM_SHARDS, *name == 't' ? 0 : 1, order, (uint32_t)list->count);
     const struct split_job job = {pass, options, list, verdicts, order};
     SL_TRY(write_shards(&job, split));

@@ -2,42 +2,11 @@
 #ifndef SL_RUNTIME_PREPARE_SCAN_H
 #define SL_RUNTIME_PREPARE_SCAN_H
 
-#include "runtime/data/dataset.h"
+#include "runtime/prepare/scan_set.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-struct sl_image_file {
-    char *path;
-    char *key; /* unique within the split; UTF-8 without dot, slash and control characters */
-    int32_t label;
-};
-
-struct sl_image_list {
-    size_t count, room;
-    struct sl_image_file *at;
-};
-
-struct sl_scan_options {
-    const char *folder;
-    double val_fraction; /* of each class, for sets without validation images; below 0: the default (a tenth) */
-    uint64_t seed;
-    bool one_class;                               /* a single class is no mistake */
-    bool skip_missing;                            /* leaves out what a list and a folder do not both have */
-    void (*report)(void *self, const char *line); /* told what is left out, or taken for something; may be NULL */
-    void *self;
-};
-
-struct sl_scan {
-    size_t class_count;
-    struct sl_class *classes; /* sorted by id */
-    struct sl_image_list train, val;
-    uint64_t skipped; /* images that a list names and that are missing, and those that it does not name */
-    const struct sl_scan_options *options;
-    size_t strays; /* files among the images that are none */
-    char *stray;   /* the first of them */
-};
 
 /* Reads the names, opens no image (but the first bytes of files whose name is not an image's).
  *

@@ -1,9 +1,12 @@
-/* TinyImageNet's validation images: labelled by val_annotations.txt, or by the folders that others sort them into. */
+#include "runtime/prepare/scan_annotations.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/output.h"
-#include "runtime/prepare/scan_internal.h"
+#include "runtime/prepare/folder_names.h"
+#include "runtime/prepare/scan_classes.h"
+#include "runtime/prepare/scan_report.h"
+#include "runtime/prepare/scan_tree.h"
 #include "runtime/prepare/text_list.h"
 
 static const char remedy[] = "mend it, or leave such images out with --on-bad-image skip";
@@ -96,7 +99,7 @@ static int list_unsorted(struct sl_scan *scan, const char *val, struct sl_image_
     int rc = SL_OK, count = 0;
     struct dirent **names = NULL;
     const struct sl_walk walk = {
-        .scan = scan, .list = images, .root = val, .class = "", .label = -1, .images_level = true};
+        .scan = scan, .list = images, .root = val, .class_id = "", .label = -1, .images_level = true};
     SL_TRY(sl_names_read(val, &names, &count));
     for (int i = 0; i < count; i++) {
         const char *name = names[i]->d_name;

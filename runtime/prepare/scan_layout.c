@@ -1,11 +1,13 @@
-/* Which folders of the input are splits? */
+#include "runtime/prepare/scan_layout.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "runtime/base/output.h"
-#include "runtime/prepare/scan_internal.h"
+#include "runtime/prepare/folder_names.h"
+#include "runtime/prepare/scan_report.h"
 
 enum role { TRAIN, VAL, TEST, ROLES };
 

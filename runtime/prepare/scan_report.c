@@ -1,9 +1,8 @@
-/* What a scan says about what it does not read. */
+#include "runtime/prepare/scan_report.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "runtime/prepare/scan_internal.h"
 
 void sl_scan_say(const struct sl_scan *scan, const char *format, ...)
 {

@@ -1,9 +1,11 @@
-/* TinyImageNet's classes: wnids.txt and words.txt. */
+#include "runtime/prepare/scan_tinyimagenet.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/prepare/scan_internal.h"
 #include "runtime/base/utf8.h"
+#include "runtime/prepare/folder_names.h"
+#include "runtime/prepare/scan_classes.h"
 #include "runtime/prepare/text_list.h"
 
 static int read_wnids(struct sl_scan *scan)

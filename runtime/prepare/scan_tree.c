@@ -1,9 +1,12 @@
-/* Folders of classes, images at any depth below each. */
+#include "runtime/prepare/scan_tree.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/output.h"
-#include "runtime/prepare/scan_internal.h"
+#include "runtime/prepare/folder_names.h"
+#include "runtime/prepare/scan_classes.h"
+#include "runtime/prepare/scan_report.h"
 
 int sl_tree_classes(struct sl_scan *scan, const char *train)
 {
@@ -31,7 +34,7 @@ static int walk_class(const struct sl_walk *walk, const char *root, const char *
     if (!folder)
         return SL_SYSTEM;
     class.root = folder;
-    class.class = walk->scan->classes[label].id;
+    class.class_id = walk->scan->classes[label].id;
     class.label = label;
     const int rc = sl_image_walk(&class, "", 0);
     free(folder);

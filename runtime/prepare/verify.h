@@ -2,7 +2,7 @@
 #ifndef SL_RUNTIME_PREPARE_VERIFY_H
 #define SL_RUNTIME_PREPARE_VERIFY_H
 
-#include "runtime/prepare/scan.h"
+#include "runtime/prepare/image_list.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,4 +1,5 @@
-/* Folders read in order of their names, and the lists of images found in them. */
+#include "runtime/prepare/scan_walk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,101 +10,10 @@
 #include <unistd.h>
 
 #include "runtime/base/output.h"
-#include "runtime/prepare/scan_internal.h"
 #include "runtime/base/utf8.h"
+#include "runtime/prepare/folder_names.h"
 
 enum { MAX_DEPTH = 16 };
-static const size_t max_images = UINT32_MAX / 2;
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int is_visible(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
-
-int sl_names_read(const char *folder, struct dirent ***names, int *count)
-{
-    *count = scandir(folder, names, is_visible, by_name);
-    if (*count >= 0)
-        return SL_OK;
-    *names = NULL;
-    *count = 0;
-    return sl_fail(sl_io_open_status(errno), "%s: cannot read the folder: %s", folder, strerror(errno));
-}
-
-void sl_names_free(struct dirent **names, int count)
-{
-    for (int i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
-}
-
-/* What a path is, links followed; *mode 0: nothing is there. */
-static int mode_of(const char *folder, const char *name, mode_t *mode)
-{
-    int rc = SL_OK;
-    struct stat status;
-    char *path = sl_path_join(folder, name);
-    *mode = 0;
-    if (!path)
-        return SL_SYSTEM;
-    if (stat(path, &status) == 0)
-        *mode = status.st_mode;
-    else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
-        rc = sl_fail(sl_io_open_status(errno), "%s: cannot examine it: %s", path, strerror(errno));
-    free(path);
-    return rc;
-}
-
-int sl_exists_in(const char *folder, const char *name, bool *exists)
-{
-    mode_t mode;
-    const int rc = mode_of(folder, name, &mode);
-    *exists = mode != 0;
-    return rc;
-}
-
-int sl_holds_images(const char *folder, const struct dirent *entry, bool *is_folder)
-{
-    mode_t mode = DTTOIF(entry->d_type);
-    int rc = SL_OK;
-    if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK)
-        rc = mode_of(folder, entry->d_name, &mode);
-    *is_folder = S_ISDIR(mode) && !sl_is_clutter(entry->d_name);
-    return rc;
-}
-
-void sl_image_list_close(struct sl_image_list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        free(list->at[i].path);
-        free(list->at[i].key);
-    }
-    free(list->at);
-}
-
-int sl_image_list_add(struct sl_image_list *list, char *path, char *key, int32_t label)
-{
-    if (path && key && list->count == list->room && list->count < max_images) {
-        const size_t room = list->room ? list->room * 2 : 1024;
-        struct sl_image_file *at = realloc(list->at, room * sizeof *at);
-        if (at) {
-            list->at = at;
-            list->room = room;
-        }
-    }
-    if (!path || !key || list->count == list->room) {
-        free(path);
-        free(key);
-        return sl_fail(SL_SYSTEM, "no memory for more than %zu images", list->count);
-    }
-    list->at[list->count++] = (struct sl_image_file){path, key, label};
-    return SL_OK;
-}
 
 /* CLASS_STEM, or STEM alone where it begins with the class already (or there is none, ""), as UTF-8 without dots,
  * slashes and control characters. */
@@ -154,8 +64,8 @@ static bool may_be_jpeg(const char *path)
 /* Part of TinyImageNet: CLASS_boxes.txt in the folder of the class. */
 static bool is_box_list(const struct sl_walk *walk, const char *relative)
 {
-    const size_t n = strlen(walk->class);
-    return n && !strncmp(relative, walk->class, n) && !strcmp(relative + n, "_boxes.txt");
+    const size_t n = strlen(walk->class_id);
+    return n && !strncmp(relative, walk->class_id, n) && !strcmp(relative + n, "_boxes.txt");
 }
 
 /* Takes `path` over. */
@@ -174,7 +84,7 @@ static int take_path(const struct sl_walk *walk, const char *relative, char *pat
     const bool hidden = walk->images_level && !strncmp(relative, level, strlen(level));
     if (!has_image_name(relative) && !may_be_jpeg(path))
         return note_stray(walk->scan, path);
-    return sl_image_list_add(walk->list, path, make_key(walk->class, relative + (hidden ? strlen(level) : 0)),
+    return sl_image_list_add(walk->list, path, make_key(walk->class_id, relative + (hidden ? strlen(level) : 0)),
                              walk->label);
 }
 
@@ -231,50 +141,5 @@ out:
     sl_names_free(names, count);
     free(below);
     free(folder);
-    return rc;
-}
-
-static int by_key(const void *a, const void *b)
-{
-    const struct sl_image_file *x = *(struct sl_image_file *const *)a, *y = *(struct sl_image_file *const *)b;
-    const int order = strcmp(x->key, y->key);
-    return order ? order : strcmp(x->path, y->path);
-}
-
-/* One round of giving each later file of the same key a number; says whether it had to. */
-static int number_twins(struct sl_image_file **sorted, size_t count, bool *again)
-{
-    size_t same = 1;
-    *again = false;
-    for (size_t i = 1; i < count; i++) {
-        /* Compared with the first of its run, which keeps its key. */
-        same = strcmp(sorted[i]->key, sorted[i - same]->key) ? 1 : same + 1;
-        if (same == 1)
-            continue;
-        char *key = NULL;
-        if (asprintf(&key, "%s-%zu", sorted[i]->key, same) < 0)
-            return sl_fail(SL_SYSTEM, "no memory for a key");
-        free(sorted[i]->key);
-        sorted[i]->key = key;
-        *again = true;
-    }
-    return SL_OK;
-}
-
-int sl_image_list_make_unique(struct sl_image_list *list)
-{
-    int rc = SL_OK;
-    bool again = true;
-    struct sl_image_file **sorted = calloc(list->count + 1, sizeof *sorted);
-    if (!sorted)
-        SL_FAIL(SL_SYSTEM, "no memory for %zu keys", list->count);
-    for (size_t i = 0; i < list->count; i++)
-        sorted[i] = &list->at[i];
-    while (again) {
-        qsort(sorted, list->count, sizeof *sorted, by_key);
-        SL_TRY(number_twins(sorted, list->count, &again));
-    }
-out:
-    free(sorted);
     return rc;
 }
