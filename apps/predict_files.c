@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 #include "runtime/data/image_input.h"
 
 /* A batch being filled. */
@@ -102,7 +102,7 @@ static int read_image(struct filling *f, const char *path)
     uint8_t *bytes = NULL;
     size_t length;
     float *to = f->images + (size_t)f->count * sl_image_input_values(&f->input);
-    SL_TRY(path ? sl_file_read(path, SL_JPEG_MAX_BYTES, &bytes, &length) : read_standard_input(&bytes, &length));
+    SL_TRY(path ? sl_io_read(path, SL_JPEG_MAX_BYTES, &bytes, &length) : read_standard_input(&bytes, &length));
     if ((rc = sl_image_input_decode(&f->input, f->jpeg, bytes, length, f->rgb)) != SL_OK) {
         sl_fail_prefix(rc, "%s", path ? path : "standard input");
         goto out;

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 #include "runtime/data/jpeg.h"
 #include "runtime/prepare/prepare.h"
 
@@ -135,8 +135,8 @@ static inline bool same_file(const char *a, const char *b)
 {
     uint8_t *x, *y;
     size_t n, m;
-    assert_ok(sl_file_read(a, 1 << 30, &x, &n));
-    assert_ok(sl_file_read(b, 1 << 30, &y, &m));
+    assert_ok(sl_io_read(a, 1 << 30, &x, &n));
+    assert_ok(sl_io_read(b, 1 << 30, &y, &m));
     const bool same = n == m && !memcmp(x, y, n);
     free(x);
     free(y);

@@ -136,7 +136,7 @@ static inline uint8_t *read_case(const char *folder, const char *name, size_t *l
     char path[PATH_ROOM];
     uint8_t *bytes;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    assert_ok(sl_file_read(path, 1 << 20, &bytes, length));
+    assert_ok(sl_io_read(path, 1 << 20, &bytes, length));
     return bytes;
 }
 #endif

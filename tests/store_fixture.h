@@ -56,7 +56,7 @@ static inline int enter(void **state)
 static inline int leave(void **state)
 {
     (void)state;
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     erase(base);
     return 0;
 }

@@ -71,7 +71,7 @@ static void damaged_dataset_json_is_refused(void **state)
     sl_dataset_close(set);
     uint8_t *bytes;
     size_t length;
-    assert_ok(sl_file_read(at("json/dataset.json"), 1 << 20, &bytes, &length));
+    assert_ok(sl_io_read(at("json/dataset.json"), 1 << 20, &bytes, &length));
     for (size_t i = 0; i < length; i++)
         for (size_t m = 0; m < sizeof masks; m++) {
             bytes[i] ^= masks[m];
@@ -164,7 +164,7 @@ static void shards_hold_the_original_bytes(void **state)
             uint8_t *bytes;
             size_t length;
             snprintf(path, sizeof path, "tiny/%.7s/%s.jpg", sample->key, sample->key + 8);
-            assert_ok(sl_file_read(at(path), 1 << 20, &bytes, &length));
+            assert_ok(sl_io_read(at(path), 1 << 20, &bytes, &length));
             assert_int_equal(length, sample->length);
             assert_memory_equal(bytes, sample->jpeg, length);
             assert_int_equal(sample->label, sample->key[6] - '0');
@@ -186,7 +186,7 @@ static void damaged_shards_are_refused(void **state)
         uint8_t *bytes;
         size_t length;
         snprintf(name, sizeof name, "%s/%s", zstd ? "hurt-zstd" : "hurt", shard->name);
-        assert_ok(sl_file_read(at(name), 1 << 20, &bytes, &length));
+        assert_ok(sl_io_read(at(name), 1 << 20, &bytes, &length));
         for (size_t i = 0; i < length; i++) {
             bytes[i] ^= 1;
             put(name, bytes, length);
@@ -215,7 +215,7 @@ static void shards_with_a_forged_hash_never_crash(void **state)
     uint8_t *bytes;
     size_t length;
     snprintf(name, sizeof name, "forged/%s", shard.name);
-    assert_ok(sl_file_read(at(name), 1 << 20, &bytes, &length));
+    assert_ok(sl_io_read(at(name), 1 << 20, &bytes, &length));
     for (size_t i = 0; i < length; i++) {
         bytes[i] ^= 0xff;
         put(name, bytes, length);

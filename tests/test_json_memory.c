@@ -41,7 +41,7 @@ static int take_file(int rc, const char *path, char **text)
 {
     size_t length;
     if (rc == SL_OK)
-        assert_int_equal(sl_io_read_small(path, 1 << 20, text, &length), SL_OK);
+        assert_int_equal(sl_io_read_own(path, 1 << 20, text, &length), SL_OK);
     unlink(path);
     return rc;
 }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "runtime/base/folder.h"
 #include "runtime/data/loader.h"
 #include "runtime/data/shard.h"
 #include "runtime/base/hash.h"
@@ -133,7 +134,7 @@ static void images_are_the_decoded_files(void **state)
             uint8_t *bytes, rgb[SIZE * SIZE * 3];
             size_t length;
             snprintf(path, sizeof path, "tree/%.7s/%s.jpg", batch->keys[i], batch->keys[i] + 8);
-            assert_ok(sl_file_read(at(path), 1 << 20, &bytes, &length));
+            assert_ok(sl_io_read(at(path), 1 << 20, &bytes, &length));
             assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIZE, true, rgb));
             for (int k = 0; k < SIZE * SIZE * 3; k++) {
                 double wanted = rgb[k] / 255.0;
@@ -447,7 +448,7 @@ static void twins_and_damage_are_refused(void **state)
     set = forge("flipped", 2, 0, false);
     uint8_t *bytes;
     size_t length;
-    assert_ok(sl_file_read(at("flipped/a.tar"), 1 << 20, &bytes, &length));
+    assert_ok(sl_io_read(at("flipped/a.tar"), 1 << 20, &bytes, &length));
     bytes[700] ^= 4;
     put("flipped/a.tar", bytes, length);
     assert_fails(sl_loader_open(set, &options, &loader), SL_BAD_DATA, "a.tar: its hash");

@@ -31,7 +31,7 @@ static int enter(void **state)
 static int leave(void **state)
 {
     (void)state;
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     unlink(jsonl);
     unlink(csv);
     return rmdir(run);
@@ -41,7 +41,7 @@ static char *content(const char *path)
 {
     char *text;
     size_t n;
-    assert_int_equal(sl_io_read_small(path, 1 << 20, &text, &n), SL_OK);
+    assert_int_equal(sl_io_read_own(path, 1 << 20, &text, &n), SL_OK);
     assert_int_equal(strlen(text), n);
     return text;
 }
@@ -290,11 +290,11 @@ static void a_full_disk_leaves_whole_lines(void **state)
     struct sl_log *log = open_log((struct sl_log_options){.run = run, .progress = SL_PROGRESS_NONE});
     sl_log_event(log, "one", "");
     failures = 2;
-    sl_store_fault = no_space;
+    sl_io_fault_hook = no_space;
     sl_log_event(log, "two", "");
     sl_log_event(log, "three", "");
     sl_log_event(log, "four", "");
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     const char *said = close_log(log, SL_CANNOT_CREATE);
     assert_int_equal(count(said, "warning: "), 1);
     assert_says(said, "log.jsonl: cannot write it: No space left on device; training goes on");

@@ -321,7 +321,7 @@ static void moments_are_those_of_the_pixels(void **state)
     uint8_t rgb[16 * 16 * 3], *bytes;
     size_t length;
     assert_ok(sl_jpeg_open(&jpeg));
-    assert_ok(sl_file_read(at("moments/a/1.jpg"), 1 << 20, &bytes, &length));
+    assert_ok(sl_io_read(at("moments/a/1.jpg"), 1 << 20, &bytes, &length));
     assert_ok(sl_jpeg_decode(jpeg, bytes, length, 16, true, rgb));
     for (int c = 0; c < 3; c++) {
         double mean = 0, variance = 0;

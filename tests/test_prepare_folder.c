@@ -64,7 +64,7 @@ static void file_systems_without_locks_are_fine(void **state)
     static const int errors[] = {ENOSYS, EOPNOTSUPP, ENOLCK};
     (void)state;
     struct sl_dataset *set;
-    sl_store_fault = no_locks;
+    sl_io_fault_hook = no_locks;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         char name[32], marker[48];
         snprintf(name, sizeof name, "lustre%zu", i);
@@ -83,7 +83,7 @@ static void file_systems_without_locks_are_fine(void **state)
     }
     lock_failure = EIO;
     assert_fails(prepare("lock-eio", &set), SL_IO, "cannot lock it");
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
 }
 
 static int times;
@@ -100,7 +100,7 @@ static void a_marker_that_went_is_made_again(void **state)
 {
     (void)state;
     struct sl_dataset *set;
-    sl_store_fault = steal;
+    sl_io_fault_hook = steal;
     times = 3;
     assert_ok(prepare("stolen", &set));
     sl_dataset_close(set);
@@ -110,7 +110,7 @@ static void a_marker_that_went_is_made_again(void **state)
     assert_fails(prepare("stolen2", &set), SL_CANNOT_CREATE, "letter.txt");
     times = 1 << 20;
     assert_fails(prepare("stolen3", &set), SL_CANNOT_CREATE, "come and go");
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
 }
 
 static void a_marker_must_be_a_file(void **state)
@@ -150,9 +150,9 @@ static void every_fault_leaves_all_or_nothing(void **state)
         countdown = n;
         failure = n % 2 ? EIO : ENOSPC;
         after_commit = committed = false;
-        sl_store_fault = fail_once;
+        sl_io_fault_hook = fail_once;
         rc = prepare(name, &set);
-        sl_store_fault = NULL;
+        sl_io_fault_hook = NULL;
         snprintf(path, sizeof path, "%s/train-000000.tar", name);
         if (committed) {
             if (rc != SL_OK && !strstr(sl_last_error(), "is whole, but may not outlive a power failure"))
@@ -177,9 +177,9 @@ static void a_fault_after_the_commit_keeps_the_set(void **state)
     failure = EIO;
     after_commit = true;
     committed = false;
-    sl_store_fault = fail_once;
+    sl_io_fault_hook = fail_once;
     assert_fails(prepare("synced", &set), SL_IO, "is whole, but may not outlive a power failure");
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     assert_null(set);
     assert_ok(sl_dataset_open(at("synced"), &set));
     assert_true(exists("synced/train-000000.tar"));

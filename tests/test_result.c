@@ -40,7 +40,7 @@ static void assert_holds(const char *path, const char *text)
 {
     uint8_t *bytes;
     size_t n;
-    assert_int_equal(sl_file_read(path, 100, &bytes, &n), SL_OK);
+    assert_int_equal(sl_io_read(path, 100, &bytes, &n), SL_OK);
     assert_string_equal((const char *)bytes, text);
     free(bytes);
 }
@@ -57,9 +57,9 @@ static void assert_survives(const char *path, const char *old)
     fault_error = ENOSPC;
     for (int i = 1; i <= 3; i++) {
         countdown = i;
-        sl_store_fault = starve;
+        sl_io_fault_hook = starve;
         assert_int_equal(write_result(path, "longer"), SL_CANNOT_CREATE);
-        sl_store_fault = NULL;
+        sl_io_fault_hook = NULL;
         assert_holds(path, old);
     }
 }

@@ -38,7 +38,7 @@ static void annotations_have_the_original_form(void **state)
     size_t length;
     int lines = 0;
     assert_ok(sl_invent_write(at("form"), &small));
-    assert_ok(sl_file_read(at("form/val/val_annotations.txt"), 1 << 20, &text, &length));
+    assert_ok(sl_io_read(at("form/val/val_annotations.txt"), 1 << 20, &text, &length));
     for (char *line = strtok((char *)text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
         int number, class, x0, y0, x1, y1;
         assert_int_equal(sscanf(line, "val_%d.JPEG\tn%d\t%d\t%d\t%d\t%d", &number, &class, &x0, &y0, &x1, &y1), 6);

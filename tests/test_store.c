@@ -22,7 +22,7 @@ static void saves_and_loads(void **state)
     assert_int_equal(loads(), 40);
     assert_string_equal(reports, "");
     assert_true(has_checkpoint() && exists("ckpt-30") && !exists("ckpt-20"));
-    assert_int_equal(sl_io_read_small(in_run("last-good"), 100, &text, &n), SL_OK);
+    assert_int_equal(sl_io_read_own(in_run("last-good"), 100, &text, &n), SL_OK);
     assert_string_equal(text, "ckpt-40\n");
     free(text);
 
@@ -127,7 +127,7 @@ static void last_good_is_not_followed(void **state)
     unlink(in_run("last-good"));
     assert_int_equal(symlink(outside, in_run("last-good")), 0);
     save_steps(1, 20, 20);
-    assert_int_equal(sl_io_read_small(outside, 100, &text, &n), SL_OK);
+    assert_int_equal(sl_io_read_own(outside, 100, &text, &n), SL_OK);
     assert_string_equal(text, "mine");
     free(text);
     assert_int_equal(loads(), 20);

@@ -22,7 +22,7 @@ static void notices_every_damaged_byte(void **state)
         char path[PATH_LENGTH], *bytes;
         size_t n;
         strcpy(path, in_run(parts[i]));
-        assert_int_equal(sl_io_read_small(path, 4096, &bytes, &n), SL_OK);
+        assert_int_equal(sl_io_read_own(path, 4096, &bytes, &n), SL_OK);
         for (size_t at = 0; at < n; at++) {
             const char flips[] = {1, 32, (char)0xff};
             for (int f = 0; f < 3; f++) {

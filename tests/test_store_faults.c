@@ -52,7 +52,7 @@ static void survives_a_kill_at_every_step(void **state)
             if (child == 0) {
                 struct sl_store *store;
                 countdown = n;
-                sl_store_fault = die;
+                sl_io_fault_hook = die;
                 const int rc = sl_store_open(run, 1, &store);
                 _exit(rc ? rc : save(store, 20));
             }
@@ -89,9 +89,9 @@ static void survives_a_failure_at_every_step(void **state)
             fault_error = errors[variant >> 2];
             countdown = n;
             happened = false;
-            sl_store_fault = starve;
+            sl_io_fault_hook = starve;
             const int rc = save(store, 20);
-            sl_store_fault = NULL;
+            sl_io_fault_hook = NULL;
             assert_true(rc == SL_OK || rc == (fault_error == EIO ? SL_IO : SL_CANNOT_CREATE));
             if (rc != SL_OK) {
                 assert_non_null(strstr(sl_last_error(), run));
@@ -124,9 +124,9 @@ static void trace_save(uint64_t step)
     struct sl_store *store;
     assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
     trace[0] = '\0';
-    sl_store_fault = record;
+    sl_io_fault_hook = record;
     assert_int_equal(save(store, step), SL_OK);
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     sl_store_close(store);
 }
 

@@ -186,7 +186,7 @@ static void a_leftover_that_stays_blocks_nothing(void **state)
     save_steps(1, 10, 10);
     for (int deep = 0; deep < 2; deep++) {
         put_tree(in_run("ckpt-20.tmp"), deep ? 12 : 2);
-        sl_store_fault = deep ? NULL : no_removal;
+        sl_io_fault_hook = deep ? NULL : no_removal;
         assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
         reports[0] = '\0';
         sl_store_listen(store, note, NULL);
@@ -195,7 +195,7 @@ static void a_leftover_that_stays_blocks_nothing(void **state)
         assert_int_equal(save(store, 20), SL_CANNOT_CREATE);
         assert_int_equal(save(store, 30 + (uint64_t)deep), SL_OK);
         sl_store_close(store);
-        sl_store_fault = NULL;
+        sl_io_fault_hook = NULL;
         assert_int_equal(loads(), 30 + (uint64_t)deep);
         erase(in_run("ckpt-20.tmp"));
     }
@@ -219,9 +219,9 @@ static void new_folders_are_on_the_disk(void **state)
     struct sl_store *store;
     snprintf(run, sizeof run, "%s/a/b//c/", base);
     trace[0] = '\0';
-    sl_store_fault = record;
+    sl_io_fault_hook = record;
     assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     sl_store_close(store);
     const char expected[] = "mkdir /a\nsync \nmkdir /a/b\nsync /a\nmkdir /a/b//c\nsync /a/b\n";
     if (strncmp(trace, expected, strlen(expected)))

@@ -68,7 +68,7 @@ static void a_lock_file_alone_is_judged(void **state)
         _exit(0);
     waitpid(gone, NULL, 0);
     save_steps(1, 10, 10);
-    sl_store_fault = no_locks;
+    sl_io_fault_hook = no_locks;
     const struct {
         long pid;
         const char *host;
@@ -105,14 +105,14 @@ static void a_full_disk_can_be_locked(void **state)
     (void)state;
     struct sl_store *store, *second;
     save_steps(3, 10, 30);
-    sl_store_fault = full;
+    sl_io_fault_hook = full;
     assert_int_equal(sl_store_open(run, 1, &store), SL_OK);
     assert_int_equal(sl_store_open(run, 1, &second), SL_CANNOT_CREATE);
     assert_non_null(strstr(sl_last_error(), "in use"));
     sl_store_trim(store);
     assert_true(exists("ckpt-30") && !exists("ckpt-20") && !exists("ckpt-10"));
     sl_store_close(store);
-    sl_store_fault = full_without_locks;
+    sl_io_fault_hook = full_without_locks;
     assert_int_equal(sl_store_open(run, 1, &store), SL_CANNOT_CREATE);
     assert_non_null(strstr(sl_last_error(), "No space left"));
 }

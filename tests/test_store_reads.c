@@ -27,7 +27,7 @@ static void fail_read(int n, int error)
     countdown = n;
     fault_error = error;
     happened = false;
-    sl_store_fault = forget;
+    sl_io_fault_hook = forget;
 }
 
 static const struct {
@@ -46,7 +46,7 @@ static void a_question_that_fails_is_not_no(void **state)
         for (int n = 1;; n++) {
             fail_read(n, faults[f].error);
             const int rc = sl_store_has_checkpoint(run, &has);
-            sl_store_fault = NULL;
+            sl_io_fault_hook = NULL;
             if (!happened) {
                 assert_true(rc == SL_OK && has && n > 3);
                 break;
@@ -72,7 +72,7 @@ static void a_read_error_does_not_walk_back(void **state)
             reports[0] = '\0';
             fail_read(n, faults[f].error);
             const int rc = sl_store_load(run, note, NULL, &checkpoint);
-            sl_store_fault = NULL;
+            sl_io_fault_hook = NULL;
             if (!happened) {
                 assert_true(rc == SL_OK && n > 5);
                 assert_int_equal(checkpoint.step, 30);
@@ -84,7 +84,7 @@ static void a_read_error_does_not_walk_back(void **state)
         }
     struct sl_checkpoint checkpoint;
     fault_error = EIO;
-    sl_store_fault = hide_newest;
+    sl_io_fault_hook = hide_newest;
     assert_int_equal(sl_store_load(run, NULL, NULL, &checkpoint), SL_IO);
     assert_non_null(strstr(sl_last_error(), "try again, or move ckpt-30 away"));
 }
@@ -95,9 +95,9 @@ static void damage_does_walk_back(void **state)
     (void)state;
     save_steps(3, 10, 30);
     fault_error = ESTALE;
-    sl_store_fault = hide_newest;
+    sl_io_fault_hook = hide_newest;
     assert_int_equal(loads(), 20);
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     assert_int_equal(truncate(in_run("ckpt-30/model.safetensors"), 9), 0);
     assert_int_equal(loads(), 20);
 }
@@ -114,7 +114,7 @@ static void a_read_error_retires_nothing_that_counts(void **state)
             assert_int_equal(sl_store_open(run, 2, &store), SL_OK);
             fail_read(n, faults[f].error);
             const int rc = save(store, 30);
-            sl_store_fault = NULL;
+            sl_io_fault_hook = NULL;
             assert_true(rc == SL_OK || rc == faults[f].status);
             assert_true(exists("ckpt-20"));
             assert_true(rc != SL_OK || exists("ckpt-30"));
@@ -139,7 +139,7 @@ static void opening_ends_with_the_error(void **state)
             struct sl_store *store;
             fail_read(n, faults[f].error);
             const int rc = sl_store_open(run, 1, &store);
-            sl_store_fault = NULL;
+            sl_io_fault_hook = NULL;
             assert_int_equal(rc, happened ? faults[f].status : SL_OK);
             sl_store_close(store);
             assert_int_equal(loads(), 20);

@@ -51,17 +51,17 @@ static void a_full_disk_gives_up_the_oldest(void **state)
     save_steps(3, 10, 30);
     struct sl_store *store = open_store(3);
     room = 2;
-    sl_store_fault = fill;
+    sl_io_fault_hook = fill;
     assert_int_equal(save(store, 40), SL_OK);
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     assert_true(!exists("ckpt-10") && exists("ckpt-20") && exists("ckpt-30") && exists("ckpt-40"));
     assert_non_null(strstr(reports, "the disk is full: ckpt-10 was removed to make room for ckpt-40"));
     /* One try more, not many: then the old ones stay. */
     room = 0;
     refused = 0;
-    sl_store_fault = fill;
+    sl_io_fault_hook = fill;
     assert_int_equal(save(store, 50), SL_CANNOT_CREATE);
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     assert_int_equal(refused, 2);
     assert_non_null(strstr(sl_last_error(), "No space left"));
     assert_true(!exists("ckpt-20") && exists("ckpt-30") && exists("ckpt-40"));
@@ -78,9 +78,9 @@ static void a_full_disk_never_gets_the_last_whole_one(void **state)
     struct sl_store *store = open_store(3);
     room = 0;
     for (int i = 0; i < 4; i++) {
-        sl_store_fault = fill;
+        sl_io_fault_hook = fill;
         assert_int_equal(save(store, 40), SL_CANNOT_CREATE);
-        sl_store_fault = NULL;
+        sl_io_fault_hook = NULL;
         assert_int_equal(loads(), 20);
     }
     assert_false(exists("ckpt-10") || exists("ckpt-30")); /* the damaged ones went */
@@ -94,14 +94,14 @@ static void a_full_disk_spares_the_best(void **state)
     struct sl_store *store = open_store(3);
     assert_true(sl_store_keep_best(store, 10));
     room = 2;
-    sl_store_fault = fill;
+    sl_io_fault_hook = fill;
     assert_int_equal(save(store, 40), SL_OK);
     assert_true(exists("ckpt-10") && !exists("ckpt-20") && exists("ckpt-30") && exists("ckpt-40"));
     room = 1;
     assert_int_equal(save(store, 50), SL_CANNOT_CREATE);
     assert_true(exists("ckpt-10") && !exists("ckpt-30") && exists("ckpt-40"));
     assert_int_equal(save(store, 50), SL_OK); /* only the best could go, and did */
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     assert_true(!exists("ckpt-10") && exists("ckpt-40") && exists("ckpt-50") && !exists("best"));
     sl_store_close(store);
 }
@@ -117,9 +117,9 @@ static void other_failures_remove_nothing(void **state)
     (void)state;
     save_steps(3, 10, 30);
     struct sl_store *store = open_store(3);
-    sl_store_fault = broken;
+    sl_io_fault_hook = broken;
     assert_int_equal(save(store, 40), SL_CANNOT_CREATE);
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     assert_true(exists("ckpt-10") && exists("ckpt-20") && exists("ckpt-30"));
     sl_store_close(store);
 }
@@ -215,12 +215,12 @@ static void the_best_is_kept_without_its_pointer(void **state)
     (void)state;
     struct sl_store *store = open_store(1);
     assert_int_equal(save(store, 10), SL_OK);
-    sl_store_fault = no_pointer;
+    sl_io_fault_hook = no_pointer;
     assert_true(sl_store_keep_best(store, 10));
     assert_non_null(strstr(reports, "\"best\" does not name it"));
     assert_int_equal(save(store, 20), SL_OK);
     assert_true(exists("ckpt-10") && !exists("best"));
-    sl_store_fault = NULL;
+    sl_io_fault_hook = NULL;
     assert_true(sl_store_keep_best(store, 10));
     assert_true(exists("best"));
     sl_store_close(store);

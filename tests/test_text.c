@@ -42,9 +42,9 @@ static void utf8_is_told_apart(void **state)
     const char *const broken[] = {"\x80", "\xc1\xbf",  "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
                                   "\xff", "a\xe2\x82", "\xc3"};
     for (size_t i = 0; i < sizeof sound / sizeof *sound; i++)
-        assert_true(sl_is_utf8(sound[i]));
+        assert_true(sl_utf8_valid(sound[i]));
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
-        assert_false(sl_is_utf8(broken[i]));
+        assert_false(sl_utf8_valid(broken[i]));
     assert_int_equal(sl_utf8_length(""), 0);
     assert_int_equal(sl_utf8_length("\xe2\x82\xac."), 3);
 }

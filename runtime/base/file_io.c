@@ -13,13 +13,13 @@
 /* One write call's length: Linux takes at most 2 GiB at once, and a signal is answered in between. */
 enum { WRITE_CHUNK = 64 << 20 };
 
-sl_store_fault_fn *sl_store_fault = NULL;
+sl_io_fault_fn *sl_io_fault_hook = NULL;
 
 static _Thread_local int last_error;
 
 int sl_io_fault(const char *step, const char *path)
 {
-    return sl_store_fault ? sl_store_fault(step, path) : 0;
+    return sl_io_fault_hook ? sl_io_fault_hook(step, path) : 0;
 }
 
 int sl_io_status(int error)
@@ -88,6 +88,12 @@ int sl_io_join(const char *folder, const char *name, char **path)
         return SL_OK;
     *path = NULL;
     return sl_fail(SL_SYSTEM, "out of memory for the path %s/%s", folder, name);
+}
+
+char *sl_io_path(const char *folder, const char *name)
+{
+    char *path = NULL;
+    return sl_io_join(folder, name, &path) == SL_OK ? path : NULL;
 }
 
 int sl_io_parent(const char *path, char **parent)
@@ -281,12 +287,12 @@ out:
     return rc;
 }
 
-int sl_io_read_small(const char *path, size_t cap, char **text, size_t *n)
+int sl_io_read_own(const char *path, size_t cap, char **text, size_t *n)
 {
     return read_file(path, O_NOFOLLOW, cap, text, n);
 }
 
-int sl_file_read(const char *path, size_t cap, uint8_t **bytes, size_t *length)
+int sl_io_read(const char *path, size_t cap, uint8_t **bytes, size_t *length)
 {
     char *text;
     const int rc = read_file(path, 0, cap, &text, length);

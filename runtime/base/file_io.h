@@ -12,8 +12,8 @@ extern "C" {
 /* For tests: called before each step that changes the disk ("create", "write", "sync", "rename", "mkdir", "remove",
  * "lock") or asks it ("open", "read", "list") with its path. 0 lets it happen; an errno makes it fail with that; it may
  * also not return, as if the process were killed there. NULL (the default): nothing is called. */
-typedef int sl_store_fault_fn(const char *step, const char *path);
-extern sl_store_fault_fn *sl_store_fault;
+typedef int sl_io_fault_fn(const char *step, const char *path);
+extern sl_io_fault_fn *sl_io_fault_hook;
 
 /* 0, or the errno with which the coming step is to fail: every step asks it first. */
 int sl_io_fault(const char *step, const char *path);
@@ -34,8 +34,11 @@ int sl_io_fail(const char *what, const char *path, int error);
 int sl_io_last_error(void);
 void sl_io_clear_error(void);
 
-/* New texts, to be freed: folder/name, and the folder that holds the path. SL_SYSTEM. */
+/* FOLDER/NAME, to be freed; sl_io_path gives it as an expression, NULL with the detail set. SL_SYSTEM. */
 int sl_io_join(const char *folder, const char *name, char **path);
+char *sl_io_path(const char *folder, const char *name);
+
+/* The folder that holds the path, to be freed: "." for a name alone. SL_SYSTEM. */
 int sl_io_parent(const char *path, char **parent);
 
 /* Creates a file that must not exist. The caller ends with sl_io_sync_close or close(). */
@@ -49,23 +52,14 @@ int sl_io_make_folder(const char *path); /* must not exist; its parent is synced
 int sl_io_rename(const char *from, const char *to);
 int sl_io_remove(const char *path); /* a file, link or empty folder; missing is fine */
 
-/* Removes a folder with everything in it; a link only itself; missing is fine. A folder deeper than a few levels, or on
- * another file system, is not entered: SL_CANNOT_CREATE. */
-int sl_io_remove_folder(const char *path);
-
-/* Calls `visit` for each entry of a folder but "." and "..", until it fails; the folder may be changed meanwhile.
- * SL_MISSING, SL_BAD_DATA (a link in a circle), SL_IO, SL_SYSTEM: it cannot be opened, or not be read to its end. */
-typedef int sl_io_entry_fn(void *self, const char *name);
-int sl_io_each_entry(const char *path, sl_io_entry_fn *visit, void *self);
-
 /* Reads one of our own files, of at most `cap` bytes; *text is NUL-terminated and freed by the caller. SL_MISSING,
  * SL_BAD_DATA (too large, or not a file), SL_IO, SL_SYSTEM. */
-int sl_io_read_small(const char *path, size_t cap, char **text, size_t *n);
+int sl_io_read_own(const char *path, size_t cap, char **text, size_t *n);
 
 /* Reads a file of the user's, wherever links lead: a regular file of at most `cap` bytes; the caller frees *bytes. One
  * byte past the end is a zero, so text is a string. SL_MISSING: no such file. SL_BAD_DATA: not a regular file, or over
  * the cap. SL_SYSTEM, SL_IO. */
-int sl_file_read(const char *path, size_t cap, uint8_t **bytes, size_t *length);
+int sl_io_read(const char *path, size_t cap, uint8_t **bytes, size_t *length);
 
 #ifdef __cplusplus
 }

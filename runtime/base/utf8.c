@@ -29,7 +29,7 @@ size_t sl_utf8_length(const char *text)
     return 0;
 }
 
-bool sl_is_utf8(const char *text)
+bool sl_utf8_valid(const char *text)
 {
     for (size_t n; *text; text += n)
         if ((n = sl_utf8_length(text)) == 0)

@@ -11,7 +11,7 @@ extern "C" {
 /* Bytes of the UTF-8 character that `text` begins with: 1 to 4; 0 if it begins with none, or at its end. */
 size_t sl_utf8_length(const char *text);
 
-bool sl_is_utf8(const char *text);
+bool sl_utf8_valid(const char *text);
 
 /* The name as UTF-8, to be freed: a byte that belongs to no character becomes %XX. NULL: no memory, with the detail set
  * (SL_SYSTEM). */

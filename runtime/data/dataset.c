@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "runtime/data/dataset_format.h"
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 
 enum { MAX_JSON_BYTES = 256 << 20, MAX_SPLITS = 16 };
 static const uint64_t max_samples = UINT32_MAX;
@@ -245,9 +245,9 @@ int sl_dataset_open(const char *folder, struct sl_dataset **dataset)
     struct sl_dataset *self = calloc(1, sizeof *self);
     char *path = NULL;
     *dataset = NULL;
-    if (!self || !(self->folder = folder_of(folder)) || !(path = sl_path_join(self->folder, "dataset.json")))
+    if (!self || !(self->folder = folder_of(folder)) || !(path = sl_io_path(self->folder, "dataset.json")))
         SL_FAIL(SL_SYSTEM, "no memory for the data set %s", folder);
-    rc = sl_file_read(path, MAX_JSON_BYTES, &bytes, &length);
+    rc = sl_io_read(path, MAX_JSON_BYTES, &bytes, &length);
     if (rc == SL_MISSING)
         SL_FAIL(rc, "%s holds no prepared data set (no dataset.json); make one with starling-prepare", folder);
     SL_TRY(rc);

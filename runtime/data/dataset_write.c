@@ -7,7 +7,7 @@
 #include "runtime/base/replace.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/dataset_format.h"
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 #include "runtime/base/json.h"
 #include "runtime/base/utf8.h"
 
@@ -20,7 +20,7 @@ static int pack_classes(const struct sl_dataset *dataset, json_t **list)
 {
     for (size_t i = 0; i < dataset->class_count; i++) {
         const struct sl_class *class = &dataset->classes[i];
-        if (!sl_is_utf8(class->id) || !sl_is_utf8(class->words))
+        if (!sl_utf8_valid(class->id) || !sl_utf8_valid(class->words))
             return sl_fail(SL_BAD_DATA, "the name or the words of class %zu (%s) are not UTF-8", i, class->id);
         sl_json_append(list, json_pack("{s:s, s:s}", "id", class->id, "words", class->words));
     }
@@ -73,14 +73,14 @@ out:
 int sl_dataset_write(const struct sl_dataset *dataset)
 {
     int rc = SL_OK;
-    char *text = NULL, *path = sl_path_join(dataset->folder, "dataset.json");
+    char *text = NULL, *path = sl_io_path(dataset->folder, "dataset.json");
     json_t *classes = json_array(), *splits = json_object(), *root = NULL;
     if (!path)
         SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
     SL_TRY(pack_classes(dataset, &classes));
     for (size_t i = 0; i < dataset->split_count; i++)
         sl_json_set(&splits, dataset->splits[i].name, pack_split(&dataset->splits[i], dataset->class_count));
-    if (!sl_is_utf8(dataset->name))
+    if (!sl_utf8_valid(dataset->name))
         SL_FAIL(SL_BAD_DATA, "the name of the data set (%s) is not UTF-8", dataset->name);
     root = json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:I, s:o, s:o, s:O, s:O}", "format", "starling-dataset", "version",
                      SL_DATASET_VERSION, "name", dataset->name, "image_size", (int)dataset->image_size, "orientation",

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/file_io.h"
 #include "runtime/base/output.h"
 #include "runtime/data/jpeg.h"
 #include "runtime/data/tar.h"
@@ -323,7 +324,7 @@ int sl_shard_reader_open(const char *folder, const struct sl_shard *shard, size_
                          struct sl_shard_reader *reader)
 {
     int rc = SL_OK;
-    char *path = sl_path_join(folder, shard->name);
+    char *path = sl_io_path(folder, shard->name);
     *reader = (struct sl_shard_reader){0};
     if (!path)
         SL_FAIL(SL_SYSTEM, "no memory for the path of %s", shard->name);

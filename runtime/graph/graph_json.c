@@ -196,7 +196,7 @@ int sl_graph_from_file(const char *path, struct sl_graph **graph)
     int rc = SL_OK;
     uint8_t *text = NULL;
     size_t length;
-    SL_TRY(sl_file_read(path, SL_JSON_MAX_BYTES, &text, &length));
+    SL_TRY(sl_io_read(path, SL_JSON_MAX_BYTES, &text, &length));
     if ((rc = sl_graph_from_json((const char *)text, length, graph)) != SL_OK)
         sl_fail_prefix(rc, "%s", path);
 out:

@@ -5,7 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
+#include "runtime/base/folder.h"
 
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
@@ -39,7 +40,7 @@ static int mode_of(const char *folder, const char *name, mode_t *mode)
 {
     int rc = SL_OK;
     struct stat status;
-    char *path = sl_path_join(folder, name);
+    char *path = sl_io_path(folder, name);
     *mode = 0;
     if (!path)
         return SL_SYSTEM;
@@ -65,6 +66,6 @@ int sl_holds_images(const char *folder, const struct dirent *entry, bool *is_fol
     int rc = SL_OK;
     if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK)
         rc = mode_of(folder, entry->d_name, &mode);
-    *is_folder = S_ISDIR(mode) && !sl_is_clutter(entry->d_name);
+    *is_folder = S_ISDIR(mode) && !sl_folder_is_clutter(entry->d_name);
     return rc;
 }

@@ -14,8 +14,8 @@ extern "C" {
 int sl_names_read(const char *folder, struct dirent ***names, int *count);
 void sl_names_free(struct dirent **names, int count);
 
-/* Is the entry a folder, or a link to one, that may hold images? What systems leave everywhere (sl_is_clutter) may not.
- * SL_IO, SL_SYSTEM: it cannot be known. */
+/* Is the entry a folder, or a link to one, that may hold images? What systems leave everywhere (sl_folder_is_clutter)
+ * may not. SL_IO, SL_SYSTEM: it cannot be known. */
 int sl_holds_images(const char *folder, const struct dirent *entry, bool *holds);
 
 /* Is there a file or folder of that name? SL_IO, SL_SYSTEM: it cannot be known. */

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/draw.h"
-#include "runtime/base/output.h"
+#include "runtime/base/random.h"
+#include "runtime/base/file_io.h"
+#include "runtime/base/folder.h"
 #include "runtime/data/jpeg.h"
 
 enum { QUALITY = 92, FIRST_ID = 90000001, MOST_PER_CLASS = 100000, PATH_BYTES = 4096 };

@@ -2,7 +2,7 @@
  * between machines is used (sqrt, floor and fabs are exact), rotations are rational points of the circle. */
 #include <math.h>
 
-#include "runtime/base/draw.h"
+#include "runtime/base/random.h"
 #include "runtime/prepare/invent.h"
 
 enum { SUBPIXELS = 2, GREY_ONE_IN = 50, COARSE_TEXTURES = SL_INVENT_TEXTURES / 2 };

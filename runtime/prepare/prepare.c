@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 #include "runtime/base/utf8.h"
 #include "runtime/prepare/prepare_folder.h"
 #include "runtime/prepare/prepare_images.h"
@@ -83,7 +83,7 @@ static void remove_shards(const struct sl_dataset *dataset)
 {
     for (size_t i = 0; dataset && i < dataset->split_count; i++)
         for (size_t j = 0; j < dataset->splits[i].shard_count; j++) {
-            char *path = sl_path_join(dataset->folder, dataset->splits[i].shards[j].name);
+            char *path = sl_io_path(dataset->folder, dataset->splits[i].shards[j].name);
             if (path)
                 unlink(path);
             free(path);
@@ -93,7 +93,7 @@ static void remove_shards(const struct sl_dataset *dataset)
 /* With dataset.json under its name the data set stands, whatever fails after that. When in doubt it does. */
 static bool is_committed(const struct sl_dataset *dataset)
 {
-    char *path = sl_path_join(dataset->folder, "dataset.json");
+    char *path = sl_io_path(dataset->folder, "dataset.json");
     const bool committed = !path || access(path, F_OK) == 0 || errno != ENOENT;
     free(path);
     return committed;

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
+#include "runtime/base/folder.h"
 #include "runtime/prepare/prepare_report.h"
 
 static const char marker_name[] = "unfinished";
@@ -37,7 +38,7 @@ static bool is_leftover(const char *name)
 
 static bool may_stay(const char *name)
 {
-    return !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, marker_name) || sl_is_clutter(name);
+    return !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, marker_name) || sl_folder_is_clutter(name);
 }
 
 /* With `remove_leftovers` those go; anything else is in the way. */
@@ -99,7 +100,7 @@ static bool is_current(int fd, const char *path)
 
 static int lock_error(int fd, const char *path)
 {
-    const int error = sl_store_fault ? sl_store_fault("lock", path) : 0;
+    const int error = sl_io_fault("lock", path);
     if (error || flock(fd, LOCK_EX | LOCK_NB) == 0)
         return error;
     return errno;
@@ -153,7 +154,7 @@ int sl_prepare_folder_open(const struct sl_prepare_options *options, struct sl_p
     enum { ATTEMPTS = 100 };
     int rc = SL_OK;
     bool created = false;
-    *folder = (struct sl_prepare_folder){options->output, sl_path_join(options->output, marker_name), -1};
+    *folder = (struct sl_prepare_folder){options->output, sl_io_path(options->output, marker_name), -1};
     if (!folder->marker)
         SL_FAIL(SL_SYSTEM, "no memory for a path");
     SL_TRY(sl_folder_create_all(folder->path));

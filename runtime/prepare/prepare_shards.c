@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/draw.h"
+#include "runtime/base/random.h"
 #include "runtime/base/hash.h"
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 #include "runtime/data/jpeg.h"
 #include "runtime/data/shard.h"
 
@@ -15,7 +15,7 @@ static int add_image(struct sl_shard_writer *writer, const struct sl_image_file 
     int rc = SL_OK;
     uint8_t *bytes = NULL;
     size_t length = 0;
-    SL_TRY(sl_file_read(file->path, SL_JPEG_MAX_BYTES, &bytes, &length));
+    SL_TRY(sl_io_read(file->path, SL_JPEG_MAX_BYTES, &bytes, &length));
     if (sl_hash64(bytes, length) != hash)
         SL_FAIL(SL_BAD_DATA, "%s: changed while the set was being prepared; run it again", file->path);
     SL_TRY(sl_shard_writer_add(writer, file->key, bytes, length, file->label));
@@ -36,7 +36,7 @@ static int write_shard(const struct split_job *job, struct sl_shard *shard, size
 {
     int rc = SL_OK;
     struct sl_shard_writer *writer = NULL;
-    char *path = sl_path_join(job->options->output, shard->name);
+    char *path = sl_io_path(job->options->output, shard->name);
     if (!path)
         SL_FAIL(SL_SYSTEM, "no memory for a path");
     SL_TRY(sl_shard_writer_open(path, job->options->zstd, &writer));

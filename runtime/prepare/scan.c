@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/draw.h"
-#include "runtime/base/output.h"
+#include "runtime/base/random.h"
 #include "runtime/prepare/folder_names.h"
 #include "runtime/prepare/scan_annotations.h"
 #include "runtime/prepare/scan_classes.h"

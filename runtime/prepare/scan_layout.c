@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 #include "runtime/prepare/folder_names.h"
 #include "runtime/prepare/scan_report.h"
 
@@ -81,7 +81,7 @@ static int is_deep(const char *folder, const struct contents *contents, bool *de
     *deep = false;
     for (int role = 0; role < ROLES && !*deep; role++) {
         struct contents inner = {0};
-        char *path = contents->split[role] ? sl_path_join(folder, contents->split[role]) : NULL;
+        char *path = contents->split[role] ? sl_io_path(folder, contents->split[role]) : NULL;
         if (path)
             rc = contents_read(path, &inner);
         else if (contents->split[role])
@@ -102,7 +102,7 @@ static int is_tinyimagenet(const char *folder, const struct contents *contents, 
     SL_TRY(sl_exists_in(folder, "wnids.txt", is));
     if (*is || !contents->split[VAL])
         goto out;
-    if (!(val = sl_path_join(folder, contents->split[VAL])))
+    if (!(val = sl_io_path(folder, contents->split[VAL])))
         SL_FAIL(SL_SYSTEM, "no memory for a path");
     SL_TRY(sl_exists_in(val, "val_annotations.txt", is));
 out:
@@ -119,7 +119,7 @@ static int refuse_sets(const char *folder)
     for (int i = 0; i < count; i++) {
         struct contents inner = {0};
         bool is_folder = false;
-        char *path = sl_path_join(folder, names[i]->d_name);
+        char *path = sl_io_path(folder, names[i]->d_name);
         rc = path ? sl_holds_images(folder, names[i], &is_folder) : SL_SYSTEM;
         if (rc == SL_OK && is_folder)
             rc = contents_read(path, &inner);
@@ -139,7 +139,7 @@ out:
 
 static int join(const char *folder, const char *name, char **path)
 {
-    *path = sl_path_join(folder, name);
+    *path = sl_io_path(folder, name);
     return *path ? SL_OK : SL_SYSTEM;
 }
 

@@ -39,7 +39,7 @@ static int take_words(struct sl_scan *scan, const struct sl_text_list *list, cha
     SL_TRY(sl_scan_label(scan, line, &label));
     if (label < 0 || !tab[1])
         goto out;
-    if (!sl_is_utf8(tab + 1))
+    if (!sl_utf8_valid(tab + 1))
         SL_FAIL(SL_BAD_DATA, "%s: line %zu (%s) is not UTF-8; if it is Latin-1: iconv -f LATIN1 -t UTF-8", list->path,
                 list->number, line);
     free(scan->classes[label].words);

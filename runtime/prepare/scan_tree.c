@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 #include "runtime/prepare/folder_names.h"
 #include "runtime/prepare/scan_classes.h"
 #include "runtime/prepare/scan_report.h"
@@ -30,7 +30,7 @@ out:
 static int walk_class(const struct sl_walk *walk, const char *root, const char *name, int32_t label)
 {
     struct sl_walk class = *walk;
-    char *folder = sl_path_join(root, name);
+    char *folder = sl_io_path(root, name);
     if (!folder)
         return SL_SYSTEM;
     class.root = folder;

@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
+#include "runtime/base/folder.h"
 #include "runtime/base/utf8.h"
 #include "runtime/prepare/folder_names.h"
 
@@ -90,7 +91,7 @@ static int take_path(const struct sl_walk *walk, const char *relative, char *pat
 
 int sl_image_take(const struct sl_walk *walk, const char *relative)
 {
-    char *path = sl_path_join(walk->root, relative);
+    char *path = sl_io_path(walk->root, relative);
     if (!path)
         return SL_SYSTEM;
     if (is_box_list(walk, relative)) {
@@ -109,8 +110,8 @@ static int walk_entry(const struct sl_walk *walk, const char *folder, const stru
     SL_TRY(sl_holds_images(folder, entry, &deeper));
     if (deeper && !has_image_name(entry->d_name)) {
         rc = sl_image_walk(walk, relative, depth + 1);
-    } else if (sl_is_clutter(entry->d_name)) {
-        if (!(path = sl_path_join(folder, entry->d_name)))
+    } else if (sl_folder_is_clutter(entry->d_name)) {
+        if (!(path = sl_io_path(folder, entry->d_name)))
             SL_FAIL(SL_SYSTEM, "no memory for a path below %s", folder);
         rc = note_stray(walk->scan, path);
     } else {
@@ -124,7 +125,7 @@ int sl_image_walk(const struct sl_walk *walk, const char *relative, int depth)
 {
     int rc = SL_OK, count = 0;
     struct dirent **names = NULL;
-    char *folder = *relative ? sl_path_join(walk->root, relative) : strdup(walk->root), *below = NULL;
+    char *folder = *relative ? sl_io_path(walk->root, relative) : strdup(walk->root), *below = NULL;
     if (!folder)
         SL_FAIL(SL_SYSTEM, "no memory for a path below %s", walk->root);
     if (depth > MAX_DEPTH)
@@ -132,7 +133,7 @@ int sl_image_walk(const struct sl_walk *walk, const char *relative, int depth)
     SL_TRY(sl_names_read(folder, &names, &count));
     for (int i = 0; i < count; i++) {
         free(below);
-        below = *relative ? sl_path_join(relative, names[i]->d_name) : strdup(names[i]->d_name);
+        below = *relative ? sl_io_path(relative, names[i]->d_name) : strdup(names[i]->d_name);
         if (!below)
             SL_FAIL(SL_SYSTEM, "no memory for a path below %s", folder);
         SL_TRY(walk_entry(walk, folder, names[i], below, depth));

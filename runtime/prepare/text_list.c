@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 
 enum { MAX_LIST_BYTES = 256 << 20 };
 
@@ -18,10 +18,10 @@ int sl_text_list_open(const char *folder, const char *name, struct sl_text_list 
     int rc = SL_OK;
     uint8_t *bytes = NULL;
     size_t length = 0;
-    *list = (struct sl_text_list){.path = sl_path_join(folder, name)};
+    *list = (struct sl_text_list){.path = sl_io_path(folder, name)};
     if (!list->path)
         return SL_SYSTEM;
-    SL_TRY(sl_file_read(list->path, MAX_LIST_BYTES, &bytes, &length));
+    SL_TRY(sl_io_read(list->path, MAX_LIST_BYTES, &bytes, &length));
     list->at = list->text = (char *)bytes;
     if (begins(bytes, length, "\xff\xfe") || begins(bytes, length, "\xfe\xff"))
         SL_FAIL(SL_BAD_DATA, "%s: is in UTF-16; save it as UTF-8", list->path);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 #include "runtime/data/jpeg.h"
 #include "runtime/data/orientation.h"
 #include "runtime/base/hash.h"
@@ -49,7 +49,7 @@ static int read_image(struct worker *worker, const char *path, struct sl_verdict
     uint8_t *bytes = NULL;
     size_t length = 0;
     const int32_t size = worker->job->image_size;
-    SL_TRY(sl_file_read(path, SL_JPEG_MAX_BYTES, &bytes, &length));
+    SL_TRY(sl_io_read(path, SL_JPEG_MAX_BYTES, &bytes, &length));
     verdict->hash = sl_hash64(bytes, length);
     verdict->turned = sl_orientation_of_jpeg(bytes, length) != 1;
     rc = sl_jpeg_decode(worker->jpeg, bytes, length, size, worker->job->apply_orientation, worker->rgb);

@@ -1,4 +1,3 @@
-#include "runtime/base/replace.h"
 #include "runtime/report/log.h"
 
 #include <inttypes.h>
@@ -10,9 +9,9 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/file_io.h"
+#include "runtime/base/replace.h"
 #include "runtime/report/log_record.h"
 #include "runtime/report/log_text.h"
-#include "runtime/store/run_folder.h"
 
 static const char CSV_HEADER[] =
     "epoch,iteration,train_loss,val_loss,top1,top5,images_per_second,seconds,learning_rate\n";
@@ -127,7 +126,7 @@ static int rewind_csv(struct sl_log *log, uint64_t epoch)
     int rc = SL_OK;
     char *text = NULL;
     size_t n = 0;
-    SL_TRY(sl_io_read_small(log->csv_path, CSV_MAX_BYTES, &text, &n));
+    SL_TRY(sl_io_read_own(log->csv_path, CSV_MAX_BYTES, &text, &n));
     const size_t kept = cut_rows(text, epoch);
     if (kept < n) {
         SL_TRY(sl_replace(log->csv_path, text, kept));

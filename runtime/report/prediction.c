@@ -35,7 +35,7 @@ static void write_object(const struct sl_prediction_writer *writer, const char *
     FILE *to = writer->to;
     fputs("{\"key\":", to);
     sl_text_print_json(to, key);
-    if (!sl_is_utf8(key)) {
+    if (!sl_utf8_valid(key)) {
         fputs(",\"key_bytes\":\"", to);
         for (const char *at = key; *at; at++)
             fprintf(to, "%02x", (unsigned)(unsigned char)*at);
@@ -60,7 +60,7 @@ int sl_prediction_write(const struct sl_prediction_writer *writer, const char *k
     int32_t *top = malloc((size_t)writer->top * sizeof *top);
     if (!top)
         SL_FAIL(SL_SYSTEM, "out of memory for a prediction");
-    SL_TRY(sl_check_probabilities(p, classes, key));
+    SL_TRY(sl_top_classes_check(p, classes, key));
     sl_top_classes(p, classes, writer->top, top);
     if (writer->json)
         write_object(writer, key, p, top);

@@ -1,4 +1,3 @@
-#include "runtime/base/replace.h"
 #include "runtime/report/run_config.h"
 
 #include <jansson.h>
@@ -7,11 +6,11 @@
 
 #include "runtime/base/utf8.h"
 #include "runtime/base/json.h"
-#include "runtime/store/run_folder.h"
+#include "runtime/base/replace.h"
 
 static json_t *text_or_null(const char *text)
 {
-    return text && sl_is_utf8(text) ? json_string(text) : json_null();
+    return text && sl_utf8_valid(text) ? json_string(text) : json_null();
 }
 
 static json_t *to_json(const struct sl_setting *setting)

@@ -1,6 +1,6 @@
-#include <inttypes.h>
+#include "runtime/store/finite.h"
 
-#include "runtime/store/run_folder.h"
+#include <inttypes.h>
 
 /* Not finite: all bits of the exponent are set. The first index of such a value, or n. */
 static uint64_t first_bad16(const uint16_t *bits, uint64_t n, uint16_t exponent)

@@ -1,4 +1,6 @@
 /* Finding the newest checkpoint that is whole. */
+#include "runtime/store/load.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

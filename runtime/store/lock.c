@@ -1,5 +1,7 @@
 /* The lock of a run folder is a kernel lock on RUN/lock: it ends with its process, however that ends. The file's text
  * (pid, host) only serves the message, and decides where the file system has no locks. */
+#include "runtime/store/lock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,7 +12,6 @@
 #include <unistd.h>
 
 #include "runtime/base/file_io.h"
-#include "runtime/store/run_folder.h"
 
 enum { HOST_LENGTH = 64 };
 

@@ -134,7 +134,7 @@ int sl_manifest_read(const char *folder, struct sl_manifest *manifest)
     json_error_t error;
     memset(manifest, 0, sizeof *manifest);
     SL_TRY(sl_io_join(folder, "manifest.json", &path));
-    SL_TRY(sl_io_read_small(path, MAX_BYTES, &text, &n));
+    SL_TRY(sl_io_read_own(path, MAX_BYTES, &text, &n));
     rc = check_seal(text, n);
     if (rc == SL_OK && !(json = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error)))
         rc = sl_fail(SL_BAD_DATA, "not JSON: %s, line %d", error.text, error.line);

@@ -1,4 +1,3 @@
-#include "runtime/base/replace.h"
 #include "runtime/store/pointer.h"
 
 #include <inttypes.h>
@@ -8,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "runtime/base/file_io.h"
+#include "runtime/base/replace.h"
 #include "runtime/store/run_folder.h"
 
 enum { MAX_BYTES = 32 };
@@ -17,7 +17,7 @@ bool sl_store_pointer_read(const char *path, uint64_t *step)
     uint8_t *bytes = NULL;
     size_t n = 0;
     bool found = false;
-    if (sl_file_read(path, MAX_BYTES, &bytes, &n) == SL_OK) {
+    if (sl_io_read(path, MAX_BYTES, &bytes, &n) == SL_OK) {
         char *line = (char *)bytes;
         if (n > 0 && line[n - 1] == '\n')
             line[n - 1] = '\0';

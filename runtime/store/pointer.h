@@ -4,9 +4,6 @@
 
 #include "kernels/base.h"
 
-#define SL_LAST_GOOD "last-good"
-#define SL_BEST "best"
-
 /* Is this file such a line, and which step does it name? */
 bool sl_store_pointer_read(const char *path, uint64_t *step);
 

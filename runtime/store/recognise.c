@@ -1,5 +1,7 @@
 /* Whose folder is this? A run folder is told by what a run writes into it. In any other folder nothing is touched that
  * only bears one of a run's names. */
+#include "runtime/store/recognise.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,8 +10,9 @@
 #include <unistd.h>
 
 #include "runtime/base/file_io.h"
+#include "runtime/base/folder.h"
+#include "runtime/store/lock.h"
 #include "runtime/store/run_folder.h"
-#include "runtime/store/pointer.h"
 
 enum { HEAD_BYTES = 96 };
 
@@ -140,7 +143,7 @@ int sl_store_recognise(const char *run)
             (looks[i] == FOREIGN && (!ours || names[i].appended)))
             SL_TRY(refuse(run, names[i].name, looks[i]));
     if (!ours)
-        SL_TRY(sl_io_each_entry(run, refuse_leftover, (void *)(uintptr_t)run));
+        SL_TRY(sl_folder_each(run, refuse_leftover, (void *)(uintptr_t)run));
 out:
     return rc;
 }

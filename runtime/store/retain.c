@@ -1,10 +1,12 @@
 /* Which checkpoints go, and when. */
+#include "runtime/store/retain.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/file_io.h"
+#include "runtime/base/folder.h"
 #include "runtime/store/run_folder.h"
-#include "runtime/store/store_internal.h"
 
 /* ---- What is whole ---- */
 
@@ -73,10 +75,10 @@ int sl_store_retire(struct sl_store *store, uint64_t step)
     char *folder = NULL, *retired = NULL;
     SL_TRY(sl_checkpoint_path(store->run, step, "", &folder));
     SL_TRY(sl_checkpoint_path(store->run, step, ".retired.tmp", &retired));
-    SL_TRY(sl_io_remove_folder(retired));
+    SL_TRY(sl_folder_remove(retired));
     SL_TRY(sl_io_rename(folder, retired));
     sl_store_forget(store, step);
-    rc = sl_io_remove_folder(retired);
+    rc = sl_folder_remove(retired);
 out:
     free(folder);
     free(retired);

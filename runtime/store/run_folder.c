@@ -1,4 +1,3 @@
-#include "runtime/base/replace.h"
 #include "runtime/store/run_folder.h"
 
 #include <errno.h>
@@ -9,8 +8,7 @@
 #include <sys/stat.h>
 
 #include "runtime/base/file_io.h"
-#include "runtime/store/manifest.h"
-#include "runtime/store/pointer.h"
+#include "runtime/base/folder.h"
 
 #define PREFIX "ckpt-"
 enum { RANDOM_DIGITS = 16 };
@@ -79,7 +77,7 @@ out:
 int sl_checkpoint_steps(const char *run, uint64_t **list, size_t *count)
 {
     struct steps steps = {.run = run};
-    const int rc = sl_io_each_entry(run, visit_step, &steps);
+    const int rc = sl_folder_each(run, visit_step, &steps);
     if (rc == SL_OK && steps.count)
         qsort(steps.list, steps.count, sizeof *steps.list, newest_first);
     if (rc != SL_OK) {
@@ -134,7 +132,7 @@ static int remove_leftover(void *self, const char *name)
     if (!sl_checkpoint_leftover(name))
         return SL_OK;
     const int rc = sl_io_join(sweep->run, name, &path);
-    if (rc == SL_OK && sl_io_remove_folder(path) != SL_OK && !*sweep->why)
+    if (rc == SL_OK && sl_folder_remove(path) != SL_OK && !*sweep->why)
         *sweep->why = strdup(sl_last_error());
     free(path);
     return rc;
@@ -144,68 +142,5 @@ int sl_checkpoint_sweep(const char *run, char **why)
 {
     struct sweep sweep = {run, why};
     *why = NULL;
-    return sl_io_each_entry(run, remove_leftover, &sweep);
-}
-
-static int open_file(const char *folder, const struct sl_manifest_file *listed, struct sl_checkpoint *checkpoint)
-{
-    int rc = SL_OK;
-    char *path = NULL;
-    struct sl_safetensors *file = NULL;
-    SL_TRY(sl_io_join(folder, listed->name, &path));
-    SL_TRY(sl_safetensors_open_nofollow(path, &file));
-    checkpoint->files[checkpoint->file_count] = file;
-    if (!(checkpoint->names[checkpoint->file_count++] = strdup(listed->name)))
-        SL_FAIL(SL_SYSTEM, "%s: out of memory", path);
-    if (sl_safetensors_bytes(file) != listed->bytes)
-        SL_FAIL(SL_BAD_DATA, "%s: %" PRIu64 " bytes where the manifest says %" PRIu64, path, sl_safetensors_bytes(file),
-                listed->bytes);
-    const uint64_t hash = sl_safetensors_hash(file);
-    if (hash != listed->hash)
-        SL_FAIL(SL_BAD_DATA, "%s: damaged: its hash is %016" PRIx64 ", the manifest says %016" PRIx64, path, hash,
-                listed->hash);
-out:
-    free(path);
-    return rc;
-}
-
-int sl_checkpoint_open(const char *folder, struct sl_checkpoint *checkpoint)
-{
-    int rc = SL_OK;
-    struct sl_manifest manifest = {0};
-    memset(checkpoint, 0, sizeof *checkpoint);
-    SL_TRY(sl_manifest_read(folder, &manifest));
-    checkpoint->step = manifest.step;
-    checkpoint->folder = strdup(folder);
-    checkpoint->names = calloc(manifest.file_count, sizeof *checkpoint->names);
-    checkpoint->files = calloc(manifest.file_count, sizeof *checkpoint->files);
-    if (!checkpoint->folder || !checkpoint->names || !checkpoint->files)
-        SL_FAIL(SL_SYSTEM, "%s: out of memory", folder);
-    for (size_t i = 0; i < manifest.file_count; i++)
-        SL_TRY(open_file(folder, &manifest.files[i], checkpoint));
-out:
-    if (rc != SL_OK)
-        sl_checkpoint_close(checkpoint);
-    sl_manifest_close(&manifest);
-    return rc;
-}
-
-void sl_checkpoint_close(struct sl_checkpoint *checkpoint)
-{
-    for (size_t i = 0; i < checkpoint->file_count; i++) {
-        free(checkpoint->names[i]);
-        sl_safetensors_close(checkpoint->files[i]);
-    }
-    free(checkpoint->names);
-    free(checkpoint->files);
-    free(checkpoint->folder);
-    memset(checkpoint, 0, sizeof *checkpoint);
-}
-
-const struct sl_safetensors *sl_checkpoint_file(const struct sl_checkpoint *checkpoint, const char *name)
-{
-    for (size_t i = 0; i < checkpoint->file_count; i++)
-        if (!strcmp(checkpoint->names[i], name))
-            return checkpoint->files[i];
-    return NULL;
+    return sl_folder_each(run, remove_leftover, &sweep);
 }

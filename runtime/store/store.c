@@ -10,10 +10,14 @@
 #include <sys/stat.h>
 
 #include "runtime/base/file_io.h"
-#include "runtime/store/run_folder.h"
-#include "runtime/store/store_internal.h"
+#include "runtime/base/folder.h"
+#include "runtime/store/finite.h"
+#include "runtime/store/lock.h"
 #include "runtime/store/manifest.h"
 #include "runtime/store/pointer.h"
+#include "runtime/store/recognise.h"
+#include "runtime/store/retain.h"
+#include "runtime/store/run_folder.h"
 
 enum { DETAIL_LENGTH = 1024 };
 
@@ -80,15 +84,8 @@ void sl_store_close(struct sl_store *store)
     free(store);
 }
 
-void sl_store_listen(struct sl_store *store, sl_store_report_fn *report, void *self)
-{
-    store->report = report;
-    store->self = self;
-    if (store->leftover)
-        sl_store_tell(store, "warning: what a stopped run left cannot be removed: %s", store->leftover);
-}
-
-void sl_store_tell(struct sl_store *store, const char *format, ...)
+/* Tells the listener, if there is one. */
+__attribute__((format(printf, 2, 3))) static void tell(struct sl_store *store, const char *format, ...)
 {
     char line[DETAIL_LENGTH];
     va_list arguments;
@@ -98,6 +95,14 @@ void sl_store_tell(struct sl_store *store, const char *format, ...)
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     store->report(store->self, line);
+}
+
+void sl_store_listen(struct sl_store *store, sl_store_report_fn *report, void *self)
+{
+    store->report = report;
+    store->self = self;
+    if (store->leftover)
+        tell(store, "warning: what a stopped run left cannot be removed: %s", store->leftover);
 }
 
 /* ---- Saving ---- */
@@ -146,7 +151,7 @@ static int write_folder(const char *folder, uint64_t step, const struct sl_store
     struct sl_manifest manifest = {.step = step, .file_count = count, .files = calloc(count, sizeof *manifest.files)};
     if (!manifest.files)
         SL_FAIL(SL_SYSTEM, "%s: out of memory", folder);
-    SL_TRY(sl_io_remove_folder(folder));
+    SL_TRY(sl_folder_remove(folder));
     SL_TRY(sl_io_make_folder(folder));
     for (size_t i = 0; i < count; i++)
         SL_TRY(write_file(folder, &files[i], &manifest.files[i]));
@@ -164,7 +169,7 @@ static void discard(const char *folder, int rc)
 {
     char detail[DETAIL_LENGTH];
     snprintf(detail, sizeof detail, "%s", sl_last_error());
-    if (sl_io_remove_folder(folder) != SL_OK || rc != SL_OK)
+    if (sl_folder_remove(folder) != SL_OK || rc != SL_OK)
         sl_fail(rc, "%s", detail);
 }
 
@@ -206,8 +211,7 @@ static int write_or_make_room(struct sl_store *store, uint64_t step, const struc
     snprintf(detail, sizeof detail, "%s", sl_last_error());
     if (sl_store_make_room(store, &gone) != SL_OK || gone == SL_NO_STEP)
         return sl_fail(rc, "%s", detail);
-    sl_store_tell(store, "warning: the disk is full: ckpt-%" PRIu64 " was removed to make room for ckpt-%" PRIu64, gone,
-                  step);
+    tell(store, "warning: the disk is full: ckpt-%" PRIu64 " was removed to make room for ckpt-%" PRIu64, gone, step);
     if (gone == store->best)
         sl_store_keep_best(store, 0);
     return write_checkpoint(store, step, files, count);
@@ -219,14 +223,13 @@ static void point(struct sl_store *store, const char *name, uint64_t step)
     if (sl_store_pointer_write(store->run, name, step) == SL_OK || store->pointer_failed)
         return;
     store->pointer_failed = true;
-    sl_store_tell(store, "warning: ckpt-%" PRIu64 " is saved, but \"%s\" does not name it: %s", step, name,
-                  sl_last_error());
+    tell(store, "warning: ckpt-%" PRIu64 " is saved, but \"%s\" does not name it: %s", step, name, sl_last_error());
 }
 
 static void retain(struct sl_store *store)
 {
     if (sl_store_retain(store) != SL_OK)
-        sl_store_tell(store, "warning: older checkpoints cannot be removed: %s", sl_last_error());
+        tell(store, "warning: older checkpoints cannot be removed: %s", sl_last_error());
 }
 
 int sl_store_save(struct sl_store *store, uint64_t step, const struct sl_store_file *files, size_t file_count)
@@ -267,7 +270,7 @@ static void drop_best(struct sl_store *store)
     store->best = SL_NO_STEP;
     if (sl_io_join(store->run, SL_BEST, &path) == SL_OK && sl_store_pointer_read(path, &named) &&
         sl_io_remove(path) != SL_OK)
-        sl_store_tell(store, "warning: \"" SL_BEST "\" names no checkpoint: %s", sl_last_error());
+        tell(store, "warning: \"" SL_BEST "\" names no checkpoint: %s", sl_last_error());
     free(path);
 }
 

@@ -9,24 +9,14 @@
 #ifndef SL_RUNTIME_STORE_STORE_H
 #define SL_RUNTIME_STORE_STORE_H
 
-#include "runtime/store/safetensors.h"
+#include "runtime/store/checkpoint.h"
+#include "runtime/store/load.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* One file of a checkpoint. */
-struct sl_store_file {
-    const char *name; /* "model.safetensors" */
-    const struct sl_named_tensor *tensors;
-    size_t tensor_count;
-    const struct sl_text_pair *metadata;
-    size_t metadata_count;
-};
-
 struct sl_store;
-
-typedef void sl_store_report_fn(void *self, const char *line);
 
 /* Creates the run folder if missing, takes its lock (host, pid; a lock whose process is gone is stale and is taken
  * over), removes leftovers of killed writers. A folder that is no run may hold files of others,
@@ -40,9 +30,6 @@ void sl_store_close(struct sl_store *store);
  * a checkpoint removed from a full disk. `report` NULL: nobody. */
 void sl_store_listen(struct sl_store *store, sl_store_report_fn *report, void *self);
 
-/* Is there any checkpoint folder at all? No such run: there is none. SL_IO, SL_SYSTEM: it cannot be told. */
-int sl_store_has_checkpoint(const char *run, bool *has);
-
 /* Saves one checkpoint atomically. SL_NUMERICS (names the tensor) if a floating tensor is not finite: nothing is
  * written. SL_IO, SL_CANNOT_CREATE: not saved. On a full disk the oldest checkpoint is removed where a newer whole one
  * stays, and the writing tried once more; otherwise the old checkpoints are untouched. Saving a step that exists and
@@ -55,26 +42,6 @@ void sl_store_trim(struct sl_store *store);
 /* Names the checkpoint of that step in RUN/best, and keeps it from retention until another takes its place. False:
  * there is no such checkpoint (as for step 0), and RUN/best is removed. */
 bool sl_store_keep_best(struct sl_store *store, uint64_t step);
-
-/* A verified checkpoint, opened for reading. */
-struct sl_checkpoint {
-    uint64_t step;
-    char *folder;
-    size_t file_count;
-    char **names;
-    struct sl_safetensors **files;
-};
-
-/* The newest checkpoint of the run that verifies; `report` (may be NULL) is told of each newer one that was refused and
- * why. SL_MISSING: none at all. SL_BAD_DATA: there are some and none verifies. SL_IO, SL_SYSTEM: one could not be read,
- * which says nothing about what it holds; no older one is taken in its place. */
-int sl_store_load(const char *run, sl_store_report_fn *report, void *self, struct sl_checkpoint *checkpoint);
-void sl_checkpoint_close(struct sl_checkpoint *checkpoint);
-const struct sl_safetensors *sl_checkpoint_file(const struct sl_checkpoint *checkpoint, const char *name); /* or NULL */
-
-/* MODEL given on a command line: a .safetensors file itself, a run (its newest checkpoint) or checkpoint folder, or
- * RUN/best or RUN/last-good (the checkpoint named there); opens the model file. */
-int sl_store_open_model(const char *path, sl_store_report_fn *report, void *self, struct sl_safetensors **model);
 
 #ifdef __cplusplus
 }

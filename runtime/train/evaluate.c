@@ -11,7 +11,7 @@ static int evaluate_batch(struct sl_plan *plan, const struct sl_batch *batch, st
     SL_TRY(sl_plan_forward(plan, &input));
     const float *p = sl_plan_probabilities(plan, &stride);
     for (int32_t i = 0; metrics && i < batch->count; i++)
-        SL_TRY(sl_check_probabilities(p + (size_t)i * (size_t)stride, metrics->classes, batch->keys[i]));
+        SL_TRY(sl_top_classes_check(p + (size_t)i * (size_t)stride, metrics->classes, batch->keys[i]));
     if (metrics)
         SL_TRY(sl_metrics_add(metrics, p, stride, batch->labels, batch->count));
     if (visit)

@@ -17,7 +17,7 @@ void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top
     }
 }
 
-int sl_check_probabilities(const float *p, int32_t classes, const char *key)
+int sl_top_classes_check(const float *p, int32_t classes, const char *key)
 {
     for (int32_t c = 0; c < classes; c++)
         if (!isfinite(p[c]))

@@ -12,7 +12,7 @@ extern "C" {
 void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top);
 
 /* SL_NUMERICS, naming the key, if a probability is not finite. */
-int sl_check_probabilities(const float *p, int32_t classes, const char *key);
+int sl_top_classes_check(const float *p, int32_t classes, const char *key);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/base/output.h"
+#include "runtime/base/file_io.h"
 
 /* libFuzzer's name for a target. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);

@@ -15,8 +15,8 @@ static void read_earlier(void)
 {
     static const char *const names[EARLIER] = {"sound.jpg", "own_tables.jpg", "sound.jpg"};
     for (int i = 0; i < EARLIER; i++) {
-        char *path = sl_path_join(SL_FUZZ_CORPUS "/jpeg", names[i]);
-        FUZZ_MUST(sl_file_read(path, 1 << 16, &earlier[i].bytes, &earlier[i].length) == SL_OK);
+        char *path = sl_io_path(SL_FUZZ_CORPUS "/jpeg", names[i]);
+        FUZZ_MUST(sl_io_read(path, 1 << 16, &earlier[i].bytes, &earlier[i].length) == SL_OK);
         free(path);
     }
     earlier[EARLIER - 1].length /= 2;

@@ -10,7 +10,7 @@ static void run_file(const char *path)
 {
     uint8_t *bytes, *exact;
     size_t length;
-    FUZZ_MUST(sl_file_read(path, MOST_BYTES, &bytes, &length) == SL_OK);
+    FUZZ_MUST(sl_io_read(path, MOST_BYTES, &bytes, &length) == SL_OK);
     FUZZ_MUST((exact = malloc(length ? length : 1)) != NULL);
     memcpy(exact, bytes, length);
     free(bytes);
@@ -25,7 +25,7 @@ static int run_folder(const char *folder)
     const int count = scandir(folder, &names, NULL, alphasort);
     FUZZ_MUST(count >= 0);
     for (int i = 0; i < count; i++) {
-        char *path = sl_path_join(folder, names[i]->d_name);
+        char *path = sl_io_path(folder, names[i]->d_name);
         if (names[i]->d_name[0] != '.')
             run_file(path);
         free(path);

@@ -1,4 +1,4 @@
-#include "runtime/base/draw.h"
+#include "runtime/base/random.h"
 
 void sl_draw_permutation(uint64_t seed, enum sl_random_purpose purpose, uint64_t epoch, uint32_t *order, uint32_t n)
 {

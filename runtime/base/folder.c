@@ -1,15 +1,83 @@
-/* Folders: their entries, and their removal. */
+#include "runtime/base/folder.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime/base/file_io.h"
 
+/* Levels of folders that are removed. */
 enum { MAX_DEPTH = 8 };
+
+/* ---- creation ---- */
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+int sl_folder_create(const char *path)
+{
+    if (is_folder(path))
+        return SL_OK;
+    const int rc = sl_io_make_folder(path);
+    return rc != SL_OK && is_folder(path) ? SL_OK : rc;
+}
+
+int sl_folder_create_all(const char *path)
+{
+    int rc = SL_OK;
+    char *above = NULL;
+    if (is_folder(path))
+        goto out;
+    SL_TRY(sl_io_parent(path, &above));
+    if (strcmp(above, path))
+        SL_TRY(sl_folder_create_all(above));
+    SL_TRY(sl_folder_create(path));
+    /* A folder that may not be read cannot be synced. */
+    if (access(above, R_OK) == 0)
+        SL_TRY(sl_io_sync_folder(above));
+out:
+    free(above);
+    return rc;
+}
+
+bool sl_folder_is_clutter(const char *name)
+{
+    static const char *const names[] = {".DS_Store", "Thumbs.db", "desktop.ini",  "lost+found",
+                                        "__MACOSX",  "@eaDir",    "$RECYCLE.BIN", "System Volume Information"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(name, names[i]))
+            return true;
+    return false;
+}
+
+int sl_folder_check_empty(const char *path)
+{
+    int rc = SL_OK;
+    const struct dirent *entry;
+    DIR *stream = opendir(path);
+    if (!stream)
+        SL_FAIL(SL_CANNOT_CREATE, "%s: cannot open the folder: %s", path, strerror(errno));
+    while ((errno = 0, entry = readdir(stream)))
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && !sl_folder_is_clutter(entry->d_name))
+            SL_FAIL(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another", path,
+                    entry->d_name);
+    if (errno)
+        SL_FAIL(SL_CANNOT_CREATE, "%s: cannot read the folder: %s", path, strerror(errno));
+out:
+    if (stream)
+        closedir(stream);
+    return rc;
+}
+
+/* ---- entries ---- */
 
 struct names {
     char **list;
@@ -76,7 +144,7 @@ static int list(int fd, const char *path, struct names *names)
     return rc;
 }
 
-int sl_io_each_entry(const char *path, sl_io_entry_fn *visit, void *self)
+int sl_folder_each(const char *path, sl_folder_visit_fn *visit, void *self)
 {
     int rc = SL_OK, error = sl_io_fault("open", path);
     struct names names = {0};
@@ -149,7 +217,7 @@ out:
     return rc;
 }
 
-int sl_io_remove_folder(const char *path)
+int sl_folder_remove(const char *path)
 {
     return remove_tree(AT_FDCWD, path, path, 0, 0);
 }

@@ -1,8 +1,12 @@
-/* An open store, and what writing checkpoints is made of. */
-#ifndef SL_RUNTIME_STORE_STORE_INTERNAL_H
-#define SL_RUNTIME_STORE_STORE_INTERNAL_H
+/* An open store, and which of its checkpoints stay. */
+#ifndef SL_RUNTIME_STORE_RETAIN_H
+#define SL_RUNTIME_STORE_RETAIN_H
 
-#include "runtime/store/store.h"
+#include "runtime/store/load.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* No checkpoint has this step. */
 #define SL_NO_STEP UINT64_MAX
@@ -20,11 +24,9 @@ struct sl_store {
     bool pointer_failed; /* to be written, and that was told */
 };
 
-/* Tells the listener, if there is one. */
-void sl_store_tell(struct sl_store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* ---- What is whole ---- */
 
+/* Notes that this process found the checkpoint of that step whole, or that it is gone. SL_SYSTEM. */
 int sl_store_remember(struct sl_store *store, uint64_t step);
 void sl_store_forget(struct sl_store *store, uint64_t step);
 
@@ -44,4 +46,7 @@ int sl_store_retain(struct sl_store *store);
  * SL_NO_STEP. What cannot be read now is neither removed nor relied on. */
 int sl_store_make_room(struct sl_store *store, uint64_t *step);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
