@@ -6,6 +6,8 @@
 #include "apps/cli.h"
 #include "apps/cli_output.h"
 #include "runtime/base/clock.h"
+#include "runtime/report/metrics_json.h"
+#include "runtime/report/metrics_report.h"
 #include "runtime/train/evaluate.h"
 #include "runtime/store/served_model.h"
 

@@ -10,7 +10,8 @@
 #include <cmocka.h>
 
 #include "runtime/train/top_classes.h"
-#include "runtime/train/metrics.h"
+#include "runtime/report/metrics_json.h"
+#include "runtime/report/metrics_report.h"
 #include "runtime/report/prediction.h"
 
 static void assert_near(double value, double expected)

@@ -1,9 +1,10 @@
 /* The pictures of the sample set. Coordinates run from -1 to 1 over the picture; no function of libm that may differ
  * between machines is used (sqrt, floor and fabs are exact), rotations are rational points of the circle. */
+#include "runtime/prepare/invent_draw.h"
+
 #include <math.h>
 
 #include "runtime/base/random.h"
-#include "runtime/prepare/invent.h"
 
 enum { SUBPIXELS = 2, GREY_ONE_IN = 50, COARSE_TEXTURES = SL_INVENT_TEXTURES / 2 };
 

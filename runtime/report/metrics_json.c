@@ -1,8 +1,9 @@
 /* Metrics as one line of JSON. */
+#include "runtime/report/metrics_json.h"
+
 #include <inttypes.h>
 #include <math.h>
 
-#include "runtime/train/metrics.h"
 #include "runtime/report/text.h"
 
 /* "name":value, with `before` in front; what is not finite is null. */

@@ -1,9 +1,10 @@
 /* Metrics for people and for spreadsheets. */
+#include "runtime/report/metrics_report.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "runtime/train/metrics.h"
 #include "runtime/report/text.h"
 #include "runtime/base/utf8.h"
 

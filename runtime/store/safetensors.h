@@ -4,19 +4,13 @@
 #ifndef SL_RUNTIME_STORE_SAFETENSORS_H
 #define SL_RUNTIME_STORE_SAFETENSORS_H
 
-#include "kernels/base.h"
+#include "runtime/store/safetensors_seal.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 enum { SL_TENSOR_MAX_RANK = 8, SL_TENSOR_MAX_COUNT = 65536 };
-
-/* The metadata key of the seal: the hash of the file, its own digits taken as '0' (see hash.h). A writer given this
- * key, with any value, fills it in; a reader that meets it refuses the file unless it is right. Whoever edits a file
- * leaves the key out or sets it to "none". Another key that begins with "starling." is
- * refused, and without the seal one that holds a hash: it may have been the seal. */
-#define SL_SAFETENSORS_SEAL "starling.xxh3"
 
 enum sl_dtype { SL_F32, SL_F64, SL_BF16_BITS, SL_F16_BITS, SL_I32, SL_I64, SL_U8, SL_U32, SL_U64 };
 

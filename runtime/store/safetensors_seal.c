@@ -1,9 +1,10 @@
+#include "runtime/store/safetensors_seal.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
 #include "runtime/base/hash.h"
-#include "runtime/store/safetensors_format.h"
 
 #define UNSEALED "none"
 
@@ -41,7 +42,7 @@ int sl_safetensors_check_seal(json_t *metadata, const char *bytes, size_t head, 
     SL_TRY(check_keys(metadata, seal != NULL));
     if (!seal || !strcmp(seal, UNSEALED))
         goto out;
-    const size_t at = sl_seal_find(bytes, head, SEAL_MARKER);
+    const size_t at = sl_seal_find(bytes, head, SL_SAFETENSORS_SEAL_MARKER);
     if (at == SIZE_MAX || !sl_hash_parse(seal, &said))
         SL_FAIL(SL_BAD_DATA, "the hash in its metadata (" SL_SAFETENSORS_SEAL
                              ") is not one; after editing a file, set it to \"" UNSEALED "\"");

@@ -189,7 +189,7 @@ int sl_safetensors_write(const char *path, const struct sl_named_tensor *tensors
         SL_TRY(add_tensor(header, order[i], &offset));
     SL_TRY(dump_header(header, &text, &length));
 
-    const size_t seal = metadata_count ? sl_seal_find(text, length, SEAL_MARKER) : SIZE_MAX;
+    const size_t seal = metadata_count ? sl_seal_find(text, length, SL_SAFETENSORS_SEAL_MARKER) : SIZE_MAX;
     if (seal != SIZE_MAX) {
         SL_TRY(hash_all(text, length, order, tensor_count, &digest));
         sl_seal_write(text, seal, digest);

@@ -18,8 +18,6 @@
 #ifndef SL_RUNTIME_TRAIN_METRICS_H
 #define SL_RUNTIME_TRAIN_METRICS_H
 
-#include <stdio.h>
-
 #include "kernels/base.h"
 
 #ifdef __cplusplus
@@ -75,24 +73,6 @@ double sl_metrics_g_measure(const struct sl_metrics *metrics); /* DL4J's: over a
 double sl_metrics_class_mcc(const struct sl_metrics *metrics, int32_t c);
 /* sqrt(precision * recall), undefined as 0. */
 double sl_metrics_class_g_measure(const struct sl_metrics *metrics, int32_t c);
-
-/* What follows goes to a stream, whose error flag the caller looks at. `names` may be NULL: then classes are called by
- * their index. */
-
-/* The report: summary, DL4J's averages, warnings of never-predicted classes, per-class table, and the matrix for up to
- * 20 classes. */
-void sl_metrics_print(const struct sl_metrics *metrics, const char *const *names, FILE *to);
-
-/* The same as one JSON object in one line; what is undefined is null:
- *   {"classes", "samples", "accuracy", "top_n": {"n", "accuracy"}, "precision", "recall", "f1", "mcc", "mean_loss",
- *    "present_classes", "never_predicted", "dl4j": {"precision": {"value", "excluded"}, "recall", "f1", "mcc": the
- *    same, "g_measure"}, "per_class": [{"class", "samples", "predicted", "correct", "precision", "recall", "f1"}, ...],
- *    "confusion": [[of actual class 0 by predicted class, ...], ...]}
- * The matrix is there for up to 20 classes. */
-void sl_metrics_print_json(const struct sl_metrics *metrics, const char *const *names, FILE *to);
-
-/* The confusion matrix as CSV (RFC 4180): header row of predicted class names, first column the actual class. */
-void sl_metrics_print_confusion(const struct sl_metrics *metrics, const char *const *names, FILE *to);
 
 #ifdef __cplusplus
 }
