@@ -14,13 +14,11 @@
 
 #include <stdio.h>
 
-#include "kernels/base.h"
+#include "runtime/report/log_text.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum { SL_LOG_SCHEMA_VERSION = 1 };
 
 enum sl_progress {
     SL_PROGRESS_AUTO, /* a redrawn line if the stream is a terminal, else lines */
@@ -36,22 +34,6 @@ struct sl_log_options {
     double progress_seconds;    /* between two progress lines; 0: 0.1 redrawn, 10 as lines */
     uint64_t performance_every; /* iterations between two performance lines; 0: none */
     uint64_t epochs;            /* of the whole run, for the time left; 0: unknown */
-};
-
-/* Epochs count from 0; iteration is the number of steps done, this one included, over all epochs. */
-struct sl_step_record {
-    uint64_t epoch, iteration, step_in_epoch /* from 1 */, steps_per_epoch;
-    int32_t samples;
-    double wait_seconds; /* for data */
-    double step_seconds; /* the step itself */
-    double score;        /* loss plus regularisation, DL4J's score */
-    double loss, rate;
-};
-
-struct sl_epoch_record {
-    uint64_t epoch, iteration;
-    double train_loss, val_loss, top1, top5; /* NaN where not measured; top-N as fractions */
-    double images_per_second, seconds, learning_rate;
 };
 
 struct sl_log;

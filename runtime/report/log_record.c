@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "runtime/base/file_io.h"
-#include "runtime/report/log.h"
 #include "runtime/base/utf8.h"
 
 /* Room kept for the end of a record, and the longest form of one character. */

@@ -4,7 +4,7 @@
 
 #include "kernels/base.h"
 
-enum { SL_RECORD_LENGTH = 8192 };
+enum { SL_LOG_SCHEMA_VERSION = 1, SL_RECORD_LENGTH = 8192 };
 
 /* Never overflows: what does not fit is left out, texts are cut. */
 struct sl_record {

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 /* Weight of the newest step in the averages. */
 static const double NEWEST = 0.1;

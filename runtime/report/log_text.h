@@ -1,8 +1,28 @@
-/* The lines a log shows to people. */
+/* What a log says of a step and of an epoch, and the lines that show it to people. */
 #ifndef SL_RUNTIME_REPORT_LOG_TEXT_H
 #define SL_RUNTIME_REPORT_LOG_TEXT_H
 
-#include "runtime/report/log.h"
+#include "kernels/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Epochs count from 0; iteration is the number of steps done, this one included, over all epochs. */
+struct sl_step_record {
+    uint64_t epoch, iteration, step_in_epoch /* from 1 */, steps_per_epoch;
+    int32_t samples;
+    double wait_seconds; /* for data */
+    double step_seconds; /* the step itself */
+    double score;        /* loss plus regularisation, DL4J's score */
+    double loss, rate;
+};
+
+struct sl_epoch_record {
+    uint64_t epoch, iteration;
+    double train_loss, val_loss, top1, top5; /* NaN where not measured; top-N as fractions */
+    double images_per_second, seconds, learning_rate;
+};
 
 enum { SL_LOG_LINE = 256 };
 
@@ -22,4 +42,7 @@ void sl_log_performance_text(const struct sl_step_record *step, char text[SL_LOG
 /* "epoch 3/10  loss 3.2140  top-1 12.50 %  ...": what was not measured is left out. */
 void sl_log_epoch_text(const struct sl_epoch_record *epoch, uint64_t epochs, char text[SL_LOG_LINE]);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

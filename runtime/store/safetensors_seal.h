@@ -10,9 +10,9 @@ extern "C" {
 
 struct json_t;
 
-/* The metadata key of the seal: the hash of the file, its own digits taken as '0' (hash.h). A writer given this key, with
- * any value, fills it in. A reader that meets it refuses the file unless it is right. Whoever edits a file leaves the
- * key out or sets it to "none".
+/* The metadata key of the seal: the hash of the file, its own digits taken as '0' (hash.h). A writer given this key,
+ * with any value, fills it in. A reader that meets it refuses the file unless it is right. Whoever edits a file leaves
+ * the key out or sets it to "none".
  *
  * Another key that begins with "starling." is refused. So is, without the seal, one that holds a hash: it may have been
  * the seal. */
