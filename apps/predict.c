@@ -33,7 +33,7 @@ static int check_settings(const struct settings *s)
     if ((s->images.count > 0) + (s->list != NULL) + (s->data != NULL) != 1)
         return sl_fail(SL_USAGE, "give either images, or --list FILE, or --data DIR");
     if (s->zeros && !s->list)
-        return sl_fail(SL_USAGE, "--null is about --list, which is missing");
+        return sl_fail(SL_USAGE, "--null needs --list");
     if (streams > 1)
         return sl_fail(SL_USAGE, "standard input (-) holds one image, and is named %d times", streams);
     return SL_OK;

@@ -44,7 +44,7 @@ static int open_filling(const struct predict_files *files, struct filling *f)
     f->images = calloc((size_t)files->batch_size, image * sizeof(float));
     f->keys = calloc((size_t)files->batch_size, sizeof *f->keys);
     if (!f->rgb || !f->scratch || !f->images || !f->keys)
-        SL_FAIL(SL_UNAVAILABLE, "no memory for a batch of %d images", files->batch_size);
+        SL_FAIL(SL_UNAVAILABLE, "out of memory for a batch of %d images", files->batch_size);
     SL_TRY(sl_jpeg_open(&f->jpeg));
 out:
     return rc;
@@ -91,7 +91,7 @@ static int read_standard_input(uint8_t **bytes, size_t *length)
     if (ferror(stdin))
         return sl_fail(SL_IO, "standard input: cannot read it: %s", strerror(errno));
     if (*length > SL_JPEG_MAX_BYTES)
-        return sl_fail(SL_BAD_DATA, "standard input: more than the %d bytes allowed here", SL_JPEG_MAX_BYTES);
+        return sl_fail(SL_BAD_DATA, "standard input: more than the %d bytes that are allowed", SL_JPEG_MAX_BYTES);
     return SL_OK;
 }
 

@@ -38,7 +38,7 @@ int predict_list_open(const char *path, bool zeros, struct predict_list **list)
     if (self->fd < 0 || fstat(self->fd, &info))
         SL_FAIL(sl_io_open_status(errno), "%s: cannot open the list: %s", self->name, strerror(errno));
     if (S_ISDIR(info.st_mode))
-        SL_FAIL(SL_BAD_DATA, "%s: a directory, not a list of paths", self->name);
+        SL_FAIL(SL_BAD_DATA, "%s: a folder, not a list of paths", self->name);
     *list = self;
     self = NULL;
 out:

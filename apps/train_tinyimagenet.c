@@ -104,7 +104,7 @@ static int open_store(struct training *t)
     SL_TRY(sl_store_open(o->run, (int)o->keep, &t->store));
     SL_TRY(sl_store_has_checkpoint(o->run, &has));
     if (has && !o->resume)
-        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a run; add --resume to go on with it, or choose another --run",
+        SL_FAIL(SL_CANNOT_CREATE, "%s: already holds a run; add --resume to go on with it, or choose another --run",
                 o->run);
 out:
     return rc;

@@ -55,13 +55,13 @@ static void builder_errors_name_the_layer(void **state)
     BROKEN_LAYER("add takes 2 to 8 inputs, not 1", "a", 0, SL_ADD());
     BROKEN_LAYER("input 0 is not an earlier layer", "a", 1, SL_RELU());
     BROKEN_LAYER("input 0 is not an earlier layer", "a", -1, SL_RELU());
-    BROKEN_LAYER("name has 1 to 63", "", 0, SL_RELU());
-    BROKEN_LAYER("name has 1 to 63", long_name, 0, SL_RELU());
+    BROKEN_LAYER("name must have 1 to 63", "", 0, SL_RELU());
+    BROKEN_LAYER("name must have 1 to 63", long_name, 0, SL_RELU());
     BROKEN_LAYER("holds a blank", "a b", 0, SL_RELU());
     BROKEN_LAYER("holds a blank", "a\n", 0, SL_RELU());
     BROKEN_LAYER("already taken", "input", 0, SL_RELU());
     struct sl_graph *graph;
-    MUST_FAIL(sl_graph_new(long_name, &graph), SL_BAD_CONFIG, "at most 63");
+    MUST_FAIL(sl_graph_new(long_name, &graph), SL_BAD_CONFIG, "longer than 63");
 }
 
 static void inputs_must_agree(void **state)
@@ -81,7 +81,7 @@ static void inputs_must_agree(void **state)
     sl_graph_add(graph, "a", 0, SL_RELU());
     sl_graph_add(graph, "a", 1, SL_RELU());
     must_be_broken(graph, "layer \"a\": the name is already taken");
-    must_be_broken(new_graph(0, 5, 3), "layer \"input\": the shape 0 x 5 x 3");
+    must_be_broken(new_graph(0, 5, 3), "layer \"input\": the shape is 0 x 5 x 3");
     must_be_broken(new_graph(7, 5, SL_MAX_SIDE + 1), "layer \"input\"");
     graph = new_graph(7, 5, 3);
     sl_graph_input(graph, 7, 5, 3);

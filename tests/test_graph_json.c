@@ -155,7 +155,7 @@ static void frames_are_checked(void **state)
         {"{\"name\": \"a234567890123456789012345678901234567890123456789012345678901\xc3\xa9\xc3\xa9\", \"layers\": "
          "[], "
          "\"input\": {}}",
-         "at most 63"},
+         "longer than 63"},
         {"{} {}", "line 1"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -242,7 +242,7 @@ static void bad_images_are_named(void **state)
                                         "b_empty.jpg: not a JPEG image but an empty file",
                                         "c_png.jpg: not a JPEG image but a PNG image",
                                         "d_wide.jpg: a JPEG of a kind that is not read",
-                                        "e_folder.jpg: a directory",
+                                        "e_folder.jpg: a folder",
                                         "f_pipe.jpg: a special file"};
     (void)state;
     struct sl_dataset *set;

@@ -238,9 +238,9 @@ static int open_regular(const char *path, int links, size_t cap, int *fd, size_t
         return sl_fail(read_status(errno), "%s: cannot examine it: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
         return sl_fail(SL_BAD_DATA, "%s: %s, not a file", path,
-                       S_ISDIR(info.st_mode) ? "a directory" : "a special file");
+                       S_ISDIR(info.st_mode) ? "a folder" : "a special file");
     if ((uint64_t)info.st_size > cap)
-        return sl_fail(SL_BAD_DATA, "%s: %lld bytes, more than the %zu allowed here", path, (long long)info.st_size,
+        return sl_fail(SL_BAD_DATA, "%s: %lld bytes, more than the %zu that are allowed", path, (long long)info.st_size,
                        cap);
     *size = (size_t)info.st_size;
     return SL_OK;

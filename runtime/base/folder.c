@@ -67,7 +67,7 @@ int sl_folder_check_empty(const char *path)
         SL_FAIL(SL_CANNOT_CREATE, "%s: cannot open the folder: %s", path, strerror(errno));
     while ((errno = 0, entry = readdir(stream)))
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && !sl_folder_is_clutter(entry->d_name))
-            SL_FAIL(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another", path,
+            SL_FAIL(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another folder", path,
                     entry->d_name);
     if (errno)
         SL_FAIL(SL_CANNOT_CREATE, "%s: cannot read the folder: %s", path, strerror(errno));

@@ -14,7 +14,7 @@ uint64_t sl_hash64(const void *bytes, size_t n);
 
 /* The same hash over parts: the digest does not depend on where the parts are cut. */
 struct sl_hash;
-int sl_hash_open(struct sl_hash **hash); /* SL_SYSTEM: no memory */
+int sl_hash_open(struct sl_hash **hash); /* SL_SYSTEM: out of memory */
 void sl_hash_update(struct sl_hash *hash, const void *bytes, size_t n);
 uint64_t sl_hash_digest(const struct sl_hash *hash); /* of everything so far; more may follow */
 void sl_hash_close(struct sl_hash *hash);

@@ -96,5 +96,5 @@ int sl_json_text(json_t *root, char **text)
 {
     *text = sl_json_dump(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(root);
-    return *text ? SL_OK : sl_fail(SL_SYSTEM, "out of memory while describing the network");
+    return *text ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for a description");
 }

@@ -22,7 +22,7 @@ int sl_json_int(const struct json_t *value, const char *name, int32_t *to);
  * NULL. The caller frees the text. */
 char *sl_json_dump(const struct json_t *root, size_t flags);
 
-/* Takes `root` over; NULL is no memory. The caller frees *text. SL_SYSTEM. */
+/* Takes `root` over; NULL means out of memory. The caller frees *text. SL_SYSTEM. */
 int sl_json_text(struct json_t *root, char **text);
 
 /* Appends or sets `value`, which they take over. Without memory, or without a value, *list or *object becomes NULL, and

@@ -19,12 +19,12 @@ int sl_output_open(const char *path, struct sl_output **output)
     struct sl_output *self = calloc(1, sizeof *self);
     *output = NULL;
     if (!self)
-        SL_FAIL(SL_SYSTEM, "%s: no memory", path);
+        SL_FAIL(SL_SYSTEM, "%s: out of memory", path);
     self->fd = -1;
     self->path = strdup(path);
     if (!self->path || asprintf(&self->temporary, "%s.tmp", path) < 0) {
         self->temporary = NULL;
-        SL_FAIL(SL_SYSTEM, "%s: no memory", path);
+        SL_FAIL(SL_SYSTEM, "%s: out of memory", path);
     }
     SL_TRY(sl_io_remove(self->temporary));
     SL_TRY(sl_io_create(self->temporary, &self->fd));

@@ -42,7 +42,7 @@ char *sl_utf8_name(const char *name)
     static const char digits[] = "0123456789ABCDEF";
     char *text = malloc(3 * strlen(name) + 1), *to = text;
     if (!text) {
-        sl_fail(SL_SYSTEM, "no memory for the name %s", name);
+        sl_fail(SL_SYSTEM, "out of memory for the name %s", name);
         return NULL;
     }
     while (*name) {

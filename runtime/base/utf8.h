@@ -13,7 +13,7 @@ size_t sl_utf8_length(const char *text);
 
 bool sl_utf8_valid(const char *text);
 
-/* The name as UTF-8, to be freed: a byte that belongs to no character becomes %XX. NULL: no memory, with the detail set
+/* The name as UTF-8, to be freed: a byte that belongs to no character becomes %XX. NULL: out of memory, with the detail set
  * (SL_SYSTEM). */
 char *sl_utf8_name(const char *name);
 

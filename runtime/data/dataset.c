@@ -75,7 +75,7 @@ static int take_text(json_t *value, const char *what, char **text)
     if (!json_is_string(value))
         return sl_fail(SL_BAD_DATA, "%s is missing or not a text", what);
     *text = strdup(json_string_value(value));
-    return *text ? SL_OK : sl_fail(SL_SYSTEM, "no memory for a text");
+    return *text ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for a text");
 }
 
 static int take_count(json_t *value, const char *what, uint64_t most, uint64_t *count)
@@ -92,9 +92,9 @@ static int take_classes(json_t *list, struct sl_dataset *dataset)
     int rc = SL_OK;
     const size_t count = json_array_size(list);
     if (count < 1 || count > SL_DATASET_MAX_CLASSES)
-        SL_FAIL(SL_BAD_DATA, "classes: %zu of them; 1 to %d can be", count, SL_DATASET_MAX_CLASSES);
+        SL_FAIL(SL_BAD_DATA, "classes holds %zu entries; it must be 1 to %d", count, SL_DATASET_MAX_CLASSES);
     if (!(dataset->classes = calloc(count, sizeof *dataset->classes)))
-        SL_FAIL(SL_SYSTEM, "no memory for %zu classes", count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu classes", count);
     dataset->class_count = count;
     for (size_t i = 0; i < count; i++) {
         json_t *entry = json_array_get(list, i);
@@ -111,7 +111,7 @@ static int take_shards(json_t *list, struct sl_split *split)
     uint64_t sum = 0;
     const size_t count = json_array_size(list);
     if (!(split->shards = calloc(count + 1, sizeof *split->shards)))
-        SL_FAIL(SL_SYSTEM, "no memory for %zu shards", count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu shards", count);
     split->shard_count = count;
     for (size_t i = 0; i < count; i++) {
         json_t *entry = json_array_get(list, i);
@@ -138,7 +138,7 @@ static int take_class_samples(json_t *list, size_t class_count, struct sl_split 
     if (json_array_size(list) != class_count)
         SL_FAIL(SL_BAD_DATA, "split %s: class_samples does not have one count for each class", split->name);
     if (!(split->class_samples = calloc(class_count, sizeof *split->class_samples)))
-        SL_FAIL(SL_SYSTEM, "no memory for %zu counts", class_count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu counts", class_count);
     for (size_t i = 0; i < class_count; i++) {
         SL_TRY(take_count(json_array_get(list, i), "class_samples[]", max_samples, &split->class_samples[i]));
         sum += split->class_samples[i];
@@ -157,14 +157,14 @@ static int take_splits(json_t *splits, struct sl_dataset *dataset)
     json_t *entry;
     const size_t count = json_object_size(splits);
     if (count < 1 || count > MAX_SPLITS)
-        SL_FAIL(SL_BAD_DATA, "splits: %zu of them; 1 to %d can be", count, MAX_SPLITS);
+        SL_FAIL(SL_BAD_DATA, "splits holds %zu entries; it must be 1 to %d", count, MAX_SPLITS);
     if (!(dataset->splits = calloc(count, sizeof *dataset->splits)))
-        SL_FAIL(SL_SYSTEM, "no memory for %zu splits", count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu splits", count);
     json_object_foreach(splits, name, entry)
     {
         struct sl_split *split = &dataset->splits[dataset->split_count++];
         if (!(split->name = strdup(name)))
-            SL_FAIL(SL_SYSTEM, "no memory for a text");
+            SL_FAIL(SL_SYSTEM, "out of memory for a text");
         SL_TRY(take_count(json_object_get(entry, "samples"), "samples", max_samples, &split->samples));
         SL_TRY(take_shards(json_object_get(entry, "shards"), split));
         SL_TRY(take_class_samples(json_object_get(entry, "class_samples"), dataset->class_count, split));
@@ -246,10 +246,10 @@ int sl_dataset_open(const char *folder, struct sl_dataset **dataset)
     char *path = NULL;
     *dataset = NULL;
     if (!self || !(self->folder = folder_of(folder)) || !(path = sl_io_path(self->folder, "dataset.json")))
-        SL_FAIL(SL_SYSTEM, "no memory for the data set %s", folder);
+        SL_FAIL(SL_SYSTEM, "out of memory for the data set %s", folder);
     rc = sl_io_read(path, MAX_JSON_BYTES, &bytes, &length);
     if (rc == SL_MISSING)
-        SL_FAIL(rc, "%s holds no prepared data set (no dataset.json); make one with starling-prepare", folder);
+        SL_FAIL(rc, "%s: holds no prepared data set (no dataset.json); make one with starling-prepare", folder);
     SL_TRY(rc);
     SL_TRY(check_seal(bytes, length));
     if (!(root = json_loadb((const char *)bytes, length, JSON_REJECT_DUPLICATES, &error)))

@@ -53,16 +53,16 @@ static int seal_text(const json_t *root, char **text)
     const size_t length = plain ? strlen(plain) : 0;
     *text = NULL;
     if (length < 2)
-        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
+        SL_FAIL(SL_SYSTEM, "out of memory for dataset.json");
     /* Without the closing "\n}". */
     if (asprintf(&head, "%.*s,\n ", (int)(length - 2), plain) < 0) {
         head = NULL;
-        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
+        SL_FAIL(SL_SYSTEM, "out of memory for dataset.json");
     }
     sl_hash_text(sl_hash64(head, strlen(head)), hex);
     if (asprintf(text, "%s" SL_DATASET_SEAL_HEAD "%s" SL_DATASET_SEAL_TAIL, head, hex) < 0) {
         *text = NULL;
-        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
+        SL_FAIL(SL_SYSTEM, "out of memory for dataset.json");
     }
 out:
     free(head);
@@ -76,7 +76,7 @@ int sl_dataset_write(const struct sl_dataset *dataset)
     char *text = NULL, *path = sl_io_path(dataset->folder, "dataset.json");
     json_t *classes = json_array(), *splits = json_object(), *root = NULL;
     if (!path)
-        SL_FAIL(SL_SYSTEM, "no memory for dataset.json");
+        SL_FAIL(SL_SYSTEM, "out of memory for dataset.json");
     SL_TRY(pack_classes(dataset, &classes));
     for (size_t i = 0; i < dataset->split_count; i++)
         sl_json_set(&splits, dataset->splits[i].name, pack_split(&dataset->splits[i], dataset->class_count));

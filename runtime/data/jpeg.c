@@ -15,7 +15,7 @@ int sl_jpeg_open(struct sl_jpeg **jpeg)
         self->reader = sl_jpeg_reader_open();
     if (!self || !self->reader) {
         free(self);
-        return sl_fail(SL_SYSTEM, "no memory for a JPEG decoder");
+        return sl_fail(SL_SYSTEM, "out of memory for a JPEG decoder");
     }
     *jpeg = self;
     return SL_OK;
@@ -36,12 +36,12 @@ static int check_limits(const struct sl_jpeg_header *h)
     if (h->width < 1 || h->height < 1)
         return sl_fail(SL_BAD_DATA, "damaged JPEG header: %d x %d pixels", h->width, h->height);
     if ((int64_t)h->width * h->height > SL_JPEG_MAX_PIXELS)
-        return sl_fail(SL_BAD_DATA, "%d x %d pixels; at most %d in all are read", h->width, h->height,
+        return sl_fail(SL_BAD_DATA, "%d x %d pixels, more than the %d that are allowed", h->width, h->height,
                        SL_JPEG_MAX_PIXELS);
     if (h->coefficient_bytes > SL_JPEG_MAX_COEFFICIENT_BYTES)
         return sl_fail(
             SL_BAD_DATA,
-            "%d x %d pixels in several scans need %llu MiB while they are decoded, more than the %d allowed; "
+            "%d x %d pixels in several scans need %llu MiB while they are decoded, more than the %d that are allowed; "
             "store it without progressive scans, or smaller",
             h->width, h->height, (unsigned long long)(h->coefficient_bytes >> 20), SL_JPEG_MAX_COEFFICIENT_BYTES >> 20);
     return SL_OK;
@@ -55,7 +55,7 @@ static int read_header(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length
     if (what)
         SL_FAIL(SL_BAD_DATA, "not a JPEG image but %s", what);
     if (length > SL_JPEG_MAX_BYTES)
-        SL_FAIL(SL_BAD_DATA, "%zu bytes, more than the %d allowed", length, SL_JPEG_MAX_BYTES);
+        SL_FAIL(SL_BAD_DATA, "%zu bytes, more than the %d that are allowed", length, SL_JPEG_MAX_BYTES);
     SL_TRY(sl_jpeg_read_begin(jpeg->reader, bytes, length, h));
     SL_TRY(check_limits(h));
 out:
@@ -79,7 +79,7 @@ static int reserve(struct sl_jpeg *jpeg, size_t bytes)
     free(jpeg->pixels);
     jpeg->pixels = malloc(bytes);
     jpeg->pixel_bytes = jpeg->pixels ? bytes : 0;
-    return jpeg->pixels ? SL_OK : sl_fail(SL_SYSTEM, "no memory for %zu bytes of pixels", bytes);
+    return jpeg->pixels ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for %zu bytes of pixels", bytes);
 }
 
 /* One huge photo must not hold its memory for the rest of the run. */

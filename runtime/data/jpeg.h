@@ -34,7 +34,7 @@ int sl_jpeg_size(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int3
  *
  * The same bytes give the same pixels and the same verdict, whatever the decoder saw before. A truncated or damaged
  * image is SL_BAD_DATA, not a guess; what only departs from the letter of the format (an odd JFIF revision, bytes
- * between the parts) is decoded. SL_SYSTEM: no memory, which says nothing about the image. */
+ * between the parts) is decoded. SL_SYSTEM: out of memory, which says nothing about the image. */
 int sl_jpeg_decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
                    uint8_t *rgb);
 

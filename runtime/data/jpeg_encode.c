@@ -28,7 +28,7 @@ int sl_jpeg_encode(struct sl_jpeg *jpeg, const uint8_t *rgb, int32_t width, int3
     *bytes = NULL;
     *length = 0;
     if (!jpeg->encoder && !(jpeg->encoder = tjInitCompress()))
-        SL_FAIL(SL_SYSTEM, "no memory for a JPEG encoder");
+        SL_FAIL(SL_SYSTEM, "out of memory for a JPEG encoder");
     const int subsampling = is_grey(rgb, (size_t)width * (size_t)height) ? TJSAMP_GRAY : TJSAMP_420;
     if (tjCompress2(jpeg->encoder, rgb, width, 0, height, TJPF_RGB, &made, &made_length, subsampling, quality,
                     TJFLAG_ACCURATEDCT) != 0)
@@ -36,7 +36,7 @@ int sl_jpeg_encode(struct sl_jpeg *jpeg, const uint8_t *rgb, int32_t width, int3
     /* TurboJPEG's memory may come from another allocator than free() expects. */
     *bytes = malloc(made_length);
     if (!*bytes)
-        SL_FAIL(SL_SYSTEM, "no memory for a JPEG of %lu bytes", made_length);
+        SL_FAIL(SL_SYSTEM, "out of memory for a JPEG of %lu bytes", made_length);
     memcpy(*bytes, made, made_length);
     *length = made_length;
 out:

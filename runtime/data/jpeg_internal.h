@@ -18,7 +18,7 @@ struct sl_jpeg_header {
     uint64_t coefficient_bytes; /* held while decoding; 0 for an image of one scan */
 };
 
-struct sl_jpeg_reader *sl_jpeg_reader_open(void); /* NULL: no memory */
+struct sl_jpeg_reader *sl_jpeg_reader_open(void); /* NULL: out of memory */
 void sl_jpeg_reader_close(struct sl_jpeg_reader *reader);
 
 /* Reads the header. Whatever the result, sl_jpeg_read_end() follows; `bytes` must live until then. SL_BAD_DATA,

@@ -46,7 +46,7 @@ static int taps_make(struct taps *taps, int32_t length, int32_t size)
     taps->count = calloc((size_t)size, sizeof *taps->count);
     taps->weight = calloc((size_t)size * (size_t)taps->most, sizeof *taps->weight);
     if (!taps->first || !taps->count || !taps->weight)
-        return sl_fail(SL_SYSTEM, "no memory to resize an image");
+        return sl_fail(SL_SYSTEM, "out of memory for resizing an image");
     for (int32_t o = 0; o < size; o++)
         fill_position(taps, length, scale, support, o);
     return SL_OK;
@@ -117,7 +117,7 @@ int sl_resize(const uint8_t *from, int32_t width, int32_t height, int32_t size, 
     SL_TRY(taps_make(&down, height, size));
     rows = calloc((size_t)down.most + 1, row_floats * sizeof *rows);
     if (!rows)
-        SL_FAIL(SL_SYSTEM, "no memory to resize an image of %d x %d", width, height);
+        SL_FAIL(SL_SYSTEM, "out of memory for resizing an image of %d x %d", width, height);
     struct window window = {&across, from, (size_t)width * 3, size, down.most, 0, rows};
     for (int32_t o = 0; o < size; o++) {
         window_reach(&window, down.first[o] + down.count[o]);

@@ -10,7 +10,7 @@ extern "C" {
 
 /* from[height][width][3] to to[size][size][3] with a triangle filter, widened by the reduction so that nothing aliases;
  * separable, columns first, rounded once. Holds only the rows that one row of the result is made of. The aspect is not
- * kept. SL_SYSTEM: no memory. */
+ * kept. SL_SYSTEM: out of memory. */
 int sl_resize(const uint8_t *from, int32_t width, int32_t height, int32_t size, uint8_t *to);
 
 #ifdef __cplusplus

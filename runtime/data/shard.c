@@ -77,7 +77,7 @@ int sl_shard_writer_open(const char *path, bool zstd, struct sl_shard_writer **w
     struct sl_shard_writer *self = calloc(1, sizeof *self);
     *writer = NULL;
     if (!self || !(self->archive = archive_write_new()) || !(self->entry = archive_entry_new()))
-        SL_FAIL(SL_SYSTEM, "%s: no memory", path);
+        SL_FAIL(SL_SYSTEM, "%s: out of memory", path);
     SL_TRY(sl_hash_open(&self->hash));
     SL_TRY(sl_output_open(path, &self->output));
     SL_TRY(open_archive(self, zstd));
@@ -103,7 +103,7 @@ static int add_file(struct sl_shard_writer *writer, const char *key, const char 
     size_t length = 0;
     if (asprintf(&name, "%s.%s", key, extension) < 0) {
         name = NULL;
-        SL_FAIL(SL_SYSTEM, "no memory for the name %s", key);
+        SL_FAIL(SL_SYSTEM, "out of memory for the name %s", key);
     }
     SL_TRY(sl_tar_header(name, n, &header, &length));
     SL_TRY(put(writer, header, length));
@@ -176,9 +176,9 @@ static int map_file(const char *path, const struct sl_shard *shard, struct sl_sh
     struct stat status;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        SL_FAIL(errno == ENOENT ? SL_MISSING : SL_IO, "cannot open: %s", strerror(errno));
+        SL_FAIL(errno == ENOENT ? SL_MISSING : SL_IO, "cannot open it: %s", strerror(errno));
     if (fstat(fd, &status) != 0)
-        SL_FAIL(SL_IO, "cannot stat: %s", strerror(errno));
+        SL_FAIL(SL_IO, "cannot examine it: %s", strerror(errno));
     if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size != shard->bytes || shard->bytes == 0)
         SL_FAIL(SL_BAD_DATA, "%lld bytes, not the %" PRIu64 " it was written with", (long long)status.st_size,
                 shard->bytes);
@@ -216,7 +216,7 @@ static int read_entry(struct archive *archive, struct archive_entry *entry, stru
     }
     uint8_t *copy = reader->copies[reader->copy_count++] = malloc((size_t)size);
     if (!copy)
-        SL_FAIL(SL_SYSTEM, "no memory for %lld bytes", (long long)size);
+        SL_FAIL(SL_SYSTEM, "out of memory for %lld bytes", (long long)size);
     reader->copied_bytes += (uint64_t)size;
     for (size_t have = 0;;) {
         if (n > (size_t)size - have || offset != (la_int64_t)have)
@@ -263,7 +263,7 @@ static int next_entry(struct archive *archive, const char *extension, struct arc
                    ? SL_OK
                    : sl_fail(SL_BAD_DATA, "entry %s does not belong to %s.jpg before it", name, *key);
     *key = strndup(name, (size_t)(dot - name));
-    return *key ? SL_OK : sl_fail(SL_SYSTEM, "no memory for a key");
+    return *key ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for a key");
 }
 
 static int read_sample(struct archive *archive, struct sl_shard_reader *reader, size_t class_count)
@@ -293,7 +293,7 @@ static int read_index(const struct sl_shard *shard, size_t class_count, struct s
     reader->samples = calloc((size_t)shard->samples + 1, sizeof *reader->samples);
     reader->copies = calloc(2 * (size_t)shard->samples + 1, sizeof *reader->copies);
     if (!archive || !reader->samples || !reader->copies)
-        SL_FAIL(SL_SYSTEM, "no memory for %" PRIu64 " samples", shard->samples);
+        SL_FAIL(SL_SYSTEM, "out of memory for %" PRIu64 " samples", shard->samples);
     archive_read_support_format_tar(archive);
     archive_read_support_filter_zstd(archive);
     if (archive_read_open_memory(archive, reader->map, reader->map_bytes) != ARCHIVE_OK)
@@ -312,7 +312,7 @@ static int read_index_as_bytes(const struct sl_shard *shard, size_t class_count,
 {
     const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!plain)
-        return sl_fail(SL_SYSTEM, "no memory for a locale");
+        return sl_fail(SL_SYSTEM, "out of memory for a locale");
     const locale_t before = uselocale(plain);
     const int rc = read_index(shard, class_count, reader);
     uselocale(before);
@@ -327,7 +327,7 @@ int sl_shard_reader_open(const char *folder, const struct sl_shard *shard, size_
     char *path = sl_io_path(folder, shard->name);
     *reader = (struct sl_shard_reader){0};
     if (!path)
-        SL_FAIL(SL_SYSTEM, "no memory for the path of %s", shard->name);
+        SL_FAIL(SL_SYSTEM, "out of memory for the path of %s", shard->name);
     SL_TRY(map_file(path, shard, reader));
     SL_TRY(read_index_as_bytes(shard, class_count, reader));
 out:

@@ -75,12 +75,12 @@ static int long_header(const char *name, uint64_t size, uint8_t **header, size_t
     size_t n = 0;
     char *record = path_record(name, &n);
     if (!record)
-        SL_FAIL(SL_SYSTEM, "no memory for the name %s", name);
+        SL_FAIL(SL_SYSTEM, "out of memory for the name %s", name);
     snprintf(short_name, sizeof short_name, "%s", name);
     snprintf(pax_name, sizeof pax_name, "PaxHeader/%s", name);
     *length = SL_TAR_BLOCK + n + sl_tar_padding(n) + SL_TAR_BLOCK;
     if (!(*header = calloc(1, *length)))
-        SL_FAIL(SL_SYSTEM, "no memory for the name %s", name);
+        SL_FAIL(SL_SYSTEM, "out of memory for the name %s", name);
     fill_block(*header, pax_name, n, 'x');
     memcpy(*header + SL_TAR_BLOCK, record, n);
     fill_block(*header + *length - SL_TAR_BLOCK, short_name, size, '0');
@@ -95,7 +95,7 @@ int sl_tar_header(const char *name, uint64_t size, uint8_t **header, size_t *len
     if (!fits_a_block(name))
         return long_header(name, size, header, length);
     if (!(*header = malloc(SL_TAR_BLOCK)))
-        return sl_fail(SL_SYSTEM, "no memory for the name %s", name);
+        return sl_fail(SL_SYSTEM, "out of memory for the name %s", name);
     *length = SL_TAR_BLOCK;
     fill_block(*header, name, size, '0');
     return SL_OK;

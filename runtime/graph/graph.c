@@ -56,7 +56,7 @@ int64_t sl_parameter_floats(const struct sl_parameter *parameter)
 int sl_graph_new(const char *name, struct sl_graph **graph)
 {
     if (strlen(name) > SL_MAX_NAME)
-        return sl_fail(SL_BAD_CONFIG, "a network's name has at most %d bytes", SL_MAX_NAME);
+        return sl_fail(SL_BAD_CONFIG, "the network's name is longer than %d bytes", SL_MAX_NAME);
     struct sl_graph *g = calloc(1, sizeof *g);
     if (!g)
         return sl_fail(SL_SYSTEM, "out of memory for a graph");
@@ -102,7 +102,7 @@ static int check_name(const struct sl_graph *graph, const char *name)
 {
     const size_t length = strlen(name);
     if (length == 0 || length > SL_MAX_NAME)
-        return sl_fail(SL_BAD_CONFIG, "a layer's name has 1 to %d characters", SL_MAX_NAME);
+        return sl_fail(SL_BAD_CONFIG, "a layer's name must have 1 to %d characters", SL_MAX_NAME);
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)name[i] <= ' ' || name[i] == '"' || name[i] == '\\' || name[i] == 0x7f)
             return sl_fail(SL_BAD_CONFIG, "the name holds a blank, a quote, a backslash or a control character");
@@ -114,7 +114,7 @@ static int check_name(const struct sl_graph *graph, const char *name)
 static int check_side(const struct sl_tensor *t)
 {
     if (t->h < 1 || t->w < 1 || t->c < 1 || t->h > SL_MAX_SIDE || t->w > SL_MAX_SIDE || t->c > SL_MAX_SIDE)
-        return sl_fail(SL_BAD_CONFIG, "the shape %d x %d x %d is not within 1 to %d on every side", t->h, t->w, t->c,
+        return sl_fail(SL_BAD_CONFIG, "the shape is %d x %d x %d; every side must be 1 to %d", t->h, t->w, t->c,
                        SL_MAX_SIDE);
     return SL_OK;
 }
@@ -129,7 +129,7 @@ int32_t sl_graph_input(struct sl_graph *graph, int32_t height, int32_t width, in
     strcpy(layer->name, "input");
     layer->shape = (struct sl_tensor){1, height, width, channels, channels};
     if (graph->layer_count != 0)
-        SL_FAIL(SL_BAD_CONFIG, "a network has one input");
+        SL_FAIL(SL_BAD_CONFIG, "a network must have one input only");
     SL_TRY(check_side(&layer->shape));
     graph->layer_count = 1;
     return 0;

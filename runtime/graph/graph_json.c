@@ -28,7 +28,7 @@ static int read_padding(const json_t *value, const char *name, struct sl_padding
     else if (word && !strcmp(word, "valid"))
         to->mode = SL_PADDING_VALID;
     else if (word)
-        return sl_fail(SL_BAD_CONFIG, "\"%s\" is \"same\", \"valid\" or [top, left, bottom, right]", name);
+        return sl_fail(SL_BAD_CONFIG, "\"%s\" must be \"same\", \"valid\" or [top, left, bottom, right]", name);
     else {
         int32_t sides[4];
         const int rc = read_ints(value, name, sides, 4);
@@ -43,7 +43,7 @@ static int read_padding(const json_t *value, const char *name, struct sl_padding
 static int refuse_zero(const struct sl_option *option, double value)
 {
     if (value == 0.0 && option->preset != 0.0)
-        return sl_fail(SL_BAD_CONFIG, "\"%s\" must not be 0; without it, it is %g", option->name, option->preset);
+        return sl_fail(SL_BAD_CONFIG, "\"%s\" must not be 0; leave it out for the default, %g", option->name, option->preset);
     return SL_OK;
 }
 
@@ -119,7 +119,7 @@ static int read_layer(struct sl_graph *graph, const json_t *object)
     const char *type_name = json_string_value(json_object_get(object, "type"));
     void *options = NULL;
     if (!name || !type_name)
-        SL_FAIL(SL_BAD_CONFIG, "a layer is an object with the strings \"name\" and \"type\"");
+        SL_FAIL(SL_BAD_CONFIG, "a layer must be an object with the strings \"name\" and \"type\"");
     const struct sl_layer_type *type = sl_layer_type_find(type_name);
     if (!type)
         SL_FAIL(SL_BAD_CONFIG, "there is no layer type \"%s\"", type_name);
@@ -163,7 +163,7 @@ int sl_graph_read(const json_t *root, struct sl_graph **graph)
     const char *name = json_string_value(json_object_get(root, "name"));
     const json_t *layers = json_object_get(root, "layers");
     if (!json_is_object(root) || !name || !json_is_array(layers))
-        SL_FAIL(SL_BAD_CONFIG, "a network is an object with \"name\", \"input\" and the list \"layers\"");
+        SL_FAIL(SL_BAD_CONFIG, "a network must be an object with \"name\", \"input\" and the list \"layers\"");
     SL_TRY(sl_json_check_keys(root, known, NULL, NULL));
     SL_TRY(sl_graph_new(name, &g));
     SL_TRY(read_input(g, json_object_get(root, "input")));

@@ -18,7 +18,7 @@ struct json_t; /* jansson's */
 
 /* A network inside a larger description. */
 int sl_graph_read(const struct json_t *root, struct sl_graph **graph);
-struct json_t *sl_graph_write(const struct sl_graph *graph); /* NULL: no memory */
+struct json_t *sl_graph_write(const struct sl_graph *graph); /* NULL: out of memory */
 
 #ifdef __cplusplus
 }

@@ -28,7 +28,7 @@ int sl_image_list_add(struct sl_image_list *list, char *path, char *key, int32_t
     if (!path || !key || list->count == list->room) {
         free(path);
         free(key);
-        return sl_fail(SL_SYSTEM, "no memory for more than %zu images", list->count);
+        return sl_fail(SL_SYSTEM, "out of memory for more than %zu images", list->count);
     }
     list->at[list->count++] = (struct sl_image_file){path, key, label};
     return SL_OK;
@@ -63,7 +63,7 @@ static int number_twins(struct sl_image_file **sorted, size_t count, bool *again
             continue;
         char *key = NULL;
         if (asprintf(&key, "%s-%zu", sorted[i]->key, same) < 0)
-            return sl_fail(SL_SYSTEM, "no memory for a key");
+            return sl_fail(SL_SYSTEM, "out of memory for a key");
         free(sorted[i]->key);
         sorted[i]->key = key;
         *again = true;
@@ -77,7 +77,7 @@ int sl_image_list_make_unique(struct sl_image_list *list)
     bool again = true;
     struct sl_image_file **sorted = calloc(list->count + 1, sizeof *sorted);
     if (!sorted)
-        SL_FAIL(SL_SYSTEM, "no memory for %zu keys", list->count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu keys", list->count);
     for (size_t i = 0; i < list->count; i++)
         sorted[i] = &list->at[i];
     while (again) {

@@ -98,7 +98,7 @@ static int write_val(const struct job *job)
     const uint32_t count = (uint32_t)job->options->classes * (uint32_t)job->options->val_per_class;
     uint32_t *order = calloc((size_t)count + 1, sizeof *order);
     if (!order)
-        SL_FAIL(SL_SYSTEM, "no memory for %u validation images", count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %u validation images", count);
     sl_draw_permutation(job->options->seed, SL_RANDOM_SAMPLE_SET, 1, order, count);
     SL_TRY(path_of(list_path, "%s/val/val_annotations.txt", job->folder));
     SL_TRY(create(list_path, &list));
@@ -153,12 +153,12 @@ out:
 static int check(const struct sl_invent_options *o)
 {
     if (o->classes < 2 || o->classes > SL_INVENT_MAX_CLASSES)
-        return sl_fail(SL_BAD_CONFIG, "%d classes; 2 to %d can be drawn", o->classes, SL_INVENT_MAX_CLASSES);
+        return sl_fail(SL_BAD_CONFIG, "%d classes; it must be 2 to %d", o->classes, SL_INVENT_MAX_CLASSES);
     if (o->per_class < 1 || o->per_class > MOST_PER_CLASS || o->val_per_class < 1 || o->val_per_class > MOST_PER_CLASS)
-        return sl_fail(SL_BAD_CONFIG, "%d and %d images a class; 1 to %d can be drawn", o->per_class, o->val_per_class,
+        return sl_fail(SL_BAD_CONFIG, "%d training and %d validation images a class; each must be 1 to %d", o->per_class, o->val_per_class,
                        MOST_PER_CLASS);
     if (o->size < 16 || o->size > 1024)
-        return sl_fail(SL_BAD_CONFIG, "a size of %d pixels; 16 to 1024 can be drawn", o->size);
+        return sl_fail(SL_BAD_CONFIG, "%d pixels a side; it must be 16 to 1024", o->size);
     return SL_OK;
 }
 
@@ -171,7 +171,7 @@ int sl_invent_write(const char *folder, const struct sl_invent_options *options)
     SL_TRY(check(options));
     SL_TRY(sl_jpeg_open(&job.jpeg));
     if (!(job.rgb = calloc((size_t)options->size * (size_t)options->size, 3)))
-        SL_FAIL(SL_SYSTEM, "no memory for a picture of %d pixels a side", options->size);
+        SL_FAIL(SL_SYSTEM, "out of memory for a picture of %d pixels a side", options->size);
     SL_TRY(sl_folder_create_all(folder));
     SL_TRY(sl_folder_check_empty(folder));
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {

@@ -40,7 +40,7 @@ static int dataset_begin(const struct sl_prepare_options *options, struct sl_sca
 {
     struct sl_dataset *self = *dataset = calloc(1, sizeof *self);
     if (!self)
-        return sl_fail(SL_SYSTEM, "no memory for the data set");
+        return sl_fail(SL_SYSTEM, "out of memory for the data set");
     self->folder = strdup(options->output);
     self->name = name_of(options->input);
     self->splits = calloc(2, sizeof *self->splits);
@@ -51,7 +51,7 @@ static int dataset_begin(const struct sl_prepare_options *options, struct sl_sca
     self->class_count = scan->class_count;
     scan->classes = NULL;
     scan->class_count = 0;
-    return self->folder && self->name && self->splits ? SL_OK : sl_fail(SL_SYSTEM, "no memory for the data set");
+    return self->folder && self->name && self->splits ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for the data set");
 }
 
 static int check_left(const struct sl_image_list *train, const struct sl_dataset *dataset)
@@ -70,9 +70,9 @@ out:
 static int check_options(const struct sl_prepare_options *o)
 {
     if (o->images_per_file < 1 || o->images_per_file > 1 << 20)
-        return sl_fail(SL_BAD_CONFIG, "%d images a file; 1 to %d can be", o->images_per_file, 1 << 20);
+        return sl_fail(SL_BAD_CONFIG, "%d images a file; it must be 1 to %d", o->images_per_file, 1 << 20);
     if (o->image_size < 1 || o->image_size > SL_DATASET_MAX_IMAGE_SIZE)
-        return sl_fail(SL_BAD_CONFIG, "an image size of %d; 1 to %d can be", o->image_size, SL_DATASET_MAX_IMAGE_SIZE);
+        return sl_fail(SL_BAD_CONFIG, "an image size of %d; it must be 1 to %d", o->image_size, SL_DATASET_MAX_IMAGE_SIZE);
     if (o->val_fraction >= 1)
         return sl_fail(SL_BAD_CONFIG, "a validation fraction of %g; it must be below 1", o->val_fraction);
     return SL_OK;

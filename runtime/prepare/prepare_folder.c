@@ -50,13 +50,13 @@ static int clear_folder(const char *folder, bool remove_leftovers)
     if (!stream)
         SL_FAIL(SL_CANNOT_CREATE, "%s: cannot open the folder: %s", folder, strerror(errno));
     if (faccessat(dirfd(stream), "dataset.json", F_OK, 0) == 0)
-        SL_FAIL(SL_CANNOT_CREATE, "%s already holds a prepared data set; remove it or choose another folder", folder);
+        SL_FAIL(SL_CANNOT_CREATE, "%s: already holds a prepared data set; remove it or choose another folder", folder);
     while ((errno = 0, entry = readdir(stream))) {
         const char *name = entry->d_name;
         if (may_stay(name))
             continue;
         if (!remove_leftovers || !is_leftover(name))
-            SL_FAIL(SL_CANNOT_CREATE, "%s is not empty (%s); remove it or choose another folder", folder, name);
+            SL_FAIL(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another folder", folder, name);
         if (unlinkat(dirfd(stream), name, 0) != 0)
             SL_FAIL(SL_CANNOT_CREATE, "%s/%s: cannot remove what a killed preparation left: %s", folder, name,
                     strerror(errno));
@@ -156,7 +156,7 @@ int sl_prepare_folder_open(const struct sl_prepare_options *options, struct sl_p
     bool created = false;
     *folder = (struct sl_prepare_folder){options->output, sl_io_path(options->output, marker_name), -1};
     if (!folder->marker)
-        SL_FAIL(SL_SYSTEM, "no memory for a path");
+        SL_FAIL(SL_SYSTEM, "out of memory for a path");
     SL_TRY(sl_folder_create_all(folder->path));
     for (int i = 0; i < ATTEMPTS && folder->lock < 0; i++) {
         /* Looked at before anything is written into somebody's folder, and again once it is ours. */
@@ -165,7 +165,7 @@ int sl_prepare_folder_open(const struct sl_prepare_options *options, struct sl_p
         SL_TRY(try_marker(options, folder->marker, &folder->lock, &created));
     }
     if (folder->lock < 0)
-        SL_FAIL(SL_CANNOT_CREATE, "%s: other preparations come and go in this folder", folder->path);
+        SL_FAIL(SL_CANNOT_CREATE, "%s: other preparations come and go in this folder; try again", folder->path);
     SL_TRY(clear_folder(folder->path, !created));
 out:
     return rc;

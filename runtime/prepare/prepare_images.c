@@ -58,7 +58,7 @@ int sl_prepare_verify(struct sl_prepare_pass *pass, struct sl_image_list *list, 
     const size_t count = list->count;
     struct sl_verdict *all = *verdicts = calloc(count + 1, sizeof *all);
     if (!all)
-        SL_FAIL(SL_SYSTEM, "no memory for %zu images", count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu images", count);
     SL_TRY(verify_all(pass, list, all, sums));
     for (size_t i = 0; i < count; i++) {
         if (all[i].status == SL_OK) {
@@ -100,7 +100,7 @@ int sl_prepare_compare(const struct sl_prepare_options *options, const struct sl
     const char *example = NULL, *twin = NULL;
     struct hashed *known = calloc(scan->train.count + 1, sizeof *known);
     if (!known)
-        SL_FAIL(SL_SYSTEM, "no memory for the hashes of %zu images", scan->train.count);
+        SL_FAIL(SL_SYSTEM, "out of memory for the hashes of %zu images", scan->train.count);
     for (size_t i = 0; i < scan->train.count; i++)
         known[i] = (struct hashed){train[i].hash, scan->train.at[i].path};
     qsort(known, scan->train.count, sizeof *known, by_hash);

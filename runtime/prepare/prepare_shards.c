@@ -38,7 +38,7 @@ static int write_shard(const struct split_job *job, struct sl_shard *shard, size
     struct sl_shard_writer *writer = NULL;
     char *path = sl_io_path(job->options->output, shard->name);
     if (!path)
-        SL_FAIL(SL_SYSTEM, "no memory for a path");
+        SL_FAIL(SL_SYSTEM, "out of memory for a path");
     SL_TRY(sl_shard_writer_open(path, job->options->zstd, &writer));
     for (size_t i = first; i < first + count; i++) {
         SL_TRY(add_image(writer, &job->list->at[job->order[i]], job->verdicts[job->order[i]].hash));
@@ -56,12 +56,12 @@ static int write_shards(const struct split_job *job, struct sl_split *split)
     int rc = SL_OK;
     const size_t n = job->list->count, each = (size_t)job->options->images_per_file, shards = (n + each - 1) / each;
     if (!(split->shards = calloc(shards + 1, sizeof *split->shards)))
-        SL_FAIL(SL_SYSTEM, "no memory for %zu shards", shards);
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu shards", shards);
     for (size_t i = 0; i < shards; i++) {
         struct sl_shard *shard = &split->shards[i];
         if (asprintf(&shard->name, "%s-%06zu.tar%s", split->name, i, job->options->zstd ? ".zst" : "") < 0) {
             shard->name = NULL;
-            SL_FAIL(SL_SYSTEM, "no memory for a name");
+            SL_FAIL(SL_SYSTEM, "out of memory for a name");
         }
         split->shard_count++;
         SL_TRY(write_shard(job, shard, i * each, n - i * each < each ? n - i * each : each));
@@ -78,7 +78,7 @@ int sl_prepare_write_split(struct sl_prepare_pass *pass, const struct sl_image_l
     struct sl_split *split = &dataset->splits[dataset->split_count];
     uint32_t *order = calloc(list->count + 1, sizeof *order);
     if (!order || !(split->name = strdup(name)))
-        SL_FAIL(SL_SYSTEM, "no memory for %zu images", list->count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu images", list->count);
     dataset->split_count++;
     split->samples = list->count;
     SL_TRY(sl_image_list_class_counts(list, dataset->class_count, &split->class_samples));

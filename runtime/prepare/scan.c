@@ -31,7 +31,7 @@ static int check_classes(const struct sl_scan *scan, const struct sl_image_list 
     int rc = SL_OK;
     bool *seen = calloc(scan->class_count + 1, sizeof *seen);
     if (!seen)
-        SL_FAIL(SL_SYSTEM, "no memory for the classes");
+        SL_FAIL(SL_SYSTEM, "out of memory for the classes");
     for (size_t i = 0; i < list->count; i++)
         seen[list->at[i].label] = true;
     for (size_t i = 0; i < scan->class_count; i++)
@@ -54,7 +54,7 @@ static int draw_class(const struct sl_image_list *list, size_t first, size_t n, 
     wanted = wanted > n - 1 ? n - 1 : wanted;
     uint32_t *order = calloc(n, sizeof *order);
     if (!order)
-        return sl_fail(SL_SYSTEM, "no memory for the validation split");
+        return sl_fail(SL_SYSTEM, "out of memory for the validation split");
     sl_draw_permutation(seed, SL_RANDOM_VALIDATION, (uint64_t)list->at[first].label, order, (uint32_t)n);
     for (size_t i = 0; i < wanted; i++)
         chosen[first + order[i]] = true;
@@ -69,7 +69,7 @@ static int split_off(struct sl_scan *scan, double fraction, uint64_t seed)
     size_t kept = 0;
     bool *chosen = calloc(list->count + 1, sizeof *chosen);
     if (!chosen)
-        SL_FAIL(SL_SYSTEM, "no memory for the validation split");
+        SL_FAIL(SL_SYSTEM, "out of memory for the validation split");
     for (size_t first = 0, end; first < list->count; first = end) {
         for (end = first + 1; end < list->count && list->at[end].label == list->at[first].label; end++)
             ;

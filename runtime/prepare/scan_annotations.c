@@ -44,7 +44,7 @@ static int add_annotation(struct annotations *all, const char *file, int32_t lab
         const size_t room = all->room ? 2 * all->room : 1024;
         struct annotation *at = realloc(all->at, room * sizeof *at);
         if (!at)
-            return sl_fail(SL_SYSTEM, "no memory for %zu annotations", room);
+            return sl_fail(SL_SYSTEM, "out of memory for %zu annotations", room);
         all->at = at;
         all->room = room;
     }

@@ -27,12 +27,12 @@ int sl_scan_add_class(struct sl_scan *scan, const char *name)
         return sl_fail(SL_BAD_DATA, "more than %d classes", SL_DATASET_MAX_CLASSES);
     struct sl_class *classes = realloc(scan->classes, (scan->class_count + 1) * sizeof *classes);
     if (!classes)
-        return sl_fail(SL_SYSTEM, "no memory for the classes");
+        return sl_fail(SL_SYSTEM, "out of memory for the classes");
     scan->classes = classes;
     struct sl_class *class = &classes[scan->class_count++];
     class->id = sl_utf8_name(name);
     class->words = sl_utf8_name(name);
-    return class->id && class->words ? SL_OK : sl_fail(SL_SYSTEM, "no memory for the classes");
+    return class->id && class->words ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for the classes");
 }
 
 int sl_scan_sort_classes(struct sl_scan *scan, const char *where)

@@ -56,7 +56,7 @@ static int note(struct contents *contents, const char *name, bool is_folder, boo
     contents->splits += at == &contents->split[role];
     free(*at);
     *at = strdup(name);
-    return *at ? SL_OK : sl_fail(SL_SYSTEM, "no memory for a name");
+    return *at ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for a name");
 }
 
 static int contents_read(const char *folder, struct contents *contents)
@@ -103,7 +103,7 @@ static int is_tinyimagenet(const char *folder, const struct contents *contents, 
     if (*is || !contents->split[VAL])
         goto out;
     if (!(val = sl_io_path(folder, contents->split[VAL])))
-        SL_FAIL(SL_SYSTEM, "no memory for a path");
+        SL_FAIL(SL_SYSTEM, "out of memory for a path");
     SL_TRY(sl_exists_in(val, "val_annotations.txt", is));
 out:
     free(val);
@@ -205,7 +205,7 @@ int sl_layout_find(const struct sl_scan *scan, struct sl_layout *layout)
         SL_TRY(take_flat(scan, &contents));
         SL_TRY(refuse_sets(folder));
         if (!(layout->train = strdup(folder)))
-            SL_FAIL(SL_SYSTEM, "no memory for a path");
+            SL_FAIL(SL_SYSTEM, "out of memory for a path");
     }
 out:
     contents_close(&contents);

@@ -44,7 +44,7 @@ static int take_words(struct sl_scan *scan, const struct sl_text_list *list, cha
                 list->number, line);
     free(scan->classes[label].words);
     if (!(scan->classes[label].words = strdup(tab + 1)))
-        SL_FAIL(SL_SYSTEM, "no memory for the words");
+        SL_FAIL(SL_SYSTEM, "out of memory for the words");
 out:
     return rc;
 }

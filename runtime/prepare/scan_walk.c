@@ -112,7 +112,7 @@ static int walk_entry(const struct sl_walk *walk, const char *folder, const stru
         rc = sl_image_walk(walk, relative, depth + 1);
     } else if (sl_folder_is_clutter(entry->d_name)) {
         if (!(path = sl_io_path(folder, entry->d_name)))
-            SL_FAIL(SL_SYSTEM, "no memory for a path below %s", folder);
+            SL_FAIL(SL_SYSTEM, "out of memory for a path below %s", folder);
         rc = note_stray(walk->scan, path);
     } else {
         rc = sl_image_take(walk, relative);
@@ -127,7 +127,7 @@ int sl_image_walk(const struct sl_walk *walk, const char *relative, int depth)
     struct dirent **names = NULL;
     char *folder = *relative ? sl_io_path(walk->root, relative) : strdup(walk->root), *below = NULL;
     if (!folder)
-        SL_FAIL(SL_SYSTEM, "no memory for a path below %s", walk->root);
+        SL_FAIL(SL_SYSTEM, "out of memory for a path below %s", walk->root);
     if (depth > MAX_DEPTH)
         SL_FAIL(SL_BAD_DATA, "%s: more than %d folders deep; a link that leads in a circle?", folder, MAX_DEPTH);
     SL_TRY(sl_names_read(folder, &names, &count));
@@ -135,7 +135,7 @@ int sl_image_walk(const struct sl_walk *walk, const char *relative, int depth)
         free(below);
         below = *relative ? sl_io_path(relative, names[i]->d_name) : strdup(names[i]->d_name);
         if (!below)
-            SL_FAIL(SL_SYSTEM, "no memory for a path below %s", folder);
+            SL_FAIL(SL_SYSTEM, "out of memory for a path below %s", folder);
         SL_TRY(walk_entry(walk, folder, names[i], below, depth));
     }
 out:

@@ -103,7 +103,7 @@ static int first_failure(const struct job *job)
     for (size_t i = 0; i < job->files->count; i++) {
         const struct sl_verdict *verdict = &job->verdicts[i];
         if (verdict->status != SL_OK && !is_verdict(verdict->status))
-            return sl_fail(verdict->status, "%s", verdict->reason ? verdict->reason : "no memory for a message");
+            return sl_fail(verdict->status, "%s", verdict->reason ? verdict->reason : "out of memory for a message");
         if (verdict->status != SL_OK && job->stop)
             break;
     }
@@ -116,7 +116,7 @@ static int worker_open(struct worker *worker, struct job *job)
     worker->job = job;
     worker->rgb = malloc(size * size * 3);
     if (!worker->rgb)
-        return sl_fail(SL_SYSTEM, "no memory to decode images");
+        return sl_fail(SL_SYSTEM, "out of memory for images to decode");
     return sl_jpeg_open(&worker->jpeg);
 }
 
@@ -135,14 +135,14 @@ int sl_verify(const struct sl_image_list *files, const struct sl_verify_options 
     atomic_init(&job.next, 0);
     atomic_init(&job.end, files->count);
     if (!workers)
-        SL_FAIL(SL_SYSTEM, "no memory for %d threads", count);
+        SL_FAIL(SL_SYSTEM, "out of memory for %d threads", count);
     for (int i = 0; i < count; i++)
         SL_TRY(worker_open(&workers[i], &job));
     for (; started < count; started++)
         if (pthread_create(&workers[started].thread, NULL, work, &workers[started]) != 0)
             break;
     if (started == 0)
-        SL_FAIL(SL_SYSTEM, "the system refuses a thread");
+        SL_FAIL(SL_SYSTEM, "the system refuses a thread for decoding images");
 out:
     for (int i = 0; i < started; i++)
         pthread_join(workers[i].thread, NULL);

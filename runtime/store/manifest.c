@@ -22,7 +22,7 @@ bool sl_manifest_name_valid(const char *name)
     return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
 }
 
-/* NULL: no memory. */
+/* NULL: out of memory. */
 static json_t *build(const struct sl_manifest *manifest)
 {
     json_t *files = json_array();
@@ -95,7 +95,7 @@ static int read_file(const json_t *entry, struct sl_manifest_file *file)
     if (!name || !sl_manifest_name_valid(name))
         return sl_fail(SL_BAD_DATA, "a file's name is missing or not allowed");
     if (!hash || !sl_hash_parse(hash, &file->hash) || !json_is_integer(bytes) || json_integer_value(bytes) < 0)
-        return sl_fail(SL_BAD_DATA, "size or hash of %s is missing or not one", name);
+        return sl_fail(SL_BAD_DATA, "the size or the hash of %s is missing or not valid", name);
     strcpy(file->name, name);
     file->bytes = (uint64_t)json_integer_value(bytes);
     return SL_OK;
@@ -110,7 +110,7 @@ static int read_json(const json_t *json, struct sl_manifest *manifest)
     if (!json_is_integer(version) || json_integer_value(version) != SCHEMA_VERSION)
         SL_FAIL(SL_BAD_DATA, "its schema_version is not %d: it needs another version of this program", SCHEMA_VERSION);
     if (!json_is_integer(step) || json_integer_value(step) < 0 || count == 0 || count > SL_MANIFEST_MAX_FILES)
-        SL_FAIL(SL_BAD_DATA, "step or files are missing or out of range");
+        SL_FAIL(SL_BAD_DATA, "\"step\" or \"files\" is missing or out of range");
     if (!(manifest->files = calloc(count, sizeof *manifest->files)))
         SL_FAIL(SL_SYSTEM, "out of memory for %zu files", count);
     manifest->step = (uint64_t)json_integer_value(step);
@@ -118,7 +118,7 @@ static int read_json(const json_t *json, struct sl_manifest *manifest)
         SL_TRY(read_file(json_array_get(files, i), &manifest->files[i]));
         for (size_t j = 0; j < i; j++)
             if (!strcmp(manifest->files[i].name, manifest->files[j].name))
-                SL_FAIL(SL_BAD_DATA, "%s stands there twice", manifest->files[i].name);
+                SL_FAIL(SL_BAD_DATA, "%s is listed twice", manifest->files[i].name);
         manifest->file_count = i + 1;
     }
 out:

@@ -18,7 +18,7 @@ static int set_text(json_t *object, const char *key, json_t *value, const char *
         return sl_fail(SL_BAD_DATA, "%s \"%s\" is given twice", what, key);
     }
     if (!value || json_object_set_new(object, key, value))
-        return sl_fail(SL_BAD_DATA, "%s \"%s\" is not UTF-8 text, or there is no memory for it", what, key);
+        return sl_fail(SL_BAD_DATA, "%s \"%s\" is not UTF-8 text, or memory ran out", what, key);
     return SL_OK;
 }
 

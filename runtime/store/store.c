@@ -59,7 +59,7 @@ int sl_store_open(const char *run, int keep, struct sl_store **out_store)
     store->keep = keep;
     store->best = store->published = SL_NO_STEP;
     if (keep < 1)
-        SL_FAIL(SL_BAD_CONFIG, "%d checkpoints to keep: at least 1 is needed", keep);
+        SL_FAIL(SL_BAD_CONFIG, "%d checkpoints to keep; it must be at least 1", keep);
     if (!(store->run = strdup(run)))
         SL_FAIL(SL_SYSTEM, "%s: out of memory", run);
     SL_TRY(make_folders(run));

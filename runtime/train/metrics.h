@@ -33,7 +33,7 @@ struct sl_metrics {
     double loss;         /* sum of -ln p[true] */
 };
 
-/* SL_BAD_CONFIG: classes or top_n below 1, or too many classes. SL_SYSTEM: no memory for the matrix. */
+/* SL_BAD_CONFIG: classes or top_n below 1, or too many classes. SL_SYSTEM: out of memory for the matrix. */
 int sl_metrics_open(struct sl_metrics *metrics, int32_t classes, int32_t top_n);
 void sl_metrics_close(struct sl_metrics *metrics);
 void sl_metrics_reset(struct sl_metrics *metrics);

@@ -161,7 +161,7 @@ check 'a list of zero bytes without end is refused (exit 65)' predict_list 65 /d
 check 'and so said' says 'line 1 is longer than 65536 bytes'
 head -c 70000 /dev/zero | tr '\0' a >"$place/long"
 check 'so is a line without end (exit 65)' predict_list 65 "$place/long"
-refuses 65 "$place: a directory" 'a folder as list' starling-predict --model "$place/even" --list "$place"
+refuses 65 "$place: a folder" 'a folder as list' starling-predict --model "$place/even" --list "$place"
 status=0
 "$bin/starling-predict" --model "$place/even" --top 1 - <"$first" >"$place/out" 2>"$place/err" || status=$?
 check 'an image on standard input has the key -' test $status -eq 0 -a "$(sed -n 2p "$place/out" | cut -f 1)" = -

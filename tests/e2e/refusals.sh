@@ -15,9 +15,9 @@ for program in train_tinyimagenet starling-evaluate starling-predict; do
     train_tinyimagenet) set -- --run "$place/none" --model "$here/tiny.json" ;;
     *) set -- --model "$run" ;;
     esac
-    refuses 66 "$place/absent holds no prepared data set .*starling-prepare" "$program: no such data set" "$program" --data "$place/absent" "$@"
-    refuses 66 "$place/file holds no prepared data set" "$program: the data set is a file" "$program" --data "$place/file" "$@"
-    refuses 66 "$place/images holds no prepared data set" "$program: the data set is not prepared" "$program" --data "$place/images" "$@"
+    refuses 66 "$place/absent: holds no prepared data set .*starling-prepare" "$program: no such data set" "$program" --data "$place/absent" "$@"
+    refuses 66 "$place/file: holds no prepared data set" "$program: the data set is a file" "$program" --data "$place/file" "$@"
+    refuses 66 "$place/images: holds no prepared data set" "$program: the data set is not prepared" "$program" --data "$place/images" "$@"
 done
 for program in starling-evaluate starling-predict; do
     refuses 66 "$place/absent: .*No such file" "$program: no such model" "$program" --data "$data" --model "$place/absent"
@@ -146,7 +146,7 @@ quietly 0 starling-sample --output "$place/images3" --classes 3 --per-class 4 --
 quietly 0 starling-prepare --input "$place/images3" --output "$place/data3" --image-size 16
 quietly 0 starling-prepare --input "$place/images" --output "$place/data20" --image-size 20
 refuses 78 'the model has 4 classes and the data set 3' 'evaluating on other classes' starling-evaluate --data "$place/data3" --model "$run"
-refuses 78 'images of 16 pixels and the data set has 20' 'evaluating on another size' starling-evaluate --data "$place/data20" --model "$run"
+refuses 78 'images of 16 pixels a side, the data set holds 20' 'evaluating on another size' starling-evaluate --data "$place/data20" --model "$run"
 refuses 78 '4 classes, the data set 3' 'training a network of other classes' train_tinyimagenet --data "$place/data3" \
     --run "$place/none" --model "$here/tiny.json"
 refuses 78 '16 x 16 x 3, the data set.s images are 20' 'training a network of another size' train_tinyimagenet --data "$place/data20" \

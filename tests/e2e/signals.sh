@@ -187,7 +187,7 @@ mkfifo "$place/fifo.json"
 mkdir "$place/folder.json"
 ln -s /dev/zero "$place/zero.json"
 for model in "$place/fifo.json" "$place/zero.json" "$place/folder.json"; do
-    ends_soon 65 "^train_tinyimagenet: $model: a (special file|directory), not a file\$" "--model $model" train_tinyimagenet --data "$data" \
+    ends_soon 65 "^train_tinyimagenet: $model: a (special file|folder), not a file\$" "--model $model" train_tinyimagenet --data "$data" \
         --run "$place/none" --model "$model"
 done
 ends_soon 65 'fifo-data/dataset.json: a special file' 'a FIFO as dataset.json' train_tinyimagenet --data "$place/fifo-data" --run "$place/none"

@@ -88,7 +88,7 @@ refuses 64 'momentum belongs to --optimizer sgd' 'train_tinyimagenet: --momentum
     --momentum 0.9
 # These are right, so that the missing data set is what stops them.
 for size in 1 1B 1b 512k 512K 512KB 512KiB 512kib 2M 2MB 2G 2GB 2GiB 2gb 1T 1TB 1TiB; do
-    refuses 66 'd holds no prepared data set' "train_tinyimagenet: --memory-limit $size" train_tinyimagenet --data d --run r --memory-limit $size
+    refuses 66 'd: holds no prepared data set' "train_tinyimagenet: --memory-limit $size" train_tinyimagenet --data d --run r --memory-limit $size
     rm -rf r
 done
 refuses 64 'unexpected argument stray' 'train_tinyimagenet: an argument' train_tinyimagenet --data d --run r stray
@@ -108,7 +108,7 @@ needs starling-predict --model i.jpg
 wrong starling-predict '--model m i.jpg' --top 0 x
 wrong starling-predict '--model m i.jpg' --batch-size 0
 wrong starling-predict '--model m i.jpg' --memory-limit 0 x
-refuses 64 '--null is about --list' 'starling-predict: --null without a list' starling-predict --model m --null i.jpg
+refuses 64 '--null needs --list' 'starling-predict: --null without a list' starling-predict --model m --null i.jpg
 refuses 64 'standard input .* named 2 times' 'starling-predict: - twice' starling-predict --model m - i.jpg -
 refuses 64 'either images' 'starling-predict: nothing to predict' starling-predict --model m
 refuses 64 'either images' 'starling-predict: images and --data' starling-predict --model m --data d i.jpg
