@@ -1,5 +1,5 @@
-/* train_tinyimagenet: the chapter's recipe on a prepared data set. The loop is here, so that an exchange between ranks
- * can plug in through session.hooks. */
+/* train_tinyimagenet: the recipe of DL4J's cookbook on a prepared data set. The loop is here, so that an exchange
+ * between ranks can plug in through session.hooks. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -27,9 +27,9 @@ struct training {
 
 static int build_network(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph)
 {
-    const struct train_options *o = self;
+    const struct train_options *options = self;
     const struct sl_model_options model = {image_size, classes};
-    return sl_model_build(o->model, &model, graph);
+    return sl_model_build(options->model, &model, graph);
 }
 
 static void say(void *self, const char *line)
@@ -47,11 +47,11 @@ static void print_plan(const struct sl_session *session)
             (double)(m->loading + m->shards) / 1e6, (double)m->images / 1e6);
 }
 
-static int dry_run(const struct train_options *o)
+static int dry_run(const struct train_options *options)
 {
     int rc = SL_OK;
     struct sl_session session = {0};
-    SL_TRY(sl_session_open(&o->session, build_network, (void *)(uintptr_t)o, &session));
+    SL_TRY(sl_session_open(&options->session, build_network, (void *)(uintptr_t)options, &session));
     SL_TRY(sl_graph_print(session.model.graph, stdout));
     SL_TRY(sl_plan_print(session.training, stdout));
     print_plan(&session);
@@ -99,33 +99,33 @@ out:
 static int open_store(struct training *t)
 {
     int rc = SL_OK;
-    const struct train_options *o = t->options;
+    const struct train_options *options = t->options;
     bool has;
-    SL_TRY(sl_store_open(o->run, (int)o->keep, &t->store));
-    SL_TRY(sl_store_has_checkpoint(o->run, &has));
-    if (has && !o->resume)
+    SL_TRY(sl_store_open(options->run, (int)options->keep, &t->store));
+    SL_TRY(sl_store_has_checkpoint(options->run, &has));
+    if (has && !options->resume)
         SL_FAIL(SL_CANNOT_CREATE, "%s: already holds a run; add --resume to go on with it, or choose another --run",
-                o->run);
+                options->run);
 out:
     return rc;
 }
 
-static int open_training(const struct train_options *o, struct training *t)
+static int open_training(const struct train_options *options, struct training *t)
 {
     int rc = SL_OK;
     const struct sl_log_options log = {
-        .run = o->run,
-        .epochs = (uint64_t)o->epochs,
-        .performance_every = (uint64_t)o->log_every,
-        .progress = o->quiet ? SL_PROGRESS_NONE : SL_PROGRESS_AUTO,
+        .run = options->run,
+        .epochs = (uint64_t)options->epochs,
+        .performance_every = (uint64_t)options->log_every,
+        .progress = options->quiet ? SL_PROGRESS_NONE : SL_PROGRESS_AUTO,
     };
-    t->options = o;
+    t->options = options;
     SL_TRY(open_store(t));
-    SL_TRY(sl_session_open(&o->session, build_network, (void *)(uintptr_t)o, &t->session));
+    SL_TRY(sl_session_open(&options->session, build_network, (void *)(uintptr_t)options, &t->session));
     SL_TRY(sl_log_open(&log, &t->log));
     sl_store_listen(t->store, say, t->log);
     SL_TRY(start_or_resume(t));
-    SL_TRY(train_options_write(o));
+    SL_TRY(train_options_write(options));
     SL_TRY(sl_metrics_open(&t->metrics, sl_graph_classes(t->session.model.graph), 5));
     print_plan(&t->session);
     t->epoch_start = sl_clock();
@@ -263,8 +263,9 @@ out:
 static bool finished(const struct training *t)
 {
     const struct sl_position *p = &t->session.position;
-    const struct train_options *o = t->options;
-    return p->epoch >= (uint64_t)o->epochs || (o->max_steps && p->iteration >= (uint64_t)o->max_steps);
+    const struct train_options *options = t->options;
+    return p->epoch >= (uint64_t)options->epochs ||
+           (options->max_steps && p->iteration >= (uint64_t)options->max_steps);
 }
 
 static int train(struct training *t)
@@ -291,18 +292,18 @@ static void say_best(const struct training *t)
                        t->options->run, best->step, 100 * best->accuracy, t->saved);
 }
 
-static int run(const struct train_options *o)
+static int run(const struct train_options *options)
 {
     int rc = SL_OK;
     struct training t = {0};
-    if (o->dry_run)
-        return dry_run(o);
+    if (options->dry_run)
+        return dry_run(options);
     train_signals_watch();
-    SL_TRY(open_training(o, &t));
+    SL_TRY(open_training(options, &t));
     train_signals_note();
     SL_TRY(train(&t));
     say_best(&t);
-    printf("%s\n", o->run);
+    printf("%s\n", options->run);
 out:;
     const int closed = close_training(&t);
     return rc != SL_OK ? rc : closed;

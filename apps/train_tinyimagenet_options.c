@@ -28,126 +28,127 @@ static const struct train_options defaults = {
     .momentum = 0.9,
 };
 
-static int settle_backend(const struct train_options *o)
+static int settle_backend(const struct train_options *options)
 {
-    if (!strcmp(o->backend, "cuda"))
+    if (!strcmp(options->backend, "cuda"))
         return sl_fail(SL_UNAVAILABLE, "this build has no CUDA backend; use --backend cpu or auto");
     return SL_OK;
 }
 
 /* The schedule is what counts, also of a constant rate. */
-static int settle_rate(struct train_options *o)
+static int settle_rate(struct train_options *options)
 {
-    if (o->lr_given && o->schedule_given)
+    if (options->lr_given && options->schedule_given)
         return sl_fail(SL_USAGE, "--lr is a constant rate and --lr-schedule a changing one: give one of them");
-    if (o->lr_given) {
-        snprintf(o->constant, sizeof o->constant, "%.17g", o->lr);
-        o->schedule = o->constant;
+    if (options->lr_given) {
+        snprintf(options->constant, sizeof options->constant, "%.17g", options->lr);
+        options->schedule = options->constant;
     }
-    o->schedule_given = true; /* for config.json */
-    return sl_schedule_parse(o->schedule, &o->session.schedule);
+    options->schedule_given = true; /* for config.json */
+    return sl_schedule_parse(options->schedule, &options->session.schedule);
 }
 
 /* Nobody else has one; a word that changes nothing is a mistake. */
-static int settle_momentum(struct train_options *o)
+static int settle_momentum(struct train_options *options)
 {
-    if (o->momentum_given && strcmp(o->optimizer, "sgd"))
-        return sl_fail(SL_USAGE, "--momentum belongs to --optimizer sgd; %s has its own averages", o->optimizer);
-    o->momentum_given = true; /* for config.json */
+    if (options->momentum_given && strcmp(options->optimizer, "sgd"))
+        return sl_fail(SL_USAGE, "--momentum belongs to --optimizer sgd; %s has its own averages", options->optimizer);
+    options->momentum_given = true; /* for config.json */
     return SL_OK;
 }
 
 /* From the words of the command line to the session's options. */
-static int settle(struct train_options *o)
+static int settle(struct train_options *options)
 {
     int rc = SL_OK;
-    struct sl_session_options *s = &o->session;
-    SL_TRY(settle_backend(o));
-    if (!o->threads)
-        o->threads = sl_parallel_default_threads();
+    struct sl_session_options *s = &options->session;
+    SL_TRY(settle_backend(options));
+    if (!options->threads)
+        options->threads = sl_parallel_default_threads();
     *s = (struct sl_session_options){
-        .data = o->data,
-        .batch_size = (int32_t)o->batch_size,
-        .seed = (uint64_t)o->seed,
-        .threads = (int)o->threads,
-        .loader_threads = (int)o->workers,
+        .data = options->data,
+        .batch_size = (int32_t)options->batch_size,
+        .seed = (uint64_t)options->seed,
+        .threads = (int)options->threads,
+        .loader_threads = (int)options->workers,
         .updater = sl_updater_defaults(),
-        .flip = o->flip,
-        .crop_padding = (int32_t)o->crop_padding,
-        .range = strcmp(o->pixels, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT,
-        .skip_bad_images = !strcmp(o->on_bad_image, "skip"),
-        .memory_limit = o->memory_limit,
+        .flip = options->flip,
+        .crop_padding = (int32_t)options->crop_padding,
+        .range = strcmp(options->pixels, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT,
+        .skip_bad_images = !strcmp(options->on_bad_image, "skip"),
+        .memory_limit = options->memory_limit,
     };
-    s->updater.kind = (enum sl_updater_kind)sl_updater_find(o->optimizer);
-    s->updater.l2 = o->weight_decay;
-    s->updater.momentum = o->momentum;
-    SL_TRY(settle_rate(o));
-    SL_TRY(settle_momentum(o));
+    s->updater.kind = (enum sl_updater_kind)sl_updater_find(options->optimizer);
+    s->updater.l2 = options->weight_decay;
+    s->updater.momentum = options->momentum;
+    SL_TRY(settle_rate(options));
+    SL_TRY(settle_momentum(options));
 out:
     return rc;
 }
 
-static const char summary[] = "Trains a network on a prepared data set with the recipe of the chapter. Stops at "
+static const char summary[] = "Trains a network on a prepared data set with the recipe of DL4J's cookbook. Stops at "
                               "SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU with a "
                               "checkpoint and exit code 75; --resume goes on as if nothing had happened. A second "
                               "SIGINT (Ctrl-C) kills it.";
 
 enum { OPTION_ROWS = 32 };
 
-static void fill_table(struct train_options *o, struct cli_option table[OPTION_ROWS])
+static void fill_table(struct train_options *options, struct cli_option table[OPTION_ROWS])
 {
     const struct cli_option rows[] = {
-        {"data", "DIR", "The prepared data set", .kind = CLI_TEXT, .value = &o->data, .required = true},
-        {"run", "DIR", "The run's folder: checkpoints, log.jsonl, metrics.csv", .kind = CLI_TEXT, .value = &o->run,
-         .required = true},
+        {"data", "DIR", "The prepared data set", .kind = CLI_TEXT, .value = &options->data, .required = true},
+        {"run", "DIR", "The run's folder: checkpoints, log.jsonl, metrics.csv", .kind = CLI_TEXT,
+         .value = &options->run, .required = true},
         {"resume", NULL, "Go on from the newest good checkpoint, if there is one", .kind = CLI_FLAG,
-         .value = &o->resume},
-        {"epochs", "N", "Passes over the data (default 10)", .kind = CLI_INT, .value = &o->epochs, .least = 1,
+         .value = &options->resume},
+        {"epochs", "N", "Passes over the data (default 10)", .kind = CLI_INT, .value = &options->epochs, .least = 1,
          .most = 1e6},
-        {"max-steps", "N", "Stop after that many steps in all (default: none)", .kind = CLI_INT, .value = &o->max_steps,
-         .least = 1, .most = 1e15},
-        {"batch-size", "N", "Images in a step (default 32)", .kind = CLI_INT, .value = &o->batch_size, .least = 1,
+        {"max-steps", "N", "Stop after that many steps in all (default: none)", .kind = CLI_INT,
+         .value = &options->max_steps, .least = 1, .most = 1e15},
+        {"batch-size", "N", "Images in a step (default 32)", .kind = CLI_INT, .value = &options->batch_size, .least = 1,
          .most = 4096},
         {"model", "NAME|FILE.json", "The network: darknet, residual or a JSON file (default darknet)", .kind = CLI_TEXT,
-         .value = &o->model},
-        {"optimizer", "NAME", "amsgrad, adam or sgd (default amsgrad)", .kind = CLI_CHOICE, .value = &o->optimizer,
-         .choices = "amsgrad|adam|sgd"},
-        {"lr", "RATE", "A constant learning rate", .kind = CLI_DOUBLE, .value = &o->lr, .least = 1e-12, .most = 1e6,
-         .given = &o->lr_given},
+         .value = &options->model},
+        {"optimizer", "NAME", "amsgrad, adam or sgd (default amsgrad)", .kind = CLI_CHOICE,
+         .value = &options->optimizer, .choices = "amsgrad|adam|sgd"},
+        {"lr", "RATE", "A constant learning rate", .kind = CLI_DOUBLE, .value = &options->lr, .least = 1e-12,
+         .most = 1e6, .given = &options->lr_given},
         {"lr-schedule", "EPOCH:RATE,...", "Learning rate from each epoch on (default " SL_SCHEDULE_DEFAULT ")",
-         .kind = CLI_TEXT, .value = &o->schedule, .given = &o->schedule_given},
+         .kind = CLI_TEXT, .value = &options->schedule, .given = &options->schedule_given},
         {"weight-decay", "L2", "Added to the gradient of weights as L2*w (default 1e-4)", .kind = CLI_DOUBLE,
-         .value = &o->weight_decay, .least = 0, .most = 1e3},
-        {"momentum", "M", "Of sgd (default 0.9)", .kind = CLI_DOUBLE, .value = &o->momentum, .least = 0,
-         .most = 0.999999, .given = &o->momentum_given},
-        {"seed", "N", "Of initial weights, order and augmentation (default 1)", .kind = CLI_INT, .value = &o->seed},
+         .value = &options->weight_decay, .least = 0, .most = 1e3},
+        {"momentum", "M", "Of sgd (default 0.9)", .kind = CLI_DOUBLE, .value = &options->momentum, .least = 0,
+         .most = 0.999999, .given = &options->momentum_given},
+        {"seed", "N", "Of initial weights, order and augmentation (default 1)", .kind = CLI_INT,
+         .value = &options->seed},
         {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
-         .value = &o->threads, .least = 1, .most = 1024},
-        {"workers", "N", "Threads that load images (default 1)", .kind = CLI_INT, .value = &o->workers, .least = 1,
-         .most = 256},
-        {"backend", "NAME", "auto, cpu or cuda (default auto)", .kind = CLI_CHOICE, .value = &o->backend,
+         .value = &options->threads, .least = 1, .most = 1024},
+        {"workers", "N", "Threads that load images (default 1)", .kind = CLI_INT, .value = &options->workers,
+         .least = 1, .most = 256},
+        {"backend", "NAME", "auto, cpu or cuda (default auto)", .kind = CLI_CHOICE, .value = &options->backend,
          .choices = "auto|cpu|cuda"},
         {"eval-every", "EPOCHS", "Validate after every so many epochs; 0: never (default 1)", .kind = CLI_INT,
-         .value = &o->eval_every, .least = 0, .most = 1e6},
+         .value = &options->eval_every, .least = 0, .most = 1e6},
         {"checkpoint-every", "STEPS", "Save also after every so many steps (default: after each epoch)",
-         .kind = CLI_INT, .value = &o->checkpoint_every, .least = 0, .most = 1e15},
-        {"keep", "N", "Checkpoints kept, besides the best (default 3)", .kind = CLI_INT, .value = &o->keep, .least = 1,
-         .most = 1e6},
+         .kind = CLI_INT, .value = &options->checkpoint_every, .least = 0, .most = 1e15},
+        {"keep", "N", "Checkpoints kept, besides the best (default 3)", .kind = CLI_INT, .value = &options->keep,
+         .least = 1, .most = 1e6},
         {"pixels", "RANGE", "unit: x/255; standardised: mean 0, deviation 1 per channel (default unit)",
-         .kind = CLI_CHOICE, .value = &o->pixels, .choices = "unit|standardised"},
-        {"flip", NULL, "Mirror half of the training images", .kind = CLI_FLAG, .value = &o->flip},
+         .kind = CLI_CHOICE, .value = &options->pixels, .choices = "unit|standardised"},
+        {"flip", NULL, "Mirror half of the training images", .kind = CLI_FLAG, .value = &options->flip},
         {"crop-padding", "PIXELS", "Random crop of training images padded by so much (default 0)", .kind = CLI_INT,
-         .value = &o->crop_padding, .least = 0, .most = 1024},
+         .value = &options->crop_padding, .least = 0, .most = 1024},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
-         .value = &o->on_bad_image, .choices = "fail|skip"},
+         .value = &options->on_bad_image, .choices = "fail|skip"},
         {"memory-limit", "BYTES",
          "For all that is allocated, as 512M, 2GB or 2GiB, powers of 1024 (default: 4/5 of what is free)",
-         .kind = CLI_BYTES, .value = &o->memory_limit, .least = 1, .most = 1e15},
+         .kind = CLI_BYTES, .value = &options->memory_limit, .least = 1, .most = 1e15},
         {"log-every", "STEPS", "Steps between two performance lines; 0: none (default 100)", .kind = CLI_INT,
-         .value = &o->log_every, .least = 0, .most = 1e9},
-        {"quiet", NULL, "No progress lines", .kind = CLI_FLAG, .value = &o->quiet},
+         .value = &options->log_every, .least = 0, .most = 1e9},
+        {"quiet", NULL, "No progress lines", .kind = CLI_FLAG, .value = &options->quiet},
         {"dry-run", NULL, "Print the network, its plan and its memory, and stop", .kind = CLI_FLAG,
-         .value = &o->dry_run},
+         .value = &options->dry_run},
         {0}};
     _Static_assert(sizeof rows / sizeof *rows <= OPTION_ROWS, "the table has room for every row");
     memcpy(table, rows, sizeof rows);
@@ -172,17 +173,17 @@ static const enum sl_setting_kind setting_kinds[] = {
 int train_options_write(const struct train_options *options)
 {
     int rc = SL_OK;
-    struct train_options o = *options;
+    struct train_options made = *options;
     struct cli_option table[OPTION_ROWS];
     const char *version = SL_VERSION;
     struct sl_setting settings[OPTION_ROWS] = {{"version", SL_SETTING_TEXT, &version}};
     size_t count = 1;
     char *path = NULL;
-    fill_table(&o, table);
+    fill_table(&made, table);
     for (const struct cli_option *row = table; row->name; row++)
         if (!row->given || *row->given)
             settings[count++] = (struct sl_setting){row->name, setting_kinds[row->kind], row->value};
-    if (asprintf(&path, "%s/config.json", o.run) < 0) {
+    if (asprintf(&path, "%s/config.json", made.run) < 0) {
         path = NULL;
         SL_FAIL(SL_SYSTEM, "out of memory for config.json");
     }

@@ -1,5 +1,5 @@
-/* The chapter's TinyImageNet classifier, in the style of Darknet-19 (Redmon & Farhadi 2017): convolution, batch norm
- * and leaky ReLU 0.1 blocks, pooled after every second. */
+/* The TinyImageNet classifier of DL4J's cookbook, in the style of Darknet-19 (Redmon & Farhadi 2017): convolution,
+ * batch norm and leaky ReLU 0.1 blocks, pooled after every second. */
 #include "models/models.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 #include "runtime/base/hash.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,7 @@ int sl_seal_hash(const char *text, size_t n, size_t at, const void *rest, size_t
 {
     int rc = SL_OK;
     struct sl_hash *hash = NULL;
+    assert(at <= n && n - at >= SL_HASH_DIGITS);
     SL_TRY(sl_hash_open(&hash));
     sl_hash_update(hash, text, at);
     sl_hash_update(hash, "0000000000000000", SL_HASH_DIGITS);

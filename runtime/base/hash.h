@@ -1,5 +1,5 @@
-/* XXH3-64, the project's hash of files and parameters, and seals: texts that carry their own hash.
- * It finds damage and differences, not forgery. */
+/* XXH3-64, the project's hash of files and parameters, and seals: hashes that stand in the text they are of. Both find
+ * damage and differences, not forgery. */
 #ifndef SL_RUNTIME_BASE_HASH_H
 #define SL_RUNTIME_BASE_HASH_H
 
@@ -24,14 +24,13 @@ enum { SL_HASH_DIGITS = 16 };
 void sl_hash_text(uint64_t hash, char text[SL_HASH_DIGITS + 1]);
 bool sl_hash_parse(const char *text, uint64_t *hash); /* false unless exactly 16 such digits */
 
-/* A seal is the hash of a text that contains it, taken with the seal's own digits as '0'.
- * Where the digits stand, right behind the first `marker` in text[n]; SIZE_MAX if the marker or the digits are missing.
- */
+/* A seal is the hash of a text that contains it, taken with the seal's own digits as '0'. This finds where the digits
+ * stand in text[n]: right behind the first `marker`. SIZE_MAX: the marker or the digits are missing. */
 size_t sl_seal_find(const char *text, size_t n, const char *marker);
-/* Writes the digits of `seal` there. */
+/* Writes the digits of `seal` at that place. */
 void sl_seal_write(char *text, size_t at, uint64_t seal);
-/* The seal that text[n], followed by `tail` bytes at `rest`, should have at `at`; its digits may already be in place.
- * SL_SYSTEM. */
+/* Computes the seal of text[n], followed by `tail` bytes at `rest`, whose digits stand at `at`. What stands there now
+ * does not matter. SL_SYSTEM. */
 int sl_seal_hash(const char *text, size_t n, size_t at, const void *rest, size_t tail, uint64_t *seal);
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
 #include "runtime/base/output.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ out:
 
 int sl_output_write(struct sl_output *output, const void *bytes, size_t n)
 {
+    assert(output->fd >= 0 && !output->committed);
     return sl_io_write(output->fd, output->path, bytes, n);
 }
 
@@ -44,6 +46,7 @@ int sl_output_commit(struct sl_output *output)
 {
     int rc = SL_OK;
     char *folder = NULL;
+    assert(output->fd >= 0 && !output->committed);
     SL_TRY(sl_io_parent(output->path, &folder));
     SL_TRY(sl_io_sync_close(&output->fd, output->path));
     SL_TRY(sl_io_rename(output->temporary, output->path));

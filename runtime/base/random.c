@@ -1,7 +1,10 @@
 #include "runtime/base/random.h"
 
+#include <assert.h>
+
 void sl_draw_permutation(uint64_t seed, enum sl_random_purpose purpose, uint64_t epoch, uint32_t *order, uint32_t n)
 {
+    assert(epoch >> 56 == 0);
     for (uint32_t i = 0; i < n; i++)
         order[i] = i;
     for (uint32_t i = n; i > 1; i--) {

@@ -1,5 +1,6 @@
 #include "runtime/base/result.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -92,6 +93,7 @@ out:
 
 int sl_result_flush(struct sl_result *result)
 {
+    assert(result->to);
     errno = 0;
     const bool failed = ferror(result->to);
     if (fflush(result->to) == 0 && !failed)

@@ -1,5 +1,4 @@
-/* A prepared data set: dataset.json and shards (plain or zstd-compressed tar in the WebDataset convention, KEY.jpg +
- * KEY.cls). */
+/* A prepared data set: a folder with dataset.json and shards (shard.h). */
 #ifndef SL_RUNTIME_DATA_DATASET_H
 #define SL_RUNTIME_DATA_DATASET_H
 
@@ -26,16 +25,16 @@ struct sl_split {
     uint64_t samples;
     size_t shard_count;
     struct sl_shard *shards;
-    uint64_t *class_samples; /* [classes] */
+    uint64_t *class_samples; /* [class_count] */
 };
 
 struct sl_dataset {
     char *folder;
-    char *name;         /* for people */
+    char *name;         /* of the set, for people */
     uint64_t skipped;   /* unreadable or missing images left out by the preparation */
-    int32_t image_size; /* the loader's square output */
-    /* Images are turned as their EXIF orientation says, for the statistics below and by the loader. A dataset.json that
-     * says nothing of it was made without, and keeps its pixels. */
+    int32_t image_size; /* pixels a side of what the loader gives */
+    /* Images are turned as their EXIF orientation says, by the loader and for the statistics below. False where
+     * dataset.json does not mention it: the images are used as stored. */
     bool apply_orientation;
     uint64_t turned; /* images whose EXIF orientation is not upright */
     size_t class_count;
@@ -43,17 +42,18 @@ struct sl_dataset {
     size_t split_count;
     struct sl_split *splits;
     double mean[3], deviation[3]; /* of the training images in [0,1], RGB */
-    uint64_t hash;                /* XXH3-64 of dataset.json, where it was read from there */
+    uint64_t hash;                /* XXH3-64 of dataset.json; 0 if it was not read from one */
 };
 
 enum { SL_DATASET_MAX_CLASSES = 65536, SL_DATASET_MAX_IMAGE_SIZE = 1024 };
 
-/* Reads and checks FOLDER/dataset.json: its own hash, its types, its sums. FOLDER/dataset.json itself may be named as
- * well. SL_MISSING, SL_BAD_DATA, SL_IO. */
+/* Reads FOLDER/dataset.json and checks its hash, its types and its sums. `folder` may also be the path of dataset.json
+ * itself. SL_MISSING, SL_BAD_DATA, SL_IO, SL_SYSTEM. */
 int sl_dataset_open(const char *folder, struct sl_dataset **dataset);
-void sl_dataset_close(struct sl_dataset *dataset);
+void sl_dataset_close(struct sl_dataset *dataset); /* NULL is fine */
 
-/* Writes FOLDER/dataset.json atomically. SL_BAD_DATA: a text is not UTF-8. SL_CANNOT_CREATE, SL_IO. */
+/* Writes dataset.json into the set's folder, whole or not at all. SL_BAD_DATA: a text is not UTF-8. SL_CANNOT_CREATE,
+ * SL_IO, SL_SYSTEM. */
 int sl_dataset_write(const struct sl_dataset *dataset);
 
 /* The split of that name, or NULL. */

@@ -8,12 +8,12 @@
 extern "C" {
 #endif
 
-/* What is read: files of so many bytes and images of so many pixels, 65,500 a side. Of an image of several scans
- * (progressive) libjpeg holds every coefficient. */
+/* The largest files and images that are read; a side has at most 65,500 pixels. Of an image of several scans
+ * (progressive) libjpeg holds every coefficient: bytes of those. */
 enum { SL_JPEG_MAX_BYTES = 256 << 20, SL_JPEG_MAX_PIXELS = 1 << 30, SL_JPEG_MAX_COEFFICIENT_BYTES = 768 << 20 };
 
-/* An image of more pixels than this is decoded at the largest n/8 of its size that has no more, though never below the
- * wanted size. */
+/* A larger image is decoded at n/8 of its size: the largest n with no more pixels than this, but never below the wanted
+ * size. */
 enum { SL_JPEG_MAX_DECODED_PIXELS = 64 << 20 };
 
 struct sl_jpeg;
@@ -21,25 +21,25 @@ struct sl_jpeg;
 /* What the first bytes look like: "a PNG image", "text", "an empty file", ...; NULL for a JPEG. */
 const char *sl_jpeg_sniff(const uint8_t *bytes, size_t length);
 
-int sl_jpeg_open(struct sl_jpeg **jpeg);
-void sl_jpeg_close(struct sl_jpeg *jpeg);
+int sl_jpeg_open(struct sl_jpeg **jpeg);  /* SL_SYSTEM */
+void sl_jpeg_close(struct sl_jpeg *jpeg); /* NULL is fine */
 
-/* Size as stored, without decoding the pixels. SL_BAD_DATA: not a JPEG (says what it looks like), without an image,
- * damaged, or over the caps above. SL_SYSTEM. */
+/* The size in pixels as stored; nothing is decoded. SL_BAD_DATA: not a JPEG (the message says what it looks like),
+ * without an image, damaged, or over the limits above. SL_SYSTEM. */
 int sl_jpeg_size(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t *width, int32_t *height);
 
-/* Decodes grey, YCbCr, RGB, CMYK or YCCK of any size to rgb[size][size][3]; resizes (triangle filter, aspect not kept,
- * as DL4J) only when the size differs. CMYK is read by Adobe's convention (inverted), without colour profiles.
- * `apply_orientation` turns the result as the EXIF orientation says, else the image is left as stored.
+/* Decodes grey, YCbCr, RGB, CMYK or YCCK to rgb[size][size][3]. An image of another size is resized (resize.h). CMYK is
+ * read by Adobe's convention (inverted), without colour profiles. `apply_orientation` turns the result as the EXIF
+ * orientation says; else it is left as stored.
  *
- * The same bytes give the same pixels and the same verdict, whatever the decoder saw before. A truncated or damaged
- * image is SL_BAD_DATA, not a guess; what only departs from the letter of the format (an odd JFIF revision, bytes
- * between the parts) is decoded. SL_SYSTEM: out of memory, which says nothing about the image. */
+ * The same bytes give the same pixels and the same verdict, whatever the decoder saw before. SL_BAD_DATA: truncated or
+ * damaged; nothing is guessed. What only departs from the letter of the format (an odd JFIF revision, bytes between the
+ * parts) is decoded. SL_SYSTEM: out of memory, which says nothing about the image. */
 int sl_jpeg_decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
                    uint8_t *rgb);
 
-/* Encodes rgb[height][width][3] at `quality` (4:2:0, or as grey if no pixel has a colour); the caller frees *bytes with
- * free(). */
+/* Encodes rgb[height][width][3] at `quality`, 1 to 100, as 4:2:0, or as grey if no pixel has a colour. The caller frees
+ * *bytes. SL_SYSTEM, SL_INTERNAL. */
 int sl_jpeg_encode(struct sl_jpeg *jpeg, const uint8_t *rgb, int32_t width, int32_t height, int quality,
                    uint8_t **bytes, size_t *length);
 

@@ -1,5 +1,6 @@
 #include "runtime/data/orientation.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { UPRIGHT = 1, TAG = 0x0112, SHORT = 3, LONG = 4, ENTRY_BYTES = 12 };
@@ -108,6 +109,7 @@ void sl_orientation_turn(int32_t orientation, int32_t size, uint8_t *rgb)
     } turns[] = {
         [2] = {false, true, false}, [3] = {false, true, true}, [4] = {false, false, true}, [5] = {true, false, false},
         [6] = {true, true, false},  [7] = {true, true, true},  [8] = {true, false, true}};
+    assert(1 <= orientation && orientation <= 8);
     if (turns[orientation].transpose)
         transpose(size, rgb);
     if (turns[orientation].mirror_columns)

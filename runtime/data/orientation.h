@@ -1,4 +1,4 @@
-/* The EXIF orientation: how a camera was held, and what turns its picture upright. */
+/* The EXIF orientation: how the camera was held, and how its picture is turned upright. */
 #ifndef SL_RUNTIME_DATA_ORIENTATION_H
 #define SL_RUNTIME_DATA_ORIENTATION_H
 
@@ -11,7 +11,7 @@ extern "C" {
 /* The orientation that a JPEG's EXIF block tells, 1 to 8; 1 (upright) without one, or where it makes no sense. */
 int32_t sl_orientation_of_jpeg(const uint8_t *bytes, size_t length);
 
-/* Turns rgb[size][size][3], stored with that orientation, upright in place. */
+/* Turns rgb[size][size][3], stored with that orientation (1 to 8), upright in place. */
 void sl_orientation_turn(int32_t orientation, int32_t size, uint8_t *rgb);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* How the pixels of an image become a network's input: what a model keeps of the data set it learned from. */
+/* How the pixels of an image become a network's input. A model keeps this of the data set that it learned from. */
 #ifndef SL_RUNTIME_DATA_PIXELS_H
 #define SL_RUNTIME_DATA_PIXELS_H
 
@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 enum sl_pixel_range {
-    SL_PIXELS_UNIT,         /* x/255, the chapter's */
+    SL_PIXELS_UNIT,         /* x/255: the default */
     SL_PIXELS_STANDARDISED, /* (x/255 - mean)/deviation, per channel */
 };
 

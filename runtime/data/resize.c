@@ -1,5 +1,6 @@
 #include "runtime/data/resize.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* The taps of every output position along one axis: sum over k < count[o] of weight[o][k] * in[first[o] + k]. */
@@ -113,6 +114,7 @@ int sl_resize(const uint8_t *from, int32_t width, int32_t height, int32_t size, 
     struct taps across = {0}, down = {0};
     const size_t row_floats = (size_t)size * 3;
     float *rows = NULL;
+    assert(width > 0 && height > 0 && size > 0);
     SL_TRY(taps_make(&across, width, size));
     SL_TRY(taps_make(&down, height, size));
     rows = calloc((size_t)down.most + 1, row_floats * sizeof *rows);

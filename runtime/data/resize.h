@@ -1,4 +1,4 @@
-/* Resampling of RGB bytes. */
+/* Images brought to another size. */
 #ifndef SL_RUNTIME_DATA_RESIZE_H
 #define SL_RUNTIME_DATA_RESIZE_H
 
@@ -8,9 +8,9 @@
 extern "C" {
 #endif
 
-/* from[height][width][3] to to[size][size][3] with a triangle filter, widened by the reduction so that nothing aliases;
- * separable, columns first, rounded once. Holds only the rows that one row of the result is made of. The aspect is not
- * kept. SL_SYSTEM: out of memory. */
+/* Resizes from[height][width][3] to to[size][size][3]; the aspect is not kept, as in DL4J. The filter is a triangle, as
+ * wide as the reduction asks, so that nothing aliases. It is separable, columns first, and rounds once. Only the rows
+ * that one row of the result is made of are held. SL_SYSTEM: out of memory. */
 int sl_resize(const uint8_t *from, int32_t width, int32_t height, int32_t size, uint8_t *to);
 
 #ifdef __cplusplus

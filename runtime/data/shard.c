@@ -1,5 +1,6 @@
 #include "runtime/data/shard.h"
 
+#include <assert.h>
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -120,6 +121,7 @@ int sl_shard_writer_add(struct sl_shard_writer *writer, const char *key, const u
 {
     int rc = SL_OK;
     char text[LABEL_DIGITS];
+    assert(label >= 0 && *key && !strpbrk(key, "./"));
     const int digits = snprintf(text, sizeof text, "%d", label);
     SL_TRY(add_file(writer, key, "jpg", jpeg, length));
     SL_TRY(add_file(writer, key, "cls", text, (size_t)digits));

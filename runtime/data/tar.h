@@ -11,11 +11,11 @@ extern "C" {
 
 enum { SL_TAR_BLOCK = 512 };
 
-/* The header of a file of `size` bytes, below 8 GiB: *header, to be freed, is of *length bytes, whole blocks. Owner and
- * time are 0, so that equal files have equal headers. SL_SYSTEM. */
+/* Makes the header of a file of `size` bytes, less than 8 GiB. *header has *length bytes, whole blocks, and is freed by
+ * the caller. Owner and time are 0, so that equal files have equal headers. SL_SYSTEM. */
 int sl_tar_header(const char *name, uint64_t size, uint8_t **header, size_t *length);
 
-/* Zeros between the end of a file and the next block. */
+/* How many zero bytes follow a file of that size, up to the next block. */
 static inline size_t sl_tar_padding(uint64_t size)
 {
     return (size_t)(-size % SL_TAR_BLOCK);

@@ -1,5 +1,6 @@
 #include "runtime/graph/graph.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,6 +194,7 @@ static int add_layer(struct sl_graph *graph, const char *name, const int32_t *in
     SL_TRY(check_side(&layer->shape));
     if (layer->type->parameters)
         layer->parameter_count = layer->type->parameters(layer->options, &shapes[0], layer->parameters);
+    assert(layer->parameter_count <= SL_MAX_PARAMETERS && layer->shape.stride >= layer->shape.c);
     SL_TRY(check_parameters(graph, layer));
     graph->layer_count++;
 out:

@@ -1,6 +1,7 @@
-/* A network as layers that feed each other: a directed acyclic graph, built in order, one value per layer.
+/* A network as layers that feed each other: a directed graph without cycles, built in order. Each layer makes one
+ * value, and a layer's number is its value's number.
  *
- * Building keeps its first error, so a model reads like the paper's table and is checked once, at the end:
+ * Building keeps its first error, so that a model reads like the paper's table and is checked once, at its end:
  *   int32_t x = sl_graph_input(graph, 64, 64, 3);
  *   x = sl_graph_add(graph, "conv0", x, SL_CONV2D(.filters = 32));
  *   ...
@@ -37,10 +38,11 @@ struct sl_parameter {
     enum sl_parameter_role role;
     int32_t rank;
     int64_t shape[4];
-    double deviation; /* initial values: normal with this deviation, or */
-    double constant;  /* this, where deviation is zero */
+    double deviation; /* initial values are normal with this deviation; */
+    double constant;  /* where it is 0, all are this */
 };
 
+/* The product of its shape. */
 int64_t sl_parameter_floats(const struct sl_parameter *parameter);
 
 struct sl_layer_type;
@@ -64,30 +66,30 @@ struct sl_graph {
     char error[512];
 };
 
-/* SL_BAD_CONFIG for a name longer than SL_MAX_NAME. */
+/* A network without layers. SL_BAD_CONFIG: the name is longer than SL_MAX_NAME. SL_SYSTEM. */
 int sl_graph_new(const char *name, struct sl_graph **graph);
 void sl_graph_free(struct sl_graph *graph);
 
-/* The network's input; returns 0, the number of its value, or -1 once building has failed. */
+/* The network's input, an image. Returns 0, the number of its value, or -1 once building has failed. */
 int32_t sl_graph_input(struct sl_graph *graph, int32_t height, int32_t width, int32_t channels);
 
-/* Adds a layer fed by `input` (two inputs: sl_graph_add2); `type` and `options` come from a macro of
- * layers.h. Returns the number of its value, or -1. SL_BAD_CONFIG names layer and reason. */
+/* Adds a layer fed by `input`. A macro of layer_options.h stands for `type` and `options`. Returns the number of its
+ * value, or -1; then sl_graph_check names the layer and the reason. _add2 takes two inputs, _add_many any number. */
 int32_t sl_graph_add(struct sl_graph *graph, const char *name, int32_t input, const char *type, const void *options);
 int32_t sl_graph_add2(struct sl_graph *graph, const char *name, int32_t a, int32_t b, const char *type,
                       const void *options);
 int32_t sl_graph_add_many(struct sl_graph *graph, const char *name, const int32_t *inputs, int32_t input_count,
                           const char *type, const void *options);
 
-/* The first error of building, or that of a graph that is not one network: it must end in softmax_nll
- * and every value must be used. */
+/* The first error of building. SL_BAD_CONFIG as well where the graph is not one network: it must end in softmax_nll,
+ * and every value must be read. */
 int sl_graph_check(struct sl_graph *graph);
 
-int32_t sl_graph_find(const struct sl_graph *graph, const char *name); /* or -1 */
-int32_t sl_graph_classes(const struct sl_graph *graph);
-uint64_t sl_graph_parameters(const struct sl_graph *graph); /* running statistics included, as DL4J counts */
+int32_t sl_graph_find(const struct sl_graph *graph, const char *name); /* the layer's number, or -1 */
+int32_t sl_graph_classes(const struct sl_graph *graph);                /* channels of the last value */
+uint64_t sl_graph_parameters(const struct sl_graph *graph);            /* floats, with running statistics, as in DL4J */
 
-/* The table of layers: name, type, output shape, parameters; and the total. */
+/* Prints a table: name, type, output shape and parameters of each layer, and the total. SL_IO. */
 int sl_graph_print(const struct sl_graph *graph, FILE *to);
 
 #ifdef __cplusplus

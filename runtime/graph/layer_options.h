@@ -18,11 +18,11 @@ struct sl_padding {
 };
 
 struct sl_conv2d_options {
-    int32_t filters;
+    int32_t filters;   /* output channels */
     int32_t kernel[2]; /* rows, columns; zero: 3 */
     int32_t stride[2]; /* zero: 1 */
     struct sl_padding padding;
-    bool bias;
+    bool bias; /* false: none */
 };
 
 struct sl_batch_norm_options {
@@ -42,7 +42,7 @@ struct sl_pool_options {
 };
 
 struct sl_dense_options {
-    int32_t units;
+    int32_t units; /* outputs */
     bool no_bias;
 };
 

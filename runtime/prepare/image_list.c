@@ -1,5 +1,6 @@
 #include "runtime/prepare/image_list.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,10 @@ int sl_image_list_class_counts(const struct sl_image_list *list, size_t class_co
     *counts = calloc(class_count + 1, sizeof **counts);
     if (!*counts)
         return sl_fail(SL_SYSTEM, "out of memory for the counts of the classes");
-    for (size_t i = 0; i < list->count; i++)
+    for (size_t i = 0; i < list->count; i++) {
+        assert(0 <= list->at[i].label && (size_t)list->at[i].label < class_count);
         (*counts)[list->at[i].label]++;
+    }
     return SL_OK;
 }
 

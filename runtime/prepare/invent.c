@@ -150,15 +150,16 @@ out:
     return rc;
 }
 
-static int check(const struct sl_invent_options *o)
+static int check(const struct sl_invent_options *options)
 {
-    if (o->classes < 2 || o->classes > SL_INVENT_MAX_CLASSES)
-        return sl_fail(SL_BAD_CONFIG, "%d classes; it must be 2 to %d", o->classes, SL_INVENT_MAX_CLASSES);
-    if (o->per_class < 1 || o->per_class > MOST_PER_CLASS || o->val_per_class < 1 || o->val_per_class > MOST_PER_CLASS)
-        return sl_fail(SL_BAD_CONFIG, "%d training and %d validation images a class; each must be 1 to %d", o->per_class, o->val_per_class,
-                       MOST_PER_CLASS);
-    if (o->size < 16 || o->size > 1024)
-        return sl_fail(SL_BAD_CONFIG, "%d pixels a side; it must be 16 to 1024", o->size);
+    if (options->classes < 2 || options->classes > SL_INVENT_MAX_CLASSES)
+        return sl_fail(SL_BAD_CONFIG, "%d classes; it must be 2 to %d", options->classes, SL_INVENT_MAX_CLASSES);
+    if (options->per_class < 1 || options->per_class > MOST_PER_CLASS || options->val_per_class < 1 ||
+        options->val_per_class > MOST_PER_CLASS)
+        return sl_fail(SL_BAD_CONFIG, "%d training and %d validation images a class; each must be 1 to %d",
+                       options->per_class, options->val_per_class, MOST_PER_CLASS);
+    if (options->size < 16 || options->size > 1024)
+        return sl_fail(SL_BAD_CONFIG, "%d pixels a side; it must be 16 to 1024", options->size);
     return SL_OK;
 }
 

@@ -67,14 +67,15 @@ out:
     return rc;
 }
 
-static int check_options(const struct sl_prepare_options *o)
+static int check_options(const struct sl_prepare_options *options)
 {
-    if (o->images_per_file < 1 || o->images_per_file > 1 << 20)
-        return sl_fail(SL_BAD_CONFIG, "%d images a file; it must be 1 to %d", o->images_per_file, 1 << 20);
-    if (o->image_size < 1 || o->image_size > SL_DATASET_MAX_IMAGE_SIZE)
-        return sl_fail(SL_BAD_CONFIG, "an image size of %d; it must be 1 to %d", o->image_size, SL_DATASET_MAX_IMAGE_SIZE);
-    if (o->val_fraction >= 1)
-        return sl_fail(SL_BAD_CONFIG, "a validation fraction of %g; it must be below 1", o->val_fraction);
+    if (options->images_per_file < 1 || options->images_per_file > 1 << 20)
+        return sl_fail(SL_BAD_CONFIG, "%d images a file; it must be 1 to %d", options->images_per_file, 1 << 20);
+    if (options->image_size < 1 || options->image_size > SL_DATASET_MAX_IMAGE_SIZE)
+        return sl_fail(SL_BAD_CONFIG, "an image size of %d; it must be 1 to %d", options->image_size,
+                       SL_DATASET_MAX_IMAGE_SIZE);
+    if (options->val_fraction >= 1)
+        return sl_fail(SL_BAD_CONFIG, "a validation fraction of %g; it must be below 1", options->val_fraction);
     return SL_OK;
 }
 

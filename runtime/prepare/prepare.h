@@ -9,16 +9,19 @@
 extern "C" {
 #endif
 
-/* Reads OPTIONS.input (layouts: scan.h), decodes every image once at `image_size` to verify it and to sum up mean and
- * deviation, shuffles each split by the seed, writes the original bytes into shards SPLIT-NNNNNN.tar[.zst] and
- * dataset.json last of all. Same input, seed and options: same bytes, for any number of threads. Images that are in
- * both splits, byte for byte, are reported.
+/* Makes a data set in options->output of the images in options->input (layouts: scan.h), in two passes. The first
+ * decodes every image at `image_size`: is it readable, and what are the mean and the deviation of the training images?
+ * The second shuffles each split by the seed and writes the files' own bytes into shards, SPLIT-NNNNNN.tar or .tar.zst;
+ * dataset.json comes last. The same input, seed and options give the same bytes, for any number of threads. Images that
+ * both splits hold, byte for byte, are reported.
  *
- * The output folder must be new, empty but for what systems leave everywhere, or left over from a preparation that was
- * killed; missing folders above it are created. While it is being written it holds the file `unfinished`, and after a
- * failure none of the shards, unless dataset.json stands already: then the message says so. *dataset is what was
- * written. SL_MISSING, SL_BAD_DATA (path and reason), SL_BAD_CONFIG, SL_CANNOT_CREATE (the folder is in use, or cannot
- * be written), SL_IO (disk full). */
+ * The output folder is created, with those above it. One that exists must be empty, but for what systems leave
+ * everywhere, or left over from a preparation that was killed. While it is being filled it holds the file `unfinished`.
+ * A failure leaves no shards, unless dataset.json stands already: then the message says so.
+ *
+ * *dataset is what was written; NULL on failure. SL_MISSING. SL_BAD_DATA: path and reason. SL_BAD_CONFIG: an option is
+ * out of range. SL_USAGE: see sl_scan_open. SL_CANNOT_CREATE: the folder is in use, is not ours or cannot be written.
+ * SL_IO, SL_SYSTEM. */
 int sl_prepare(const struct sl_prepare_options *options, struct sl_dataset **dataset);
 
 #ifdef __cplusplus

@@ -8,26 +8,30 @@
 extern "C" {
 #endif
 
-/* Reads the names, opens no image (but the first bytes of files whose name is not an image's).
+/* Finds the images and the classes of a folder by their names. No image is opened, but for the first bytes of a file
+ * that is not named like one.
  *
- * Splits are folders called train or training; val, valid or validation; test or testing, in any case of letters. A
- * test/ stands in for a missing val/ unless a `val_fraction` is given, and is left out beside one. What is left out is
- * reported. A folder called like a split that holds images but no folder is a class where other folders lie beside it
- * and no second split.
+ * A split is a folder named train or training; val, valid or validation; test or testing; in upper or lower case. A
+ * test/ takes the place of a missing val/, unless `val_fraction` is given. Beside a val/ it is left out. What is left
+ * out is reported.
  *
- * Layouts:
- *   wnids.txt or val/val_annotations.txt: TinyImageNet's. Classes are those of wnids.txt, words come from words.txt.
- *     Training images lie in train/CLASS/ or train/CLASS/images/. Labels of images in val/images/, or in val/ itself,
- *     come from val/val_annotations.txt, never from folders; without such images val/CLASS/ is read as train/CLASS/,
- *     and must agree with the annotations that are there.
- *   train/CLASS/: train/ and val/ with a folder for each class, images at any depth below it.
- *   CLASS/: the same without a split.
- * Without a val/, `val_fraction` of each class becomes the validation split, drawn by `seed`; with one it must be below
- * 0. Hidden files are ignored. Class ids are the folders' names, as UTF-8 (text.h).
+ * A folder named like a split may also be a class: it then holds images but no folders, other folders lie beside it,
+ * and no second folder is named like a split.
  *
- * SL_MISSING: no such folder, no images, a list missing. SL_BAD_DATA: lists and folders that contradict each other, a
- * class without images, two folders for one split, less than two classes. SL_USAGE: a fraction for a set that has its
- * own split. SL_IO. */
+ * There are three layouts:
+ *   wnids.txt or val/val_annotations.txt: TinyImageNet's. The lines of wnids.txt are the classes, words.txt has their
+ *     words. Training images lie in train/CLASS/ or train/CLASS/images/. Images in val/images/, or in val/ itself, are
+ *     labelled by val/val_annotations.txt. Where there are none, val/CLASS/ is read like train/CLASS/, and may not
+ *     contradict the annotations that are there.
+ *   train/CLASS/: train/ and val/ with a folder for each class, and images at any depth below it.
+ *   CLASS/: the same without splits.
+ * Without a val/, `val_fraction` of each class becomes the validation split, drawn by `seed`. With a val/,
+ * `val_fraction` must be below 0. Hidden files are ignored. A class's id is its folder's name as UTF-8
+ * (runtime/base/utf8.h).
+ *
+ * SL_MISSING: no such folder, no images, or a list is missing. SL_BAD_DATA: lists and folders contradict each other, a
+ * class has no images, two folders are one split, or there is only one class. SL_USAGE: a fraction for a set with a
+ * validation split. SL_IO, SL_SYSTEM. On failure the scan is closed. */
 int sl_scan_open(const struct sl_scan_options *options, struct sl_scan *scan);
 void sl_scan_close(struct sl_scan *scan); /* a cleared one is fine */
 

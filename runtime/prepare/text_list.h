@@ -1,4 +1,4 @@
-/* The lists that come with image sets: text files, read line by line. */
+/* A text file that comes with an image set, read line by line. */
 #ifndef SL_RUNTIME_PREPARE_TEXT_LIST_H
 #define SL_RUNTIME_PREPARE_TEXT_LIST_H
 
@@ -11,12 +11,12 @@ extern "C" {
 struct sl_text_list {
     char *path;    /* for messages */
     char *text;    /* the whole, cut into lines as they are read */
-    char *at;      /* what is not yet read */
+    char *at;      /* the first byte that is not yet read */
     size_t number; /* of the last line, from 1 */
 };
 
-/* Reads FOLDER/NAME; a byte-order mark of UTF-8 is dropped. SL_MISSING, SL_BAD_DATA: no text, or UTF-16. SL_IO,
- * SL_SYSTEM. Closed in any case by sl_text_list_close. */
+/* Reads FOLDER/NAME and drops a byte-order mark of UTF-8. Whatever the result, sl_text_list_close() follows.
+ * SL_MISSING. SL_BAD_DATA: it is no text, or UTF-16. SL_IO, SL_SYSTEM. */
 int sl_text_list_open(const char *folder, const char *name, struct sl_text_list *list);
 
 /* The next line that is not empty, without white space at its end; NULL after the last. Lines end with LF, CR LF or CR.

@@ -1,5 +1,6 @@
 #include "runtime/report/log.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -212,6 +213,7 @@ void sl_log_step(struct sl_log *log, const struct sl_step_record *step)
 {
     struct sl_record *record = &log->record;
     const double seconds = step->wait_seconds + step->step_seconds;
+    assert(step->samples >= 0 && step->step_in_epoch <= step->steps_per_epoch);
     sl_record_open(record, "step");
     sl_record_count(record, "epoch", step->epoch);
     sl_record_count(record, "iteration", step->iteration);

@@ -1,14 +1,15 @@
-/* What a training run tells: log.jsonl and metrics.csv in the run folder, and lines for people.
+/* What a training run tells: log.jsonl and metrics.csv in the run folder, and lines for people on one stream.
  *
- * RUN/log.jsonl: one JSON object per line, appended whole, with schema_version, event and time (seconds since 1970).
- * Events: "step", "epoch", "message", "resumed", and those of sl_log_event. A number that is not finite is null. After
- * a "resumed" record, "step" records before it with a greater iteration no longer count, nor "epoch" records of its
- * epoch or a later one: they were done again. RUN/metrics.csv: a header, then one row per epoch; those that are done
- * again are removed on resume. A number that is not finite is an empty field. The lines go to one stream. On a terminal
- * progress is one line, redrawn; elsewhere plain lines now and then.
+ * RUN/log.jsonl has one JSON object a line, appended whole, with schema_version, event and time (seconds since 1970).
+ * The events are "step", "epoch", "message", "resumed" and those of sl_log_event. A number that is not finite is null.
+ * After "resumed", earlier "step" records of a greater iteration no longer count, nor "epoch" records of its epoch or a
+ * later one: those steps are done again.
  *
- * Training does not end because its log cannot be written: the first failure is said once, and returned by
- * sl_log_close. Not for several threads at once. */
+ * RUN/metrics.csv has a header, then a row for each epoch. On resume the rows that are done again are removed. A number
+ * that is not finite is an empty field.
+ *
+ * On a terminal progress is one line, redrawn; elsewhere plain lines now and then. Training does not end because its
+ * log cannot be written: the first failure is told once, and sl_log_close returns it. For one thread at a time. */
 #ifndef SL_RUNTIME_REPORT_LOG_H
 #define SL_RUNTIME_REPORT_LOG_H
 
@@ -38,15 +39,17 @@ struct sl_log_options {
 
 struct sl_log;
 
-/* SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. What a killed writer left of its last line is cut off. */
+/* Opens the files of the run; a last line that a killed writer left unfinished is cut off. SL_CANNOT_CREATE, SL_IO,
+ * SL_SYSTEM. */
 int sl_log_open(const struct sl_log_options *options, struct sl_log **log);
-/* The first failure to write, or SL_OK. */
+/* Returns the first failure to write, or SL_OK. */
 int sl_log_close(struct sl_log *log);
 
 /* Says that the run goes on from there; call it before the first step. */
 void sl_log_resumed(struct sl_log *log, uint64_t epoch, uint64_t iteration);
 
-/* Record, progress, and every `performance_every` iterations the line of DL4J's PerformanceListener. */
+/* Writes the record, shows the progress, and every `performance_every` iterations the line of DL4J's
+ * PerformanceListener. */
 void sl_log_step(struct sl_log *log, const struct sl_step_record *step);
 void sl_log_epoch(struct sl_log *log, const struct sl_epoch_record *epoch);
 

@@ -10,12 +10,15 @@ extern "C" {
 
 /* Epochs count from 0; iteration is the number of steps done, this one included, over all epochs. */
 struct sl_step_record {
-    uint64_t epoch, iteration, step_in_epoch /* from 1 */, steps_per_epoch;
+    uint64_t epoch, iteration;
+    uint64_t step_in_epoch; /* from 1 */
+    uint64_t steps_per_epoch;
     int32_t samples;
     double wait_seconds; /* for data */
     double step_seconds; /* the step itself */
     double score;        /* loss plus regularisation, DL4J's score */
-    double loss, rate;
+    double loss;
+    double rate; /* learning rate */
 };
 
 struct sl_epoch_record {
@@ -26,7 +29,7 @@ struct sl_epoch_record {
 
 enum { SL_LOG_LINE = 256 };
 
-/* Exponential averages over the last ten steps or so. */
+/* Exponential averages over about the last ten steps. */
 struct sl_log_means {
     double seconds, samples, loss;
 };

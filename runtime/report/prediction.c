@@ -1,5 +1,6 @@
 #include "runtime/report/prediction.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "runtime/report/text.h"
@@ -57,6 +58,7 @@ int sl_prediction_write(const struct sl_prediction_writer *writer, const char *k
 {
     int rc = SL_OK;
     const int32_t classes = (int32_t)writer->model->class_count;
+    assert(0 < writer->top && writer->top <= classes);
     int32_t *top = malloc((size_t)writer->top * sizeof *top);
     if (!top)
         SL_FAIL(SL_SYSTEM, "out of memory for a prediction");

@@ -1,6 +1,7 @@
 /* Finding the newest checkpoint that is whole. */
 #include "runtime/store/load.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,6 +63,7 @@ static int walk_back(const char *run, const uint64_t *steps, size_t count, sl_st
     int rc = SL_BAD_DATA;
     for (size_t i = 0; i < count; i++) {
         char line[LINE_LENGTH];
+        assert(i == 0 || steps[i] < steps[i - 1]);
         rc = open_step(run, steps[i], checkpoint);
         if (rc == SL_OK || !refusal(rc))
             return rc == SL_OK ? rc : unreadable(rc, steps[i]);

@@ -17,13 +17,14 @@ struct sl_manifest {
     struct sl_manifest_file *files;
 };
 
-/* Letters, digits, '.', '_' and '-', not first a '.'; ends in ".safetensors". */
+/* May a file of a checkpoint have this name? Letters, digits, '.', '_' and '-', no '.' first, ".safetensors" at its
+ * end. */
 bool sl_manifest_name_valid(const char *name);
 
-/* Writes FOLDER/manifest.json, which must not exist, and syncs it. */
+/* Writes FOLDER/manifest.json, which must not exist, and syncs it. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
 int sl_manifest_write(const char *folder, const struct sl_manifest *manifest);
 
-/* Reads FOLDER/manifest.json. SL_MISSING, SL_BAD_DATA, SL_IO, SL_SYSTEM. */
+/* Reads FOLDER/manifest.json and checks its seal and every field. SL_MISSING, SL_BAD_DATA, SL_IO, SL_SYSTEM. */
 int sl_manifest_read(const char *folder, struct sl_manifest *manifest);
 void sl_manifest_close(struct sl_manifest *manifest);
 

@@ -4,11 +4,11 @@
 
 #include "kernels/base.h"
 
-/* Is this file such a line, and which step does it name? */
+/* Is the file at that path such a line, and which step does it name? */
 bool sl_store_pointer_read(const char *path, uint64_t *step);
 
-/* Writes RUN/NAME, whatever stands there but a folder; nothing is done where it says so already. SL_CANNOT_CREATE,
- * SL_IO, SL_SYSTEM. */
+/* Makes RUN/NAME name the checkpoint of that step; where it does already, nothing is written. Whatever stands there is
+ * replaced, but not a folder. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
 int sl_store_pointer_write(const char *run, const char *name, uint64_t step);
 
 #endif

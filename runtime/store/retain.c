@@ -1,6 +1,7 @@
 /* Which checkpoints go, and when. */
 #include "runtime/store/retain.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 
 int sl_store_remember(struct sl_store *store, uint64_t step)
 {
+    assert(step != SL_NO_STEP);
     uint64_t *more = realloc(store->verified, (store->verified_count + 1) * sizeof *more);
     if (!more)
         return sl_fail(SL_SYSTEM, "%s: out of memory", store->run);

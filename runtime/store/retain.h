@@ -21,7 +21,7 @@ struct sl_store {
     char *leftover;     /* why something that a killed writer left is still there, or NULL */
     sl_store_report_fn *report;
     void *self;
-    bool pointer_failed; /* to be written, and that was told */
+    bool pointer_failed; /* a pointer could not be written, and that was told */
 };
 
 /* ---- What is whole ---- */

@@ -11,21 +11,22 @@
 extern "C" {
 #endif
 
+/* One entry of the metadata. */
 struct sl_text_pair {
     const char *key, *value;
 };
 
-/* Creates the file, which must not exist, and syncs it (not atomic by itself: see store.h). Tensors are written in the
- * given order, larger elements first, so that all are aligned. The hash of the bytes (XXH3-64) goes to *hash and the
- * file's size to *bytes where these are not NULL. SL_BAD_DATA (a name or text that is not UTF-8, twice the same name, a
- * bad shape), SL_CANNOT_CREATE, SL_IO, SL_SYSTEM; then what was written of the file is removed. */
+/* Creates the file, which must not exist, and syncs it; store.h makes it appear whole. Tensors of larger elements come
+ * first, so that all are aligned, else in the given order. *hash gets the XXH3-64 of the file and *bytes its size;
+ * either may be NULL. SL_BAD_DATA: a name or a text is not UTF-8, a name occurs twice, a bad shape. SL_CANNOT_CREATE,
+ * SL_IO, SL_SYSTEM. A failure leaves no file. */
 int sl_safetensors_write(const char *path, const struct sl_named_tensor *tensors, size_t tensor_count,
                          const struct sl_text_pair *metadata, size_t metadata_count, uint64_t *bytes, uint64_t *hash);
 
 struct sl_safetensors;
 
-/* Maps a file into memory and checks it whole. SL_MISSING, SL_BAD_DATA (path, what, offset), SL_IO, SL_SYSTEM. Tensors
- * that a foreign writer left unaligned are copied. */
+/* Maps a file into memory and checks all of it. Tensors that another program left unaligned are copied. SL_MISSING.
+ * SL_BAD_DATA: the message says what and at which offset. SL_IO, SL_SYSTEM. */
 int sl_safetensors_open(const char *path, struct sl_safetensors **file);
 /* The same, but a symbolic link is refused. */
 int sl_safetensors_open_nofollow(const char *path, struct sl_safetensors **file);

@@ -10,13 +10,13 @@
 extern "C" {
 #endif
 
-/* What one batch gave: `p` has rows `stride` floats apart. Returns an sl_status. */
+/* Told what one batch gave: batch->count rows of probabilities, `stride` floats apart. Returns an sl_status. */
 typedef int sl_evaluate_fn(void *self, const struct sl_batch *batch, const float *p, int32_t stride);
 
-/* One pass over the loader's first epoch through an inference plan (prepared here). `visit` may be NULL, `metrics` too
- * (not reset). Stops early, with SL_PREEMPTED, when *stop becomes true (may be NULL). Of a batch with a bad image,
- * those before it are evaluated before its error is returned. SL_NUMERICS names the sample whose probabilities are not
- * finite. */
+/* Runs the first epoch of the loader through an inference plan, which it prepares. `metrics` is added to, not reset;
+ * `metrics`, `visit` and `stop` may be NULL. When *stop becomes true it ends with SL_PREEMPTED. Where an image is bad,
+ * the images before it are evaluated before its error is returned. SL_NUMERICS names the sample whose probabilities are
+ * not finite. */
 int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit,
                 void *self, const volatile int *stop);
 

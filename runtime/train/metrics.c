@@ -1,5 +1,6 @@
 #include "runtime/train/metrics.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ static void add_row(struct sl_metrics *metrics, const float *p, int32_t label)
 int sl_metrics_add(struct sl_metrics *metrics, const float *p, int32_t stride, const int32_t *labels, int32_t count)
 {
     int rc = SL_OK;
+    assert(stride >= metrics->classes && count >= 0);
     SL_TRY(check(metrics, p, stride, labels, count));
     for (int32_t i = 0; i < count; i++)
         add_row(metrics, p + (size_t)i * (size_t)stride, labels[i]);

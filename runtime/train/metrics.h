@@ -1,12 +1,12 @@
 /* Classification metrics from integer counts, so that parts evaluated apart add up exactly.
  *
- * Classes are ranked by their probability, equal ones by their index: the order of sl_top_classes, so that these counts
- * are those of the predictions. The prediction is the first of them; top-N is correct if the true class is among the
- * first N. (DL4J counts a class that ties with the N-th as a hit, so its top-5 of a network that says the same of
- * everything is 100 %.)
+ * Classes are ranked by their probability, equal ones by their index. This is the order of sl_top_classes, so that the
+ * counts agree with the predictions. The first is the prediction; top-N is right if the true class is among the first
+ * N. (DL4J counts a class that ties with the N-th as a hit, so a network that gives every class the same probability
+ * has a top-5 of 100 %.)
  *
  * Macro averages come in two kinds:
- * - the usual one (scikit-learn's defaults): over the classes that occur or are predicted, an undefined value (0/0)
+ * - the usual one (scikit-learn's defaults): over the classes that occur or are predicted. An undefined value (0/0)
  *   counts as 0, so that a class that is never predicted lowers the average;
  * - DL4J's: over the classes whose value is defined, and how many were left out. It flatters where classes are never
  *   predicted. Two classes are averaged like any other number (DL4J silently reports class 1 alone).
@@ -14,7 +14,8 @@
  * the macro average of the classes' own, one degenerate class of which makes it NaN there and is left out here.
  *
  * An undefined value of one class is NaN here and "-" in the report, except in the G-measure, which DL4J defines as 0.
- * -ln p is held to p >= 1e-10, DL4J's own limit, so that one certain mistake does not make the loss infinite. */
+ * In -ln p, p is taken to be at least 1e-10, DL4J's limit, so that one certain mistake does not make the loss infinite.
+ */
 #ifndef SL_RUNTIME_TRAIN_METRICS_H
 #define SL_RUNTIME_TRAIN_METRICS_H
 

@@ -1,5 +1,6 @@
 #include "runtime/train/schedule.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ out:
 
 double sl_schedule_rate(const struct sl_schedule *schedule, uint64_t epoch)
 {
+    assert(schedule->count > 0 && schedule->epochs[0] == 0);
     double rate = schedule->rates[0];
     for (int32_t i = 1; i < schedule->count && (uint64_t)schedule->epochs[i] <= epoch; i++)
         rate = schedule->rates[i];

@@ -1,5 +1,4 @@
-/* Learning rates by epoch: a step function, the value of the largest epoch not past the present one (DL4J's
- * MapSchedule). */
+/* Learning rates by epoch, as DL4J's MapSchedule: each holds from its epoch on, until the next one's. */
 #ifndef SL_RUNTIME_TRAIN_SCHEDULE_H
 #define SL_RUNTIME_TRAIN_SCHEDULE_H
 
@@ -17,12 +16,13 @@ struct sl_schedule {
     double rates[SL_SCHEDULE_MAX];
 };
 
-/* The chapter's: 8e-3, 6e-3 from epoch 1, 3e-3 from 3, 1e-3 from 5, 5e-4 from 7. */
+/* The default, the rates of DL4J's cookbook: 8e-3, 6e-3 from epoch 1, 3e-3 from 3, 1e-3 from 5, 5e-4 from 7. */
 #define SL_SCHEDULE_DEFAULT "0:8e-3,1:6e-3,3:3e-3,5:1e-3,7:5e-4"
 
 /* Parses "EPOCH:RATE,EPOCH:RATE,..." or one constant "RATE". SL_USAGE says what is wrong where. */
 int sl_schedule_parse(const char *text, struct sl_schedule *schedule);
 
+/* The rate in an epoch, from 0. */
 double sl_schedule_rate(const struct sl_schedule *schedule, uint64_t epoch);
 
 #ifdef __cplusplus

@@ -31,9 +31,8 @@ struct sl_session_options {
     uint64_t memory_limit;
 };
 
-/* Where training stands: the next batch. Everything that resuming needs besides the arrays. After an epoch's last batch
- * `index` is the number of batches, until sl_session_next_epoch: a run that is interrupted while it validates resumes
- * with the validation. */
+/* Where training stands: all that resuming needs besides the arrays. After an epoch's last batch `index` is the number
+ * of batches, until sl_session_next_epoch. So a run that is stopped while it validates resumes with the validation. */
 struct sl_position {
     uint64_t epoch, index; /* next batch */
     uint64_t iteration;    /* steps done */
@@ -47,10 +46,14 @@ struct sl_best {
     double accuracy;
 };
 
-/* Bytes: weights with gradients and updater state, both arenas, the kernels' scratch, the loaders' buffers and indexes,
- * what compressed shards unpack to, decoded images kept. */
+/* What a session takes, in bytes. */
 struct sl_session_memory {
-    uint64_t weights, training, inference, scratch, loading, shards, images;
+    uint64_t weights;             /* with gradients and updater state */
+    uint64_t training, inference; /* the arenas of the two plans */
+    uint64_t scratch;             /* of the kernels */
+    uint64_t loading;             /* buffers and indexes of the loaders */
+    uint64_t shards;              /* what compressed shards unpack to */
+    uint64_t images;              /* decoded images that are kept */
 };
 
 struct sl_session {
@@ -76,14 +79,14 @@ struct sl_session_result {
     uint64_t epoch, index, iteration; /* of this step */
     int32_t samples;                  /* 0: none of the batch could be read, and such images are skipped */
     double rate, loss, score;
-    double waited, seconds; /* for data; for the whole step, waiting included */
+    double waited;  /* seconds, for data */
+    double seconds; /* of the whole step, waiting included */
 };
 
 typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph);
 
-/* Opens everything and initialises the weights from the seed. `build` makes the network. What it will take is counted
- * first: SL_UNAVAILABLE lists who wants how much before anything is allocated or read but dataset.json. On failure the
- * session is closed. */
+/* Opens everything and initialises the weights from the seed. `build` makes the network. The memory is counted first,
+ * when only dataset.json has been read: SL_UNAVAILABLE lists who wants how much. On failure the session is closed. */
 int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
                     struct sl_session *session);
 void sl_session_close(struct sl_session *session);
@@ -102,10 +105,11 @@ int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, 
 /* Writes a checkpoint of the present position, and `best` with it. */
 int sl_session_save(const struct sl_session *session, struct sl_store *store);
 
-/* Continues from a checkpoint. SL_BAD_CONFIG: it belongs to another network, data set (its dataset.json, or the classes
- * in their order), seed, batch size, updater or augmentation; every difference is named, with both values. `report`
- * (may be NULL) is told what an older version did not write down, so that it is not compared. SL_BAD_DATA: its parts
- * contradict each other. */
+/* Continues from a checkpoint. SL_BAD_CONFIG: it is of another network, data set (its dataset.json, or the order of the
+ * classes), seed, batch size, updater or augmentation; every difference is named, with both values. What an older
+ * version did not write down is not compared; `report`, which may be NULL, is told. SL_BAD_DATA: its parts contradict
+ * each other.
+ */
 int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
                       void *self);
 

@@ -1,9 +1,11 @@
 #include "runtime/train/top_classes.h"
 
+#include <assert.h>
 #include <math.h>
 
 void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top)
 {
+    assert(0 < count && count <= classes);
     for (int32_t n = 0; n < count; n++) {
         int32_t best = -1;
         for (int32_t c = 0; c < classes; c++) {

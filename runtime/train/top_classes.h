@@ -1,4 +1,4 @@
-/* A row of probabilities, in order. */
+/* The most probable classes of a row of probabilities. */
 #ifndef SL_RUNTIME_TRAIN_TOP_CLASSES_H
 #define SL_RUNTIME_TRAIN_TOP_CLASSES_H
 
@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* The `count` most probable of `classes`, best first; equal probabilities in the order of the classes. */
+/* top[count] becomes the most probable of p[classes], best first; equal ones in the order of the classes. */
 void sl_top_classes(const float *p, int32_t classes, int32_t count, int32_t *top);
 
 /* SL_NUMERICS, naming the key, if a probability is not finite. */
