@@ -3,9 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/data/jpeg_internal.h"
+#include "runtime/data/jpeg_encode.h"
+#include "runtime/data/jpeg_read.h"
+#include "runtime/data/jpeg_sniff.h"
 #include "runtime/data/orientation.h"
 #include "runtime/data/resize.h"
+
+struct sl_jpeg {
+    struct sl_jpeg_reader *reader;
+    void *encoder;   /* TurboJPEG's, made when it is first needed */
+    uint8_t *pixels; /* a decoded image of another size or colour kind */
+    size_t pixel_bytes;
+};
 
 int sl_jpeg_open(struct sl_jpeg **jpeg)
 {
@@ -158,4 +167,10 @@ out:
     sl_jpeg_read_end(jpeg->reader);
     release(jpeg);
     return rc;
+}
+
+int sl_jpeg_encode(struct sl_jpeg *jpeg, const uint8_t *rgb, int32_t width, int32_t height, int quality,
+                   uint8_t **bytes, size_t *length)
+{
+    return sl_jpeg_encoder_encode(&jpeg->encoder, rgb, width, height, quality, bytes, length);
 }

@@ -18,9 +18,6 @@ enum { SL_JPEG_MAX_DECODED_PIXELS = 64 << 20 };
 
 struct sl_jpeg;
 
-/* What the first bytes look like: "a PNG image", "text", "an empty file", ...; NULL for a JPEG. */
-const char *sl_jpeg_sniff(const uint8_t *bytes, size_t length);
-
 int sl_jpeg_open(struct sl_jpeg **jpeg);  /* SL_SYSTEM */
 void sl_jpeg_close(struct sl_jpeg *jpeg); /* NULL is fine */
 

@@ -2,6 +2,8 @@
  *
  * Every image gets an object of its own: one that is used again keeps quantisation and Huffman tables, and an image
  * without tables would then be decoded by those of the image before. */
+#include "runtime/data/jpeg_read.h"
+
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +11,6 @@
 #include <jpeglib.h>
 
 #include <jerror.h> /* asks for the version that jpeglib.h defines */
-
-#include "runtime/data/jpeg_internal.h"
 
 /* An attack on the decoder's time: more scans than this, or scans that pass over so many blocks in all. A few kilobytes
  * can ask for hundreds of passes over a huge image; the largest that is read may have a dozen. */

@@ -1,7 +1,6 @@
-/* What a file that is no JPEG looks like. */
-#include <string.h>
+#include "runtime/data/jpeg_sniff.h"
 
-#include "runtime/data/jpeg.h"
+#include <string.h>
 
 /* The first row that fits; ISO media files ("ftyp") tell by their brand. */
 static const struct {

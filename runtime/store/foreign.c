@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "runtime/data/jpeg.h"
+#include "runtime/data/jpeg_sniff.h"
 
 static const struct {
     size_t at;

@@ -1,22 +1,20 @@
-/* A decoder's parts: reading through libjpeg (jpeg_read.c), limits, sizes and colours (jpeg.c), encoding
- * (jpeg_encode.c). */
-#ifndef SL_RUNTIME_DATA_JPEG_INTERNAL_H
-#define SL_RUNTIME_DATA_JPEG_INTERNAL_H
+/* Reading a JPEG through libjpeg: one decoder, one image after the other. */
+#ifndef SL_RUNTIME_DATA_JPEG_READ_H
+#define SL_RUNTIME_DATA_JPEG_READ_H
 
-#include "runtime/data/jpeg.h"
+#include "kernels/base.h"
 
-struct sl_jpeg {
-    struct sl_jpeg_reader *reader;
-    void *encoder;   /* TurboJPEG's, made when it is first needed */
-    uint8_t *pixels; /* a decoded image of another size or colour kind */
-    size_t pixel_bytes;
-};
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct sl_jpeg_header {
     int32_t width, height;
     bool four;                  /* CMYK or YCCK */
     uint64_t coefficient_bytes; /* held while decoding; 0 for an image of one scan */
 };
+
+struct sl_jpeg_reader;
 
 struct sl_jpeg_reader *sl_jpeg_reader_open(void); /* NULL: out of memory */
 void sl_jpeg_reader_close(struct sl_jpeg_reader *reader);
@@ -31,6 +29,7 @@ int sl_jpeg_read_begin(struct sl_jpeg_reader *reader, const uint8_t *bytes, size
 int sl_jpeg_read_pixels(struct sl_jpeg_reader *reader, int32_t eighths, uint8_t *to);
 void sl_jpeg_read_end(struct sl_jpeg_reader *reader);
 
-void sl_jpeg_encoder_close(void *encoder);
-
+#ifdef __cplusplus
+}
+#endif
 #endif
