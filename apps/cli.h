@@ -18,6 +18,7 @@
 #ifndef SL_APPS_CLI_H
 #define SL_APPS_CLI_H
 
+#include "apps/cli_process.h"
 #include "kernels/base.h"
 
 enum cli_kind {
@@ -60,13 +61,5 @@ void cli_parse(const struct cli_program *program, int argc, char **argv, struct 
 
 /* Puts the text where the option's value goes; false if it is not of the option's kind or out of its range. */
 bool cli_take(const struct cli_option *option, const char *text);
-
-/* A line for people on stderr, control characters escaped; fits sl_store_report_fn. */
-void cli_say(void *self, const char *line);
-
-/* The last words of a program: flushes stdout, prints "PROGRAM: message" on stderr if `rc` is a failure, and returns
- * the exit code: rc, or SL_IO if stdout could not be written. That nobody reads it any more, as behind `| head`, is no
- * failure. */
-int cli_end(int rc);
 
 #endif

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apps/cli.h"
 #include "runtime/report/text.h"
 
 /* A file that is opened gets the lowest free number: without this, the log of a run that was started with its standard
