@@ -38,8 +38,8 @@ static int check_classes(const struct sl_served_model *served, const struct sl_d
             return sl_fail(SL_BAD_CONFIG, "class %zu is %s in the model and %s in the data set", i,
                            model->classes[i].id, dataset->classes[i].id);
     if (served->pixels.size != dataset->image_size)
-        return sl_fail(SL_BAD_CONFIG, "the model takes images of %d pixels a side, the data set holds %d", served->pixels.size,
-                       dataset->image_size);
+        return sl_fail(SL_BAD_CONFIG, "the model takes images of %d pixels a side, the data set holds %d",
+                       served->pixels.size, dataset->image_size);
     return SL_OK;
 }
 

@@ -237,8 +237,7 @@ static int open_regular(const char *path, int links, size_t cap, int *fd, size_t
     if (fstat(*fd, &info))
         return sl_fail(read_status(errno), "%s: cannot examine it: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
-        return sl_fail(SL_BAD_DATA, "%s: %s, not a file", path,
-                       S_ISDIR(info.st_mode) ? "a folder" : "a special file");
+        return sl_fail(SL_BAD_DATA, "%s: %s, not a file", path, S_ISDIR(info.st_mode) ? "a folder" : "a special file");
     if ((uint64_t)info.st_size > cap)
         return sl_fail(SL_BAD_DATA, "%s: %lld bytes, more than the %zu that are allowed", path, (long long)info.st_size,
                        cap);

@@ -43,7 +43,8 @@ static int read_padding(const json_t *value, const char *name, struct sl_padding
 static int refuse_zero(const struct sl_option *option, double value)
 {
     if (value == 0.0 && option->preset != 0.0)
-        return sl_fail(SL_BAD_CONFIG, "\"%s\" must not be 0; leave it out for the default, %g", option->name, option->preset);
+        return sl_fail(SL_BAD_CONFIG, "\"%s\" must not be 0; leave it out for the default, %g", option->name,
+                       option->preset);
     return SL_OK;
 }
 

@@ -56,7 +56,8 @@ static int clear_folder(const char *folder, bool remove_leftovers)
         if (may_stay(name))
             continue;
         if (!remove_leftovers || !is_leftover(name))
-            SL_FAIL(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another folder", folder, name);
+            SL_FAIL(SL_CANNOT_CREATE, "%s: the folder is not empty (%s); remove it or choose another folder", folder,
+                    name);
         if (unlinkat(dirfd(stream), name, 0) != 0)
             SL_FAIL(SL_CANNOT_CREATE, "%s/%s: cannot remove what a killed preparation left: %s", folder, name,
                     strerror(errno));
