@@ -39,7 +39,7 @@ static void train_once(struct sl_weights *weights, const float *images)
     const struct sl_plan_options options = {.batch = BATCH, .training = true};
     const struct sl_updater_options defaults = sl_updater_defaults();
     static const int32_t labels[BATCH];
-    const struct sl_train_input step = {.images = images, .labels = labels, .count = BATCH, .rate = 1e-3};
+    const struct sl_train_input step = {.batch = {.images = images, .labels = labels, .count = BATCH}, .rate = 1e-3};
     struct sl_train_result result = {0};
     struct sl_plan *plan;
     struct sl_updater *updater;
@@ -59,7 +59,8 @@ static void predict_once(struct sl_weights *weights, const float *images)
     int32_t stride;
     FUZZ_MUST(sl_plan_open(weights->graph, weights, &options, &plan) == SL_OK);
     FUZZ_MUST(sl_plan_prepare(plan) == SL_OK && sl_plan_forward(plan, &input) == SL_OK);
-    const float *p = sl_plan_probabilities(plan, &stride);
+    const float *p;
+    FUZZ_MUST(sl_plan_probabilities(plan, &p, &stride) == SL_OK);
     for (int32_t i = 0; i < BATCH; i++)
         for (int32_t c = 0; c < sl_graph_classes(weights->graph); c++)
             FUZZ_MUST(!(p[i * stride + c] < 0 || p[i * stride + c] > 1.0001f)); /* or not a number */
@@ -93,7 +94,7 @@ static void plan_and_run(const struct sl_graph *graph, bool reference)
     struct sl_device device;
     struct sl_weights *weights;
     FUZZ_MUST(sl_device_cpu_open(1, &device) == SL_OK);
-    device.isa = reference ? 0 : device.isa;
+    device.isa = reference ? SL_CPU : device.isa;
     FUZZ_MUST(sl_weights_open(graph, &device, true, &weights) == SL_OK);
     plan_within_limit(weights, LARGE_BATCH, true);
     plan_within_limit(weights, SL_MAX_BATCH, false);
