@@ -13,10 +13,10 @@ static int run_convolution(struct sl_choice *choice, const struct sl_conv2d *sha
 {
     int rc = SL_OK;
     const struct sl_device *device = choice->device;
-    const size_t packed_floats = sl_choice_need(choice)->packed;
+    const size_t bytes = sl_choice_need(choice)->packed;
     void *packed = NULL;
-    if (packed_floats) {
-        SL_TRY(device->alloc(device->self, packed_floats * sizeof(float), &packed));
+    if (bytes) {
+        SL_TRY(device->alloc(device->self, bytes, &packed));
         SL_TRY(sl_launch_pack(choice, shape, weights, packed));
     }
     const struct sl_conv2d_fwd args = {.x = x, .weights = packed ? packed : weights, .slope = 1, .y = y};

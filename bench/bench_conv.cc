@@ -82,7 +82,7 @@ class OurConv
         if (sl_choose(&device_, row.op, &s, &choice_) != SL_OK)
             std::abort();
         if (sl_choice_need(&choice_)->packed) {
-            packed_ = floats(sl_choice_need(&choice_)->packed);
+            packed_ = floats(sl_choice_need(&choice_)->packed / sizeof(float));
             sl_launch_pack(&choice_, &s, weights_.get(), packed_.get());
         }
     }

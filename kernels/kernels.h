@@ -34,7 +34,7 @@ struct sl_need {
     int64_t units;      /* length of the outermost loop, at least 1; never depends on the thread count */
     int64_t pack_units; /* of pack's loop */
     size_t scratch;     /* bytes for each slice that runs */
-    size_t packed;      /* floats of re-ordered weights that the kernel reads; 0: it reads them as stored */
+    size_t packed;      /* bytes of re-ordered weights that the kernel reads; 0: it reads them as stored */
     size_t state;       /* bytes that open() fills; 0: no state */
     bool joins;         /* neighbouring units share work: few long slices are cheaper than many */
 };
@@ -48,7 +48,7 @@ struct sl_kernel {
     /* Fills the state with what follows from the shape alone. SL_UNAVAILABLE: the next row is asked. NULL: no state. */
     int (*open)(const void *shape, const struct sl_device *device, void *state);
     void (*close)(void *state); /* NULL: nothing to do */
-    void (*pack)(const void *shape, const float *weights, float *packed, const struct sl_work *work);
+    void (*pack)(const void *shape, const float *weights, void *packed, const struct sl_work *work);
     void (*run)(const void *shape, const void *args, const struct sl_work *work);
 };
 

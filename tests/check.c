@@ -78,7 +78,7 @@ static void run_kernel(struct check_case *c)
 struct packing {
     const struct check_case *c;
     const float *weights;
-    float *packed;
+    void *packed;
 };
 
 static void run_pack(const void *self, const struct sl_work *work)
@@ -91,7 +91,7 @@ const float *check_pack(struct check_case *c, const float *weights)
 {
     if (!c->need.packed)
         return weights;
-    float *packed = check_work(c, "packed", c->need.packed);
+    float *packed = check_work(c, "packed", c->need.packed / sizeof(float));
     const struct packing packing = {c, weights, packed};
     check_slices(c, c->need.pack_units, run_pack, &packing, NULL);
     return packed;

@@ -85,7 +85,7 @@ struct batch {
 
 static inline struct batch make_batch(const struct sl_graph *graph, int32_t count, uint64_t seed)
 {
-    const size_t floats = sl_tensor_floats(&graph->layers[0].shape);
+    const size_t floats = sl_tensor_elements(&graph->layers[0].shape);
     struct batch batch = {.count = count};
     batch.images = malloc((size_t)count * floats * sizeof *batch.images);
     batch.labels = malloc((size_t)count * sizeof *batch.labels);

@@ -60,7 +60,7 @@ static void check_sizes(const struct sl_kernel_row *row, const struct sl_conv2d 
     if (need.packed == 0)
         return;
     const size_t outputs = (size_t)(row->op == SL_OP_conv2d_fwd ? s->k : s->c), inputs = sl_conv2d_weights(s) / outputs;
-    assert_in_range(need.packed, sl_conv2d_weights(s), (outputs + BLOCK - 1) * inputs);
+    assert_in_range(need.packed / sizeof(float), sl_conv2d_weights(s), (outputs + BLOCK - 1) * inputs);
     assert_true(inputs % taps == 0);
     assert_in_range(need.pack_units, outputs / BLOCK, outputs / 16 + 1);
 }
@@ -94,7 +94,7 @@ static void pack_the_end(const struct sl_kernel_row *row, const struct sl_conv2d
     struct sl_need need;
     if (!takes(row, s, &need) || need.packed == 0)
         return;
-    const size_t weights = sl_conv2d_weights(s), packed = need.packed;
+    const size_t weights = sl_conv2d_weights(s), packed = need.packed / sizeof(float);
     const int64_t blocks = need.pack_units, block = (int64_t)(packed / (weights / (size_t)outputs)) / blocks;
     float *from = map(weights), *to = map(packed);
     if (!from || !to)

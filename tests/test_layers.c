@@ -176,7 +176,7 @@ static void any_thread_count_gives_the_same_bits(void **state)
 static void poison(struct net *net, int32_t room)
 {
     struct batch batch = make_batch(net->graph, room, 1);
-    const size_t floats = (size_t)room * sl_tensor_floats(&net->graph->layers[0].shape);
+    const size_t floats = (size_t)room * sl_tensor_elements(&net->graph->layers[0].shape);
     for (size_t i = 0; i < floats; i++)
         batch.images[i] = NAN;
     gradients_of(net, &batch);

@@ -51,7 +51,7 @@ static void assert_same_parameters(const char *name, const struct sl_weights *a,
     assert_int_equal(x.count, y.count);
     for (size_t i = 0; i < x.count; i++) {
         uint64_t bytes;
-        MUST(sl_tensor_bytes(&x.tensors[i], &bytes));
+        MUST(sl_named_tensor_bytes(&x.tensors[i], &bytes));
         if (memcmp(x.tensors[i].data, y.tensors[i].data, bytes))
             fail_msg("%s: %s differs", name, x.tensors[i].name);
     }

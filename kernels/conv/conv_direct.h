@@ -128,7 +128,7 @@ static bool direct_forward_need(const void *shape, struct sl_need *need)
         .scratch = sl_window_scratch(&d.window),
         .state = sizeof d,
         .pack_units = direct_forward_blocks(s),
-        .packed = (size_t)sl_round_up(s->k, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c,
+        .packed = (size_t)sl_round_up(s->k, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c * sizeof(float),
     };
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }
@@ -140,7 +140,7 @@ static int direct_forward_open(const void *shape, const struct sl_device *device
     return SL_OK;
 }
 
-static void direct_forward_pack(const void *shape, const float *weights, float *packed, const struct sl_work *work)
+static void direct_forward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
     const int32_t block = direct_block(s->k);
@@ -148,7 +148,7 @@ static void direct_forward_pack(const void *shape, const float *weights, float *
     assert(sl_slice_is_within(work, direct_forward_blocks(s)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const float *from = weights + (size_t)(b * block) * filter;
-        float *to = packed + (size_t)(b * block) * filter;
+        float *to = (float *)packed + (size_t)(b * block) * filter;
         for (size_t i = 0; i < filter; i++)
             for (int32_t k = 0; k < block; k++)
                 *to++ = b * block + k < s->k ? from[(size_t)k * filter + i] : 0.0f;
@@ -188,7 +188,7 @@ static bool direct_backward_need(const void *shape, struct sl_need *need)
         .scratch = sl_window_scratch(&d.window),
         .state = sizeof d,
         .pack_units = direct_backward_blocks(s),
-        .packed = (size_t)sl_round_up(s->c, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k,
+        .packed = (size_t)sl_round_up(s->c, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k * sizeof(float),
     };
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }
@@ -201,7 +201,7 @@ static int direct_backward_open(const void *shape, const struct sl_device *devic
 }
 
 /* The kernel turned by 180 degrees, with input and output channels exchanged. */
-static void direct_backward_pack(const void *shape, const float *weights, float *packed, const struct sl_work *work)
+static void direct_backward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
     const struct direct *d = work->state;
@@ -209,7 +209,7 @@ static void direct_backward_pack(const void *shape, const float *weights, float 
     assert(sl_slice_is_within(work, direct_backward_blocks(s)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const int32_t first = (int32_t)b * d->block, here = direct_smaller(s->c - first, d->block);
-        float *to = packed + first * taps * s->k;
+        float *to = (float *)packed + first * taps * s->k;
         for (int64_t i = 0; i < taps; i++) {
             const float *from = weights + (taps - 1 - sl_window_tap(&d->window, i)) * s->c + first;
             for (int32_t k = 0; k < s->k; k++, from += taps * s->c, to += d->block) {

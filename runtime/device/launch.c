@@ -92,7 +92,7 @@ struct job {
     const struct sl_ready *ready;
     const void *args;
     const float *weights;
-    float *packed;
+    void *packed;
     int64_t slices; /* of a kernel that joins units */
 };
 
@@ -139,7 +139,7 @@ int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const 
     return device->fork(device->self, job.slices, need->scratch, run_joined, &job);
 }
 
-int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, float *packed)
+int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, void *packed)
 {
     struct job job = {.weights = weights, .packed = packed};
     const int rc = ready_for(choice, shape, &job.ready);

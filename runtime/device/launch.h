@@ -49,7 +49,7 @@ int64_t sl_choice_units(const struct sl_choice *choice, const void *shape);
 int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const void *args);
 
 /* Re-orders weights as the row wants them; a no-op for one that reads them as stored. */
-int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, float *packed);
+int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, void *packed);
 
 #define SL_OP(op, shape_type, args_type)                                                             \
     struct shape_type;                                                                               \

@@ -127,7 +127,7 @@ int32_t sl_graph_input(struct sl_graph *graph, int32_t height, int32_t width, in
         return -1;
     SL_TRY(next_layer(graph, &layer));
     strcpy(layer->name, "input");
-    layer->shape = (struct sl_tensor){1, height, width, channels, channels};
+    layer->shape = (struct sl_tensor){1, height, width, channels, channels, SL_ELEMENT_F32};
     if (graph->layer_count != 0)
         SL_FAIL(SL_BAD_CONFIG, "a network has one input");
     SL_TRY(check_side(&layer->shape));

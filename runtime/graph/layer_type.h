@@ -67,10 +67,7 @@ enum sl_life {
 struct sl_planner;
 
 /* Asks for `bytes` in the arena; the pointer at `at`, of any type, is set when the plan is complete. */
-int sl_planner_bytes(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose);
-
-/* The same for floats. */
-int sl_planner_buffer(struct sl_planner *planner, float **at, size_t floats, enum sl_life life, const char *purpose);
+int sl_planner_buffer(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose);
 
 /* Chooses the row for an operation on the plan's device; the plan closes it. */
 int sl_planner_choose(struct sl_planner *planner, enum sl_op op, const void *shape, struct sl_choice *choice);

@@ -39,7 +39,8 @@ static int grow(struct sl_planner *planner)
     return SL_OK;
 }
 
-static int add_bytes(struct sl_planner *planner, void *at, size_t bytes, int32_t first, int32_t last, const char *owner,
+/* `at`: a pointer of any type, which is to be set. */
+static int add_block(struct sl_planner *planner, void *at, size_t bytes, int32_t first, int32_t last, const char *owner,
                      const char *what)
 {
     const size_t most = (size_t)1 << 46; /* so that no sum of blocks overflows */
@@ -56,23 +57,12 @@ static int add_bytes(struct sl_planner *planner, void *at, size_t bytes, int32_t
     return SL_OK;
 }
 
-static int add_block(struct sl_planner *planner, float **at, size_t floats, int32_t first, int32_t last,
-                     const char *owner, const char *what)
-{
-    return add_bytes(planner, at, floats * sizeof(float), first, last, owner, what);
-}
-
-int sl_planner_bytes(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose)
+int sl_planner_buffer(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose)
 {
     const int32_t forward = planner->stage->index, backward = backward_time(planner->plan, forward);
     const int32_t first = life == SL_LIFE_PLAN ? 0 : life == SL_LIFE_BACKWARD ? backward : forward;
     const int32_t last = life == SL_LIFE_PLAN ? end_time(planner->plan) : life == SL_LIFE_FORWARD ? forward : backward;
-    return add_bytes(planner, at, bytes, first, last, planner->stage->layer->name, purpose);
-}
-
-int sl_planner_buffer(struct sl_planner *planner, float **at, size_t floats, enum sl_life life, const char *purpose)
-{
-    return sl_planner_bytes(planner, at, floats * sizeof(float), life, purpose);
+    return add_block(planner, at, bytes, first, last, planner->stage->layer->name, purpose);
 }
 
 /* The plan closes the choice, wherever it lies. */
@@ -150,7 +140,7 @@ static int place_contributions(struct sl_planner *planner, struct sl_value *valu
             if (s == uses->last_stage && k == uses->last_input)
                 continue;
             plan->adds_to[s][k] = value;
-            const int rc = add_block(planner, &plan->stages[s].dx[k], sl_tensor_floats(&value->shape), time, time,
+            const int rc = add_block(planner, &plan->stages[s].dx[k], sl_tensor_bytes(&value->shape), time, time,
                                      plan->stages[s].layer->name, "gradient to add");
             if (rc != SL_OK)
                 return rc;
@@ -164,7 +154,7 @@ static int place_value(struct sl_planner *planner, int32_t index)
     struct sl_value *value = &plan->values[index];
     const int32_t producer = plan->producer[index];
     const char *owner = plan->graph->layers[index].name;
-    const size_t floats = sl_tensor_floats(&value->shape);
+    const size_t bytes = sl_tensor_bytes(&value->shape);
     const struct uses uses = uses_of(plan, value);
     int32_t last = uses.count ? uses.last_forward : end_time(plan);
     int rc = SL_OK;
@@ -178,10 +168,10 @@ static int place_value(struct sl_planner *planner, int32_t index)
             last = own;
         else
             SL_TRY(
-                add_block(planner, &value->grad, floats, backward_time(plan, uses.last_stage), own, owner, "gradient"));
+                add_block(planner, &value->grad, bytes, backward_time(plan, uses.last_stage), own, owner, "gradient"));
         SL_TRY(place_contributions(planner, value, &uses));
     }
-    SL_TRY(add_block(planner, &value->data, floats, producer, last, owner, "output"));
+    SL_TRY(add_block(planner, &value->data, bytes, producer, last, owner, "output"));
 out:
     return rc;
 }
@@ -230,15 +220,15 @@ static int place_ends(struct sl_planner *planner)
     struct sl_plan *plan = planner->plan;
     struct sl_plan_buffers *m = &plan->buffers;
     const struct sl_tensor *image = &plan->values[0].shape;
-    const size_t n = (size_t)plan->options.batch, floats = sl_tensor_floats(image);
+    const size_t n = (size_t)plan->options.batch;
     const size_t sums = (size_t)(sl_flat_units(plan->weights->decayed) + sl_flat_units(plan->weights->trained));
     const struct {
         void *at;
         size_t bytes;
         const char *what;
     } wanted[] = {
-        {&m->images, floats * sizeof(float), "images"},
-        {&m->pixels, plan->device->host_memory ? 0 : floats, "pixels"},
+        {&m->images, sl_tensor_bytes(image), "images"},
+        {&m->pixels, plan->device->host_memory ? 0 : sl_tensor_elements(image), "pixels"},
         {&m->places, n * sizeof *m->places, "places of the images"},
         {&m->labels, n * sizeof *m->labels, "labels"},
         {&m->losses, n * sizeof *m->losses, "losses"},
@@ -247,7 +237,7 @@ static int place_ends(struct sl_planner *planner)
     };
     int rc = SL_OK;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        SL_TRY(add_bytes(planner, wanted[i].at, wanted[i].bytes, 0, end_time(plan), plan->graph->layers[0].name,
+        SL_TRY(add_block(planner, wanted[i].at, wanted[i].bytes, 0, end_time(plan), plan->graph->layers[0].name,
                          wanted[i].what));
 out:
     return rc;
@@ -258,7 +248,7 @@ static int choose_operations(struct sl_planner *planner)
     const struct sl_plan *plan = planner->plan;
     struct sl_plan_operations *o = &planner->plan->operations;
     const struct sl_tensor *image = &plan->values[0].shape;
-    const struct sl_image pixels = {image->h, image->w, image->h, image->w, image->n, SL_ELEMENT_F32};
+    const struct sl_image pixels = {image->h, image->w, image->h, image->w, image->n, image->element};
     const struct sl_flat all = {.n = plan->weights->trained};
     const struct sl_judge_shape judge = {.losses = plan->options.batch};
     int rc = SL_OK;

@@ -33,7 +33,7 @@ static const struct sl_value *last_value(const struct sl_plan *plan)
 
 static int reserve_probabilities(struct sl_plan *plan)
 {
-    plan->probabilities = calloc(sl_tensor_floats(&last_value(plan)->shape), sizeof *plan->probabilities);
+    plan->probabilities = calloc(sl_tensor_elements(&last_value(plan)->shape), sizeof *plan->probabilities);
     return plan->probabilities ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for the probabilities of a batch");
 }
 
@@ -151,7 +151,7 @@ out:
 static int convert_pixels(struct sl_plan *plan, const struct sl_plan_pixels *pixels, int32_t count)
 {
     const struct sl_tensor *image = &plan->values[0].shape;
-    const struct sl_image shape = {image->h, image->w, image->h, image->w, count, SL_ELEMENT_F32};
+    const struct sl_image shape = {image->h, image->w, image->h, image->w, count, image->element};
     struct sl_image_to_float args = {.places = plan->buffers.places, .y = plan->buffers.images};
     int rc = SL_OK;
     if (image->c != 3)
@@ -175,7 +175,7 @@ static int take_images(struct sl_plan *plan, const struct sl_plan_input *input)
     if (!input->images)
         return convert_pixels(plan, input->pixels, input->count);
     if (!plan->device->host_memory)
-        return copy(plan, plan->buffers.images, input->images, sl_tensor_floats(&shape) * sizeof(float));
+        return copy(plan, plan->buffers.images, input->images, sl_tensor_bytes(&shape));
     value->data = (float *)(uintptr_t)input->images;
     return SL_OK;
 }
@@ -219,7 +219,7 @@ static int add_contributions(struct sl_plan *plan, int32_t s)
             continue;
         struct sl_tensor shape = value->shape;
         shape.n = plan->pass.count;
-        const struct sl_flat flat = {.n = (int64_t)sl_tensor_floats(&shape)};
+        const struct sl_flat flat = {(int64_t)sl_tensor_elements(&shape), shape.element};
         const struct sl_accumulate args = {plan->stages[s].dx[k], value->grad};
         const int rc = sl_launch_accumulate(&plan->operations.accumulate, &flat, &args);
         if (rc != SL_OK)

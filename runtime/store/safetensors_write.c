@@ -30,7 +30,7 @@ const char *sl_dtype_name(enum sl_dtype dtype)
     return (unsigned)dtype < DTYPE_COUNT ? dtypes[dtype].name : NULL;
 }
 
-int sl_tensor_bytes(const struct sl_named_tensor *tensor, uint64_t *bytes)
+int sl_named_tensor_bytes(const struct sl_named_tensor *tensor, uint64_t *bytes)
 {
     if (tensor->rank < 0 || tensor->rank > SL_TENSOR_MAX_RANK || sl_dtype_bytes(tensor->dtype) == 0)
         return sl_fail(SL_BAD_DATA, "tensor \"%s\": rank %" PRId32 " or type out of range", tensor->name, tensor->rank);
@@ -77,7 +77,7 @@ static int add_tensor(json_t *header, const struct sl_named_tensor *tensor, uint
     json_t *shape = NULL;
     if (!strcmp(tensor->name, METADATA))
         SL_FAIL(SL_BAD_DATA, "a tensor may not be called " METADATA);
-    SL_TRY(sl_tensor_bytes(tensor, &bytes));
+    SL_TRY(sl_named_tensor_bytes(tensor, &bytes));
     if (__builtin_add_overflow(*offset, bytes, &end) || end > INT64_MAX)
         SL_FAIL(SL_BAD_DATA, "tensor \"%s\": the file would exceed 63 bits", tensor->name);
     shape = json_array();
@@ -136,7 +136,7 @@ static int hash_all(const char *header, size_t length, const struct sl_named_ten
     SL_TRY(sl_hash_open(&hash));
     sl_hash_update(hash, header, length);
     for (size_t i = 0; i < count; i++) {
-        SL_TRY(sl_tensor_bytes(order[i], &bytes));
+        SL_TRY(sl_named_tensor_bytes(order[i], &bytes));
         sl_hash_update(hash, order[i]->data, bytes);
     }
     *digest = sl_hash_digest(hash);
@@ -153,7 +153,7 @@ static int write_file(const char *path, const char *header, size_t length, const
     SL_TRY(sl_io_create(path, &fd));
     rc = sl_io_write(fd, path, header, length);
     for (size_t i = 0; rc == SL_OK && i < count; i++) {
-        rc = sl_tensor_bytes(order[i], &bytes);
+        rc = sl_named_tensor_bytes(order[i], &bytes);
         if (rc == SL_OK && bytes > 0)
             rc = sl_io_write(fd, path, order[i]->data, bytes);
     }
@@ -182,7 +182,7 @@ int sl_safetensors_write(const char *path, const struct sl_named_tensor *tensors
         SL_FAIL(SL_BAD_DATA, "%s: %zu tensors, more than %d", path, tensor_count, SL_TENSOR_MAX_COUNT);
     for (size_t i = 0; i < tensor_count; i++) {
         uint64_t unused;
-        SL_TRY(sl_tensor_bytes(&tensors[i], &unused));
+        SL_TRY(sl_named_tensor_bytes(&tensors[i], &unused));
     }
     SL_TRY(add_metadata(header, metadata, metadata_count));
     for (size_t i = 0; i < tensor_count; i++)

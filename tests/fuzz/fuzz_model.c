@@ -27,7 +27,7 @@ static bool modest(const struct sl_graph *graph)
         uint64_t parameters = 1;
         for (int32_t k = 0; k < layer->parameter_count; k++)
             parameters += (uint64_t)sl_parameter_floats(&layer->parameters[k]);
-        if (sl_tensor_floats(&layer->shape) > MOST_FLOATS || parameters > MOST_WORK)
+        if (sl_tensor_elements(&layer->shape) > MOST_FLOATS || parameters > MOST_WORK)
             return false;
         work += parameters * (uint64_t)layer->shape.h * (uint64_t)layer->shape.w;
     }
@@ -69,7 +69,7 @@ static void predict_once(struct sl_weights *weights, const float *images)
 
 static void run(struct sl_weights *weights)
 {
-    const size_t floats = BATCH * sl_tensor_floats(&weights->graph->layers[0].shape);
+    const size_t floats = BATCH * sl_tensor_elements(&weights->graph->layers[0].shape);
     float *images = malloc(floats * sizeof *images);
     FUZZ_MUST(images && sl_weights_init(weights, 1) == SL_OK);
     for (size_t i = 0; i < floats; i++)

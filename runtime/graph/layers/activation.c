@@ -35,7 +35,7 @@ static struct sl_leaky_relu flat(const struct sl_stage *stage, int32_t count)
     const struct activation *state = stage->state;
     struct sl_tensor t = stage->y->shape;
     t.n = count;
-    return (struct sl_leaky_relu){(int64_t)sl_tensor_floats(&t), state->slope, SL_ELEMENT_F32};
+    return (struct sl_leaky_relu){(int64_t)sl_tensor_elements(&t), state->slope, t.element};
 }
 
 static int plan(struct sl_stage *stage, struct sl_planner *planner)

@@ -73,7 +73,8 @@ static int plan_vectors(struct batch_norm *norm, struct sl_planner *planner)
     float **const vectors[] = {&norm->mean, &norm->var, &norm->rstd, &norm->scale, &norm->shift};
     int rc = SL_OK;
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)norm->shape.xs, SL_LIFE_PLAN, "channel vectors"));
+        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)norm->shape.xs * sizeof(float), SL_LIFE_PLAN,
+                                 "channel vectors"));
 out:
     return rc;
 }
@@ -116,12 +117,14 @@ static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
     SL_TRY(choose_training(norm, planner));
     if (stage->x[0]->moment_parts == 0)
         SL_TRY(sl_planner_buffer(planner, &norm->records,
-                                 (size_t)most_units(&norm->moments, p) * sl_moments_size(p->xs), SL_LIFE_FORWARD,
-                                 "moments"));
-    SL_TRY(sl_planner_buffer(planner, &norm->sums, (size_t)most_units(&norm->reduce, p) * 2 * (size_t)p->xs,
-                             SL_LIFE_BACKWARD, "gradient sums"));
+                                 (size_t)most_units(&norm->moments, p) * sl_moments_size(p->xs) * sizeof(float),
+                                 SL_LIFE_FORWARD, "moments"));
+    SL_TRY(sl_planner_buffer(planner, &norm->sums,
+                             (size_t)most_units(&norm->reduce, p) * 2 * (size_t)p->xs * sizeof(float), SL_LIFE_BACKWARD,
+                             "gradient sums"));
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)p->xs, SL_LIFE_BACKWARD, "channel vectors"));
+        SL_TRY(
+            sl_planner_buffer(planner, vectors[i], (size_t)p->xs * sizeof(float), SL_LIFE_BACKWARD, "channel vectors"));
 out:
     return rc;
 }
@@ -136,6 +139,7 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
     norm->shape.w = x->w;
     norm->shape.c = x->c;
     norm->shape.xs = x->stride;
+    norm->shape.element = x->element;
     norm->shape.pool = norm->shape.pool ? norm->shape.pool : 1;
     norm->shape.slope = norm->activated ? norm->shape.slope : 1.0f;
     SL_TRY(sl_planner_choose(planner, SL_OP_norm_scale, &norm->shape, &norm->scaling));

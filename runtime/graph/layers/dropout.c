@@ -27,7 +27,7 @@ static struct sl_dropout_shape flat(const struct sl_stage *stage, int32_t count,
     const struct sl_dropout_options *o = stage->layer->options;
     struct sl_tensor t = stage->y->shape;
     t.n = count;
-    return (struct sl_dropout_shape){(int64_t)sl_tensor_floats(&t), training ? (float)o->rate : 0.0f, SL_ELEMENT_F32};
+    return (struct sl_dropout_shape){(int64_t)sl_tensor_elements(&t), training ? (float)o->rate : 0.0f, t.element};
 }
 
 static int plan(struct sl_stage *stage, struct sl_planner *planner)

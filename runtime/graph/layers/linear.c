@@ -33,9 +33,10 @@ static int plan_inference(struct sl_stage *stage, struct sl_planner *planner)
     int rc = SL_OK;
     if (conv->norm) {
         SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_fold, &conv->shape, &conv->fold));
-        SL_TRY(
-            sl_planner_buffer(planner, &conv->folded, sl_conv2d_weights(&conv->shape), SL_LIFE_PLAN, "folded weights"));
-        SL_TRY(sl_planner_buffer(planner, &conv->folded_bias, (size_t)conv->shape.k, SL_LIFE_PLAN, "folded bias"));
+        SL_TRY(sl_planner_buffer(planner, &conv->folded, sl_conv2d_weights(&conv->shape) * sizeof(float), SL_LIFE_PLAN,
+                                 "folded weights"));
+        SL_TRY(sl_planner_buffer(planner, &conv->folded_bias, (size_t)conv->shape.k * sizeof(float), SL_LIFE_PLAN,
+                                 "folded bias"));
     }
     SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, sl_choice_need(&conv->fwd)->packed, SL_LIFE_PLAN,
                              "packed weights"));
@@ -70,8 +71,8 @@ static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
     if (conv->moments) {
         stage->y->moment_parts = most_records(conv, stage->y->shape.n);
         SL_TRY(sl_planner_buffer(planner, &conv->moment_records,
-                                 (size_t)stage->y->moment_parts * sl_moments_size(shape->ys), SL_LIFE_STAGE,
-                                 "moments"));
+                                 (size_t)stage->y->moment_parts * sl_moments_size(shape->ys) * sizeof(float),
+                                 SL_LIFE_STAGE, "moments"));
     }
 out:
     return rc;

@@ -11,8 +11,9 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
-    const struct sl_flat flat = {.n = (int64_t)sl_tensor_floats(y)};
-    const struct sl_channels channels = {.pixels = 1, .c = y->c, .from_stride = y->stride, .to_stride = y->stride};
+    const struct sl_flat flat = {(int64_t)sl_tensor_elements(y), y->element};
+    const struct sl_channels channels = {
+        .pixels = 1, .c = y->c, .from_stride = y->stride, .to_stride = y->stride, .element = y->element};
     int rc = SL_OK;
     SL_TRY(sl_planner_choose(planner, SL_OP_add_fwd, &flat, &merge->add));
     SL_TRY(sl_planner_choose(planner, SL_OP_channel_copy, &channels, &merge->copy));
@@ -40,7 +41,7 @@ static int add_forward(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
-    const struct sl_flat flat = {.n = pixels(y, pass->count) * y->stride};
+    const struct sl_flat flat = {pixels(y, pass->count) * y->stride, y->element};
     const float *sum = stage->x[0]->data;
     for (int32_t i = 1; i < stage->input_count; i++) {
         const struct sl_add_fwd args = {sum, stage->x[i]->data, stage->y->data};
@@ -56,8 +57,7 @@ static int add_backward(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
-    const struct sl_channels all = {pixels(y, pass->count), y->stride, y->stride, 0, y->stride, 0, false,
-                                    SL_ELEMENT_F32};
+    const struct sl_channels all = {pixels(y, pass->count), y->stride, y->stride, 0, y->stride, 0, false, y->element};
     for (int32_t i = 0; i < stage->input_count; i++) {
         const struct sl_channel_copy args = {stage->y->grad, stage->dx[i]};
         const int rc = stage->dx[i] ? sl_launch_channel_copy(&merge->copy, &all, &args) : SL_OK;
@@ -86,7 +86,7 @@ static int clear_padding(const struct sl_pass *pass, const struct sl_tensor *t, 
 {
     if (t->c == t->stride)
         return SL_OK;
-    const size_t bytes = (size_t)pixels(t, pass->count) * (size_t)t->stride * sizeof(float);
+    const size_t bytes = (size_t)pixels(t, pass->count) * (size_t)t->stride * sl_element_bytes(t->element);
     return pass->device->fill(pass->device->self, at, 0, bytes);
 }
 
@@ -99,8 +99,7 @@ static int concat_forward(struct sl_stage *stage, const struct sl_pass *pass)
     SL_TRY(clear_padding(pass, y, stage->y->data));
     for (int32_t i = 0; i < stage->input_count; i++) {
         const struct sl_tensor *x = &stage->x[i]->shape;
-        const struct sl_channels part = {pixels(y, pass->count), x->c, x->stride, 0, y->stride, at, false,
-                                         SL_ELEMENT_F32};
+        const struct sl_channels part = {pixels(y, pass->count), x->c, x->stride, 0, y->stride, at, false, y->element};
         const struct sl_channel_copy args = {stage->x[i]->data, stage->y->data};
         SL_TRY(sl_launch_channel_copy(&merge->copy, &part, &args));
         at += x->c;
@@ -120,8 +119,7 @@ static int concat_backward(struct sl_stage *stage, const struct sl_pass *pass)
         if (!stage->dx[i])
             continue;
         SL_TRY(clear_padding(pass, x, stage->dx[i]));
-        const struct sl_channels part = {pixels(y, pass->count), x->c, y->stride, at, x->stride, 0, false,
-                                         SL_ELEMENT_F32};
+        const struct sl_channels part = {pixels(y, pass->count), x->c, y->stride, at, x->stride, 0, false, y->element};
         const struct sl_channel_copy args = {stage->y->grad, stage->dx[i]};
         SL_TRY(sl_launch_channel_copy(&merge->copy, &part, &args));
     }

@@ -52,7 +52,7 @@ static int plan_with(struct sl_stage *stage, struct sl_planner *planner, enum sl
 {
     struct pool *pool = stage->state;
     const struct sl_tensor *x = &stage->x[0]->shape;
-    pool->shape = (struct sl_pool){.n = x->n, .h = x->h, .w = x->w, .c = x->c, .xs = x->stride};
+    pool->shape = (struct sl_pool){.n = x->n, .h = x->h, .w = x->w, .c = x->c, .xs = x->stride, .element = x->element};
     int rc = SL_OK;
     SL_TRY(window(stage->layer->options, x, &pool->shape));
     SL_TRY(sl_planner_choose(planner, fwd, &pool->shape, &pool->fwd));

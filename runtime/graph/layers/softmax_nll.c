@@ -24,8 +24,9 @@ static int shape(const void *of, const struct sl_tensor *in, int32_t count, stru
 static int plan(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct softmax_nll *loss = stage->state;
+    const struct sl_tensor *y = &stage->y->shape;
+    loss->shape = (struct sl_softmax){y->n, y->c, y->stride, y->element};
     int rc = SL_OK;
-    loss->shape = (struct sl_softmax){stage->y->shape.n, stage->y->shape.c, stage->y->shape.stride, SL_ELEMENT_F32};
     SL_TRY(sl_planner_choose(planner, SL_OP_softmax_nll_fwd, &loss->shape, &loss->fwd));
     if (sl_planner_training(planner))
         SL_TRY(sl_planner_choose(planner, SL_OP_softmax_nll_bwd, &loss->shape, &loss->bwd));
