@@ -45,14 +45,6 @@ int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_p
     return SL_OK;
 }
 
-int64_t sl_parameter_floats(const struct sl_parameter *parameter)
-{
-    int64_t n = 1;
-    for (int32_t d = 0; d < parameter->rank; d++)
-        n *= parameter->shape[d];
-    return n;
-}
-
 int sl_graph_new(const char *name, struct sl_graph **graph)
 {
     if (strlen(name) > SL_MAX_NAME)

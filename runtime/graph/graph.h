@@ -10,51 +10,12 @@
 
 #include <stdio.h>
 
+#include "runtime/graph/layer.h"
 #include "runtime/graph/layer_options.h"
-#include "runtime/graph/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum {
-    SL_MAX_INPUTS = 8,
-    SL_MAX_PARAMETERS = 4, /* of one layer */
-    SL_MAX_LAYERS = 1024,
-    SL_MAX_NAME = 63,
-    SL_MAX_SIDE = 16384, /* rows, columns or channels of a value */
-};
-
-/* What a parameter is to the optimizer and to the files. */
-enum sl_parameter_role {
-    SL_ROLE_WEIGHT, /* trained, with L2 */
-    SL_ROLE_VECTOR, /* trained, without L2: biases, gamma, beta */
-    SL_ROLE_STATE,  /* not trained: running statistics */
-};
-
-struct sl_parameter {
-    const char *name; /* "weight": the file's name is LAYER.weight */
-    enum sl_parameter_role role;
-    int32_t rank;
-    int64_t shape[4];
-    double deviation; /* initial values: normal with this deviation, or */
-    double constant;  /* this, where deviation is zero */
-};
-
-int64_t sl_parameter_floats(const struct sl_parameter *parameter);
-
-struct sl_layer_type;
-
-struct sl_layer {
-    char name[SL_MAX_NAME + 1];
-    const struct sl_layer_type *type; /* NULL: the network's input */
-    void *options;
-    int32_t input_count;
-    int32_t inputs[SL_MAX_INPUTS]; /* earlier layers */
-    struct sl_tensor shape;        /* of the output, n = 1 */
-    int32_t parameter_count;
-    struct sl_parameter parameters[SL_MAX_PARAMETERS];
-};
 
 struct sl_graph {
     char name[SL_MAX_NAME + 1];
@@ -72,7 +33,7 @@ void sl_graph_free(struct sl_graph *graph);
 int32_t sl_graph_input(struct sl_graph *graph, int32_t height, int32_t width, int32_t channels);
 
 /* Adds a layer fed by `input` (two inputs: sl_graph_add2); `type` and `options` come from a macro of
- * layers.h. Returns the number of its value, or -1. SL_BAD_CONFIG names layer and reason. */
+ * layer_options.h. Returns the number of its value, or -1. SL_BAD_CONFIG names layer and reason. */
 int32_t sl_graph_add(struct sl_graph *graph, const char *name, int32_t input, const char *type, const void *options);
 int32_t sl_graph_add2(struct sl_graph *graph, const char *name, int32_t a, int32_t b, const char *type,
                       const void *options);

@@ -4,8 +4,9 @@
 #define SL_RUNTIME_GRAPH_LAYER_TYPE_H
 
 #include "kernels/kernels.h"
-#include "runtime/graph/graph.h"
 #include "runtime/device/launch.h"
+#include "runtime/graph/layer.h"
+#include "runtime/graph/layer_options.h"
 
 #ifdef __cplusplus
 extern "C" {
