@@ -10,8 +10,7 @@
 #include <unistd.h>
 
 #include "apps/cli.h"
-#include "apps/doctor_kernels.h"
-#include "kernels/conv/conv.h"
+#include "apps/doctor_parts.h"
 #include "kernels/kernels.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/file_io.h"
@@ -63,80 +62,6 @@ static void print_overrides(void)
             count += printf("  %s\n", *at) > 0;
     if (!count)
         puts("  none (SL_ISA, SL_KERNEL, SL_VERBOSE, OMP_...)");
-}
-
-/* The forward convolution that this machine would use, into y. */
-static int run_convolution(const struct sl_device *device, const struct sl_kernel *kernel,
-                           const struct sl_conv2d *shape, const float *x, const float *weights, float *y)
-{
-    int rc = SL_OK;
-    void *packed = NULL;
-    if (kernel->packed) {
-        SL_TRY(device->alloc(device->self, kernel->packed(shape) * sizeof(float), &packed));
-        SL_TRY(sl_launch_pack(device, kernel, shape, weights, packed));
-    }
-    const struct sl_conv2d_fwd args = {.x = x, .weights = packed ? packed : weights, .slope = 1, .y = y};
-    SL_TRY(sl_launch(device, kernel, shape, &args));
-    SL_TRY(device->sync(device->self));
-out:
-    device->free(device->self, packed);
-    return rc;
-}
-
-static void fill(float *x, size_t n)
-{
-    uint32_t state = 1;
-    for (size_t i = 0; i < n; i++) {
-        state = state * 1664525u + 1013904223u;
-        x[i] = (float)(state >> 8) * 0x1p-23f - 1;
-    }
-}
-
-/* The chosen forward convolution against the reference, on one small image. */
-static int self_test(void)
-{
-    int rc = SL_OK;
-    struct sl_device device = {0};
-    void *memory = NULL;
-    const struct sl_conv2d shape = {.n = 2,
-                                    .h = 16,
-                                    .w = 16,
-                                    .c = 32,
-                                    .k = 64,
-                                    .kh = 3,
-                                    .kw = 3,
-                                    .stride_h = 1,
-                                    .stride_w = 1,
-                                    .pad_top = 1,
-                                    .pad_left = 1,
-                                    .oh = 16,
-                                    .ow = 16,
-                                    .xs = 32,
-                                    .ys = 64};
-    const size_t nx = 2 * 16 * 16 * 32, nw = sl_conv2d_weights(&shape), ny = 2 * 16 * 16 * 64;
-    const struct sl_kernel_row *row = sl_pick(SL_OP_conv2d_fwd, &shape, sl_isa());
-    const struct sl_kernel_row *reference = sl_pick(SL_OP_conv2d_fwd, &shape, 0);
-    if (!row || !reference)
-        SL_FAIL(SL_INTERNAL, "self-test: no conv2d_fwd in the table");
-    SL_TRY(sl_device_cpu_open(0, &device));
-    SL_TRY(device.alloc(device.self, (nx + nw + 2 * ny) * sizeof(float), &memory));
-    float *x = memory, *w = x + nx, *y = w + nw, *expected = y + ny;
-    fill(x, nx + nw);
-    SL_TRY(run_convolution(&device, row->kernel, &shape, x, w, y));
-    SL_TRY(run_convolution(&device, reference->kernel, &shape, x, w, expected));
-    double worst = 0;
-    for (size_t i = 0; i < ny; i++)
-        worst = fmax(worst, isfinite(y[i]) ? fabs((double)y[i] - (double)expected[i]) : INFINITY);
-    /* 288 products of numbers below 1, rounded once each at most. */
-    if (worst > 288 * 0x1p-20)
-        SL_FAIL(SL_INTERNAL, "self-test: %s is off by %g; hold it down with SL_ISA=ref", row->symbol, worst);
-    printf("self-test\n  %s against %s: largest difference %.1e, passed\n", row->symbol, reference->name, worst);
-out:
-    if (device.close) {
-        device.free(device.self, memory);
-        device.close(device.self);
-    }
-    return rc;
 }
 
 /* Writes, syncs and renames one small file, as a checkpoint does. */
@@ -193,9 +118,8 @@ int main(int argc, char **argv)
     print_build();
     print_machine();
     print_overrides();
-    printf("kernels of the default network, batch %d\n", SL_DOCTOR_BATCH);
-    sl_doctor_print_kernels();
-    SL_TRY(self_test());
+    SL_TRY(sl_doctor_print_kernels());
+    SL_TRY(sl_doctor_self_test());
     if (output)
         SL_TRY(check_output(output));
 out:

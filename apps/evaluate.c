@@ -46,7 +46,8 @@ static int check_classes(const struct sl_served_model *served, const struct sl_d
 static int open_all(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
-    const struct sl_served_options options = {(int)s->threads, (int32_t)s->batch_size, s->memory_limit};
+    const struct sl_served_options options = {
+        .threads = (int)s->threads, .batch_size = (int32_t)s->batch_size, .memory_limit = s->memory_limit};
     if (s->confusion)
         SL_TRY(cli_output_open(s->confusion, &e->confusion));
     SL_TRY(sl_served_model_open(s->model, &options, cli_say, NULL, &e->served));

@@ -43,7 +43,8 @@ static int check_settings(const struct settings *s)
 static int open_all(const struct settings *s, struct prediction *p)
 {
     int rc = SL_OK;
-    const struct sl_served_options options = {(int)s->threads, (int32_t)s->batch_size, s->memory_limit};
+    const struct sl_served_options options = {
+        .threads = (int)s->threads, .batch_size = (int32_t)s->batch_size, .memory_limit = s->memory_limit};
     SL_TRY(cli_output_open(s->output, &p->output));
     if (s->list)
         SL_TRY(predict_list_open(s->list, s->zeros, &p->list));

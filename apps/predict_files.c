@@ -14,9 +14,8 @@ struct filling {
     const struct predict_files *files;
     struct sl_jpeg *jpeg;
     struct sl_image_input input;
-    uint8_t *rgb;
-    void *scratch;
-    float *images;
+    uint8_t *pixels; /* [batch_size] images */
+    struct sl_image_place *places;
     char **keys;
     int32_t count;
     uint64_t skipped;
@@ -27,9 +26,8 @@ static void close_filling(struct filling *f)
     for (int32_t i = 0; f->keys && i < f->count; i++)
         free(f->keys[i]);
     free(f->keys);
-    free(f->images);
-    free(f->scratch);
-    free(f->rgb);
+    free(f->places);
+    free(f->pixels);
     sl_jpeg_close(f->jpeg);
 }
 
@@ -38,13 +36,14 @@ static int open_filling(const struct predict_files *files, struct filling *f)
     int rc = SL_OK;
     *f = (struct filling){.files = files};
     SL_TRY(sl_image_input_open(&files->served->pixels, files->batch_size, &f->input));
-    const size_t image = sl_image_input_values(&f->input), scratch = sl_image_input_scratch(&f->input);
-    f->rgb = malloc(image);
-    f->scratch = aligned_alloc(64, (scratch + 64) / 64 * 64);
-    f->images = calloc((size_t)files->batch_size, image * sizeof(float));
-    f->keys = calloc((size_t)files->batch_size, sizeof *f->keys);
-    if (!f->rgb || !f->scratch || !f->images || !f->keys)
+    const size_t n = (size_t)files->batch_size;
+    f->pixels = malloc(n * sl_image_input_bytes(&f->input));
+    f->places = calloc(n, sizeof *f->places);
+    f->keys = calloc(n, sizeof *f->keys);
+    if (!f->pixels || !f->places || !f->keys)
         SL_FAIL(SL_UNAVAILABLE, "out of memory for a batch of %d images", files->batch_size);
+    for (size_t i = 0; i < n; i++)
+        f->places[i].index = (int64_t)i;
     SL_TRY(sl_jpeg_open(&f->jpeg));
 out:
     return rc;
@@ -54,16 +53,14 @@ out:
 static int answer(void *self)
 {
     int rc = SL_OK;
-    int32_t stride;
     struct filling *f = self;
     if (f->count == 0)
         return SL_OK;
-    struct sl_plan *plan = f->files->served->plan;
-    const struct sl_plan_input input = {.images = f->images, .count = f->count};
-    SL_TRY(sl_plan_forward(plan, &input));
-    const float *p = sl_plan_probabilities(plan, &stride);
-    const struct sl_batch batch = {.count = f->count, .images = f->images, .keys = (const char *const *)f->keys};
-    SL_TRY(f->files->visit(f->files->self, &batch, p, stride));
+    struct sl_batch batch = {.count = f->count, .pixels = f->pixels, .places = f->places};
+    batch.keys = (const char *const *)f->keys;
+    memcpy(batch.scale, f->input.scale, sizeof batch.scale);
+    memcpy(batch.shift, f->input.shift, sizeof batch.shift);
+    SL_TRY(sl_evaluate_batch(f->files->served->plan, &batch, NULL, f->files->visit, f->files->self));
 out:
     for (int32_t i = 0; i < f->count; i++)
         free(f->keys[i]);
@@ -101,13 +98,10 @@ static int read_image(struct filling *f, const char *path)
     int rc = SL_OK;
     uint8_t *bytes = NULL;
     size_t length;
-    float *to = f->images + (size_t)f->count * sl_image_input_values(&f->input);
+    uint8_t *rgb = f->pixels + (size_t)f->count * sl_image_input_bytes(&f->input);
     SL_TRY(path ? sl_io_read(path, SL_JPEG_MAX_BYTES, &bytes, &length) : read_standard_input(&bytes, &length));
-    if ((rc = sl_image_input_decode(&f->input, f->jpeg, bytes, length, f->rgb)) != SL_OK) {
+    if ((rc = sl_image_input_decode(&f->input, f->jpeg, bytes, length, rgb)) != SL_OK)
         sl_fail_prefix(rc, "%s", path ? path : "standard input");
-        goto out;
-    }
-    sl_image_input_fill(&f->input, f->rgb, (struct sl_image_window){0}, f->scratch, to);
 out:
     free(bytes);
     return rc;

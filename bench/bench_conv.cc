@@ -24,6 +24,7 @@
 #include "bench/onednn_conv.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
+#include "runtime/device/launch.h"
 #include "runtime/device/parallel.h"
 
 #ifdef _OPENMP
@@ -73,14 +74,26 @@ class OurConv
 {
   public:
     OurConv(const sl_device &device, const sl_kernel_row &row, const sl_conv2d &s)
-        : device_(device), row_(row), shape_(s), x_(floats(size_t(s.n) * s.h * s.w * s.xs)),
+        : device_(device), shape_(s), x_(floats(size_t(s.n) * s.h * s.w * s.xs)),
           y_(floats(size_t(s.n) * s.oh * s.ow * s.ys)), weights_(floats(sl_conv2d_weights(&s)))
     {
-        if (row.kernel->packed) {
-            packed_ = floats(row.kernel->packed(&s));
-            sl_launch_pack(&device, row.kernel, &s, weights_.get(), packed_.get());
+        device_.rows = &row; // the only choice
+        device_.row_count = 1;
+        if (sl_choose(&device_, row.op, &s, &choice_) != SL_OK)
+            std::abort();
+        if (sl_choice_need(&choice_)->packed) {
+            packed_ = floats(sl_choice_need(&choice_)->packed / sizeof(float));
+            sl_launch_pack(&choice_, &s, weights_.get(), packed_.get());
         }
     }
+
+    ~OurConv()
+    {
+        sl_choice_close(&choice_);
+    }
+
+    OurConv(const OurConv &) = delete;
+    OurConv &operator=(const OurConv &) = delete;
 
     void run()
     {
@@ -88,10 +101,10 @@ class OurConv
         const sl_conv2d_fwd forward = {x_.get(), weights, nullptr, 1.0f, y_.get(), nullptr};
         const sl_conv2d_bwd_data data = {y_.get(), weights, x_.get()};
         const sl_conv2d_bwd_weights gradient = {x_.get(), y_.get(), weights_.get()};
-        const void *args = row_.op == SL_OP_conv2d_fwd        ? static_cast<const void *>(&forward)
-                           : row_.op == SL_OP_conv2d_bwd_data ? static_cast<const void *>(&data)
-                                                              : &gradient;
-        sl_launch(&device_, row_.kernel, &shape_, args);
+        const void *args = choice_.op == SL_OP_conv2d_fwd        ? static_cast<const void *>(&forward)
+                           : choice_.op == SL_OP_conv2d_bwd_data ? static_cast<const void *>(&data)
+                                                                 : &gradient;
+        sl_launch(&choice_, choice_.op, &shape_, args);
     }
 
   private:
@@ -111,8 +124,8 @@ class OurConv
         return Floats(p);
     }
 
-    const sl_device &device_;
-    const sl_kernel_row &row_;
+    sl_device device_;
+    sl_choice choice_;
     const sl_conv2d shape_;
     Floats x_, y_, weights_, packed_;
 };
@@ -122,8 +135,9 @@ std::vector<const sl_kernel_row *> rows_of(sl_op op, const sl_conv2d &shape, con
     std::vector<const sl_kernel_row *> rows;
     for (size_t i = 0; i < sl_kernel_row_count; i++) {
         const sl_kernel_row &row = sl_kernel_rows[i];
-        if (row.op == op && row.needs && !(row.needs & ~sl_isa()) && std::strstr(row.name, options.row.c_str()) &&
-            (!row.kernel->fits || row.kernel->fits(&shape)))
+        sl_need need;
+        if (!(row.needs & SL_CPU) && std::strstr(row.name, options.row.c_str()) &&
+            sl_row_takes(&row, op, &shape, sl_isa(), &need))
             rows.push_back(&row);
     }
     return rows;

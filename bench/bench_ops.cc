@@ -90,8 +90,9 @@ void measure(benchmark::State &state, const sl_kernel_row &row, const void *shap
     const Job job = prepare(memory, *row.kernel);
     auto *from = reinterpret_cast<uint64_t *>(memory.floats(job.reads / 4 + 2));
     auto *to = job.in_place ? from : reinterpret_cast<uint64_t *>(memory.floats(job.writes / 4 + 2));
-    const sl_work all = {0, sl_kernel_units(row.kernel, shape),
-                         memory.floats(sl_kernel_scratch(row.kernel, shape) / 4 + 16), nullptr};
+    sl_need need = {};
+    row.kernel->need(shape, &need);
+    const sl_work all = {0, need.units, memory.floats(need.scratch / 4 + 16), nullptr, nullptr};
     double best = 1e9, roof = 1e9;
     for (auto _ : state) {
         const double time = seconds([&] { job.run(&all); });
@@ -106,13 +107,24 @@ void measure(benchmark::State &state, const sl_kernel_row &row, const void *shap
     state.counters["%roof"] = 100.0 * roof / best;
 }
 
+int64_t units_of(const sl_kernel &kernel, const void *shape)
+{
+    sl_need need = {};
+    kernel.need(shape, &need);
+    return need.units;
+}
+
+// A step that counts: rate 8e-3.
+const sl_now now = {0, 1, 8e-3f, 0, 0.0, 0.0, 0.0};
+
 // Registers every row of `op` that runs here and takes the shape.
 void add(sl_op op, const std::string &name, std::shared_ptr<const void> shape,
          const std::function<Job(Memory &, const sl_kernel &)> &prepare)
 {
     for (size_t i = 0; i < sl_kernel_row_count; i++) {
         const sl_kernel_row &row = sl_kernel_rows[i];
-        if (row.op != op || (row.needs & ~sl_isa()) || (row.kernel->fits && !row.kernel->fits(shape.get())))
+        sl_need need;
+        if (!sl_row_takes(&row, op, shape.get(), sl_isa(), &need))
             continue;
         const std::string full = std::string(sl_op_name(op)) + "/" + row.name + "/" + name;
         benchmark::RegisterBenchmark(
@@ -139,14 +151,14 @@ void add_norm(const sl_norm &s)
     const std::string name = "n" + std::to_string(s.n) + "h" + std::to_string(s.h) + "w" + std::to_string(s.w) + "c" +
                              std::to_string(s.c) + "p" + std::to_string(s.pool);
     add(SL_OP_norm_moments, name, shape, [=](Memory &m, const sl_kernel &k) {
-        const size_t records = size_t(sl_kernel_units(&k, shape.get())) * sl_moments_size(s.xs);
+        const size_t records = size_t(units_of(k, shape.get())) * sl_moments_size(s.xs);
         return job(k, shape, sl_norm_moments{m.floats(x), m.floats(records)}, x, 0);
     });
     add(SL_OP_norm_fwd, name, shape, [=](Memory &m, const sl_kernel &k) {
         return job(k, shape, sl_norm_fwd{m.floats(x), m.floats(xs), m.floats(xs), m.floats(y)}, x, y);
     });
     add(SL_OP_norm_bwd_reduce, name, shape, [=](Memory &m, const sl_kernel &k) {
-        float *sums = m.floats(size_t(sl_kernel_units(&k, shape.get())) * 2 * xs);
+        float *sums = m.floats(size_t(units_of(k, shape.get())) * 2 * xs);
         return job(
             k, shape,
             sl_norm_bwd_reduce{m.floats(x), m.floats(xs), m.floats(xs), m.floats(xs), m.floats(xs), m.floats(y), sums},
@@ -175,9 +187,9 @@ void add_pool(const sl_pool &s, const std::string &name, bool maximum)
 void add_flat(size_t n)
 {
     const std::string name = "n" + std::to_string(n);
-    const auto flat = std::make_shared<sl_flat>(sl_flat{int64_t(n)});
-    const auto leaky = std::make_shared<sl_leaky_relu>(sl_leaky_relu{int64_t(n), 0.1f});
-    const auto drop = std::make_shared<sl_dropout_shape>(sl_dropout_shape{int64_t(n), 0.5f});
+    const auto flat = std::make_shared<sl_flat>(sl_flat{int64_t(n), SL_ELEMENT_F32});
+    const auto leaky = std::make_shared<sl_leaky_relu>(sl_leaky_relu{int64_t(n), 0.1f, SL_ELEMENT_F32});
+    const auto drop = std::make_shared<sl_dropout_shape>(sl_dropout_shape{int64_t(n), 0.5f, SL_ELEMENT_F32});
     add(SL_OP_leaky_relu_fwd, name, leaky, [=](Memory &m, const sl_kernel &k) {
         return job(k, leaky, sl_leaky_relu_fwd{m.floats(n), m.floats(n)}, n, n);
     });
@@ -191,13 +203,13 @@ void add_flat(size_t n)
         return job(k, flat, sl_accumulate{m.floats(n), m.floats(n)}, 2 * n, n, true);
     });
     add(SL_OP_dropout, name, drop, [=](Memory &m, const sl_kernel &k) {
-        return job(k, drop, sl_dropout{m.floats(n), m.floats(n), 1, 2}, n, n);
+        return job(k, drop, sl_dropout{m.floats(n), m.floats(n), &now, 2}, n, n);
     });
 }
 
 void add_optimizer(size_t n)
 {
-    const auto shape = std::make_shared<sl_optimizer>(sl_optimizer{int64_t(n)});
+    const auto shape = std::make_shared<sl_optimizer>(sl_optimizer{int64_t(n), SL_ELEMENT_F32});
     const struct {
         sl_op op;
         size_t reads, writes;
@@ -206,7 +218,7 @@ void add_optimizer(size_t n)
         add(step.op, "n" + std::to_string(n), shape, [=](Memory &m, const sl_kernel &k) {
             const sl_optimizer_step args = {
                 m.floats(n), m.floats(n), m.floats(n), static_cast<float *>(std::memset(m.floats(n), 0, 4 * n)),
-                m.floats(n), nullptr,     8e-3f,       0.9f,
+                m.floats(n), nullptr,     &now,        0.9f,
                 0.9f,        0.999f,      1e-8f,       1e-4f};
             return job(k, shape, args, step.reads * n, step.writes * n, true);
         });
@@ -230,11 +242,15 @@ void add_softmax(const sl_softmax &s)
 
 void add_image(bool flip)
 {
-    const auto shape = std::make_shared<sl_image>(sl_image{64, 64, 64, 64});
+    const auto shape = std::make_shared<sl_image>(sl_image{64, 64, 64, 64, 1, SL_ELEMENT_F32});
     const size_t n = 3 * 64 * 64;
     add(SL_OP_image_to_float, std::string("64x64") + (flip ? "flip" : ""), shape, [=](Memory &m, const sl_kernel &k) {
-        const sl_image_to_float args = {
-            static_cast<uint8_t *>(m.bytes(n)), 0, 0, flip, {1.0f, 1.0f, 1.0f}, {0.0f, 0.0f, 0.0f}, m.floats(n)};
+        static const sl_image_place plain = {0, 0, 0, 0}, mirrored = {0, 0, 0, 1};
+        const sl_image_to_float args = {static_cast<uint8_t *>(m.bytes(n)),
+                                        flip ? &mirrored : &plain,
+                                        {1.0f, 1.0f, 1.0f},
+                                        {0.0f, 0.0f, 0.0f},
+                                        m.floats(n)};
         return job(k, shape, args, n / 4, n);
     });
 }
@@ -255,17 +271,18 @@ void add_channels(const sl_channels &s)
 
 int main(int argc, char **argv)
 {
-    const sl_norm norms[] = {{32, 64, 64, 32, 32, 1, 0.1f},   {32, 64, 64, 64, 64, 2, 0.1f},
-                             {32, 32, 32, 128, 128, 1, 0.1f}, {32, 32, 32, 256, 256, 2, 0.1f},
-                             {32, 16, 16, 256, 256, 1, 0.1f}, {32, 16, 16, 512, 512, 2, 0.1f}};
+    const sl_norm norms[] = {
+        {32, 64, 64, 32, 32, 1, 0.1f, SL_ELEMENT_F32},   {32, 64, 64, 64, 64, 2, 0.1f, SL_ELEMENT_F32},
+        {32, 32, 32, 128, 128, 1, 0.1f, SL_ELEMENT_F32}, {32, 32, 32, 256, 256, 2, 0.1f, SL_ELEMENT_F32},
+        {32, 16, 16, 256, 256, 1, 0.1f, SL_ELEMENT_F32}, {32, 16, 16, 512, 512, 2, 0.1f, SL_ELEMENT_F32}};
     for (const sl_norm &norm : norms)
         add_norm(norm);
-    add_pool({32, 64, 64, 64, 64, 2, 2, 2, 2, 0, 0, 32, 32}, "n32h64w64c64k2s2", true);
-    add_pool({32, 8, 8, 200, 208, 8, 8, 1, 1, 0, 0, 1, 1}, "n32h8w8c200global", false);
+    add_pool({32, 64, 64, 64, 64, 2, 2, 2, 2, 0, 0, 32, 32, SL_ELEMENT_F32}, "n32h64w64c64k2s2", true);
+    add_pool({32, 8, 8, 200, 208, 8, 8, 1, 1, 0, 0, 1, 1, SL_ELEMENT_F32}, "n32h8w8c200global", false);
     add_flat(size_t(32) * 64 * 64 * 32);
-    add_channels({32 * 32 * 32, 64, 64, 0, 192, 64, false});
+    add_channels({32 * 32 * 32, 64, 64, 0, 192, 64, false, SL_ELEMENT_F32});
     add_optimizer(1077160);
-    add_softmax({32, 200, 208});
+    add_softmax({32, 200, 208, SL_ELEMENT_F32});
     add_image(false);
     add_image(true);
     benchmark::Initialize(&argc, argv);

@@ -68,10 +68,11 @@ struct sl_span {
 
 /* Instruction sets, in bundles that have a meaning. */
 enum sl_isa_bits {
-    SL_AVX2 = 1u << 0,   /* AVX2 + FMA + BMI1/2 + F16C, and the OS saves ymm */
-    SL_AVX512 = 1u << 1, /* AVX-512 F/BW/DQ/VL, and the OS saves zmm and opmask */
-    SL_BF16 = 1u << 2,   /* AVX512-BF16 */
-    SL_CUDA = 1u << 3,   /* an NVIDIA device, through the plug-in */
+    SL_CPU = 1u << 0,    /* plain C on a processor that reads the device's memory */
+    SL_AVX2 = 1u << 1,   /* AVX2 + FMA + BMI1/2 + F16C, and the OS saves ymm */
+    SL_AVX512 = 1u << 2, /* AVX-512 F/BW/DQ/VL, and the OS saves zmm and opmask */
+    SL_BF16 = 1u << 3,   /* AVX512-BF16 */
+    SL_CUDA = 1u << 4,   /* an NVIDIA device, through the plug-in */
 };
 
 /* What this machine has (CPUID and XGETBV). */
@@ -83,8 +84,16 @@ uint32_t sl_isa(void);
 /* SL_BAD_CONFIG, with the choices, if SL_ISA is set to anything else. */
 int sl_isa_check(void);
 
-/* "avx2 avx512", for messages; the text is static per thread. */
+/* "avx2 avx512", for messages, "none" beyond SL_CPU; the text is static per thread. */
 const char *sl_isa_text(uint32_t isa);
+
+/* The type of an element of a tensor; zero is the default. */
+enum sl_element { SL_ELEMENT_F32, SL_ELEMENT_BF16 };
+
+static inline size_t sl_element_bytes(enum sl_element element)
+{
+    return element == SL_ELEMENT_BF16 ? 2 : 4;
+}
 
 /* Floats in the widest vector of the project: activations round their channel stride up to this. */
 enum { SL_LANES = 16 };

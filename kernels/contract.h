@@ -4,8 +4,9 @@
 #define SL_KERNELS_CONTRACT_H
 
 #include <assert.h>
+#include <string.h>
 
-#include "kernels/exec.h"
+#include "kernels/kernels.h"
 
 /* Is this a slice of that many units? */
 static inline bool sl_slice_is_within(const struct sl_work *work, int64_t units)
@@ -13,10 +14,16 @@ static inline bool sl_slice_is_within(const struct sl_work *work, int64_t units)
     return 0 <= work->begin && work->begin <= work->end && work->end <= units;
 }
 
-/* Is the scratch there that the row asked for? Its size cannot be seen from here. */
-static inline bool sl_scratch_is_there(const struct sl_work *work, size_t bytes)
+/* Does the row that `need` speaks for take the shape, is the work a slice of its units, and are scratch and state
+ * there? The scratch's size cannot be seen from here. */
+static inline bool sl_work_fits(const struct sl_work *work, bool (*need)(const void *shape, struct sl_need *need),
+                                const void *shape)
 {
-    return bytes == 0 || (work->scratch && (uintptr_t)work->scratch % 64 == 0);
+    struct sl_need wanted;
+    memset(&wanted, 0, sizeof wanted);
+    return need(shape, &wanted) && sl_slice_is_within(work, wanted.units) &&
+           (wanted.scratch == 0 || (work->scratch && (uintptr_t)work->scratch % 64 == 0)) &&
+           (wanted.state == 0 || work->state);
 }
 
 /* Do two runs of floats share nothing? */

@@ -22,15 +22,15 @@ static bool has(uint32_t reg, uint32_t bits)
 uint32_t sl_isa_detect(void)
 {
     enum { YMM_STATE = 0x6, ZMM_STATE = 0xe6 };
-    uint32_t a, b, c, d, isa = 0;
+    uint32_t a, b, c, d, isa = SL_CPU;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !has(c, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C))
-        return 0;
+        return isa;
     const uint64_t state = saved_state();
     if ((state & YMM_STATE) != YMM_STATE || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return 0;
+        return isa;
     if (!has(b, bit_AVX2 | bit_BMI | bit_BMI2))
-        return 0;
-    isa = SL_AVX2;
+        return isa;
+    isa |= SL_AVX2;
     if ((state & ZMM_STATE) != ZMM_STATE || !has(b, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL))
         return isa;
     isa |= SL_AVX512;
@@ -42,7 +42,7 @@ uint32_t sl_isa_detect(void)
 static const struct limit {
     const char *name;
     uint32_t isa;
-} limits[] = {{"ref", 0}, {"avx2", SL_AVX2}, {"avx512", SL_AVX2 | SL_AVX512 | SL_BF16}};
+} limits[] = {{"ref", SL_CPU}, {"avx2", SL_CPU | SL_AVX2}, {"avx512", SL_CPU | SL_AVX2 | SL_AVX512 | SL_BF16}};
 
 static const struct limit *find_limit(const char *name)
 {

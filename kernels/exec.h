@@ -16,15 +16,22 @@ struct sl_work {
     int64_t begin, end;
     void *scratch;
     void *stream;
+    const void *state; /* what the row's open() made of the shape; NULL where it has none */
 };
 
 typedef void sl_task_fn(void *self, const struct sl_work *work);
+
+struct sl_kernel_row;
 
 /* A device: where memory lives and where slices run. All functions return an sl_status. */
 struct sl_device {
     const char *name; /* "cpu", "cuda" */
     uint32_t isa;     /* rows whose needs are a subset of this may run here */
     int threads;      /* slices that run at once */
+    bool host_memory; /* what alloc gives can be read and written without copy */
+    /* The device's own rows, best first (kernels.h): no row of another device is ever chosen for it. */
+    const struct sl_kernel_row *rows;
+    size_t row_count;
     void *self;
     int (*alloc)(void *self, size_t bytes, void **memory); /* 64-byte aligned, not cleared */
     void (*free)(void *self, void *memory);

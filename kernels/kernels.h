@@ -13,52 +13,42 @@
 extern "C" {
 #endif
 
-/* Every operation: the name used in rows, logs, tests, benchmarks and SL_KERNEL=op:name. */
-#define SL_OP_MAP(X)                                \
-    X(conv2d_fwd) /* conv/conv.h */                 \
-    X(conv2d_bwd_data)                              \
-    X(conv2d_bwd_weights)                           \
-    X(bias_bwd)                                     \
-    X(norm_moments) /* norm/norm.h */               \
-    X(norm_fwd)                                     \
-    X(norm_bwd_reduce)                              \
-    X(norm_bwd_apply)                               \
-    X(pool_max_fwd) /* pool/pool.h */               \
-    X(pool_max_bwd)                                 \
-    X(pool_avg_fwd)                                 \
-    X(pool_avg_bwd)                                 \
-    X(leaky_relu_fwd) /* activation/activation.h */ \
-    X(leaky_relu_bwd)                               \
-    X(softmax_nll_fwd) /* softmax/softmax.h */      \
-    X(softmax_nll_bwd)                              \
-    X(add_fwd) /* elementwise/elementwise.h */      \
-    X(accumulate)                                   \
-    X(channel_copy)                                 \
-    X(dropout)                                      \
-    X(sgd_step) /* optimizer/optimizer.h */         \
-    X(adam_step)                                    \
-    X(amsgrad_step)                                 \
-    X(image_to_float) /* image/image.h */
-
+/* Every operation; the list is kernels/ops.def. */
 enum sl_op {
-#define X(op) SL_OP_##op,
-    SL_OP_MAP(X)
-#undef X
-        SL_OP_COUNT
+#define SL_OP(op, shape, args) SL_OP_##op,
+#include "kernels/ops.def"
+#undef SL_OP
+    SL_OP_COUNT
 };
 
 /* "conv2d_fwd"; NULL past the end. */
 const char *sl_op_name(enum sl_op op);
 
+enum { SL_SHAPE_BYTES = 80 }; /* of the largest shape structure */
+
+size_t sl_op_shape_bytes(enum sl_op op);
+enum sl_element sl_op_element(enum sl_op op, const void *shape);
+
+/* What a row asks for at one shape. */
+struct sl_need {
+    int64_t units;      /* length of the outermost loop, at least 1; never depends on the thread count */
+    int64_t pack_units; /* of pack's loop */
+    size_t scratch;     /* bytes for each slice that runs */
+    size_t packed;      /* bytes of re-ordered weights that the kernel reads; 0: it reads them as stored */
+    size_t state;       /* bytes that open() fills; 0: no state */
+    bool joins;         /* neighbouring units share work: few long slices are cheaper than many */
+};
+
 /* One implementation. `shape` and `args` point at the operation's own structures. */
 struct sl_kernel {
-    bool (*fits)(const void *shape);      /* NULL: takes every shape */
-    int64_t (*units)(const void *shape);  /* length of the outermost loop; NULL: 1. Never depends on the thread count */
-    bool joins;                           /* neighbouring units share work: few long slices are cheaper than many */
-    size_t (*scratch)(const void *shape); /* bytes each running slice needs; NULL: none */
-    size_t (*packed)(const void *shape); /* floats of re-ordered weights the kernel reads; NULL: reads them as stored */
-    void (*pack)(const void *shape, const float *weights, float *packed, const struct sl_work *work);
-    int64_t (*pack_units)(const void *shape);
+    enum sl_element element; /* of the shapes it takes */
+    /* Does it take this shape, and what does it need? Whether a row that packs takes a shape, and how it packs, does
+     * not depend on the number of images. */
+    bool (*need)(const void *shape, struct sl_need *need);
+    /* Fills the state with what follows from the shape alone. SL_UNAVAILABLE: the next row is asked. NULL: no state. */
+    int (*open)(const void *shape, const struct sl_device *device, void *state);
+    void (*close)(void *state); /* NULL: nothing to do */
+    void (*pack)(const void *shape, const float *weights, void *packed, const struct sl_work *work);
     void (*run)(const void *shape, const void *args, const struct sl_work *work);
 };
 
@@ -66,31 +56,26 @@ struct sl_kernel_row {
     enum sl_op op;
     const char *name;   /* "direct_avx2": how and ISA */
     const char *symbol; /* "sl_conv2d_fwd_direct_avx2" */
-    uint32_t needs;     /* enum sl_isa_bits */
+    uint32_t needs;     /* enum sl_isa_bits; at least one, so that a row belongs to one kind of device */
     const struct sl_kernel *kernel;
 };
 
-/* The whole table, best row of each operation first. */
+/* The library's rows, best of each operation first: those of a CPU. */
 extern const struct sl_kernel_row sl_kernel_rows[];
 extern const size_t sl_kernel_row_count;
 
-/* The first row of `op` whose needs are within `isa` and that takes `shape`. The reference always does,
- * so the answer is never NULL. SL_KERNEL=op:name[,op:name] forces a row where it fits;
- * SL_VERBOSE=1 prints each choice once. */
-const struct sl_kernel_row *sl_pick(enum sl_op op, const void *shape, uint32_t isa);
+/* Does the row do `op`, run with these instruction sets and take the shape? Then *need is filled. */
+bool sl_row_takes(const struct sl_kernel_row *row, enum sl_op op, const void *shape, uint32_t isa,
+                  struct sl_need *need);
 
 /* SL_BAD_CONFIG, with the choices, if SL_KERNEL names an operation or a row that is not in the table. */
 int sl_kernel_check(void);
 
-static inline int64_t sl_kernel_units(const struct sl_kernel *kernel, const void *shape)
-{
-    return kernel->units ? kernel->units(shape) : 1;
-}
+/* Does SL_KERNEL=op:name[,op:name] ask for this row? */
+bool sl_row_forced(const struct sl_kernel_row *row);
 
-static inline size_t sl_kernel_scratch(const struct sl_kernel *kernel, const void *shape)
-{
-    return kernel->scratch ? kernel->scratch(shape) : 0;
-}
+/* With SL_VERBOSE=1, prints the choice of a row once. */
+void sl_row_say(const struct sl_kernel_row *row);
 
 #define SL_KERNEL(op, how, needs) extern const struct sl_kernel sl_##op##_##how;
 #include "kernels/kernels.def"

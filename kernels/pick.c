@@ -1,10 +1,19 @@
-/* The table, and the choice of a row. */
+/* The tables of operations and rows, and what each says of itself. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/activation/activation.h"
+#include "kernels/conv/conv.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/image/image.h"
 #include "kernels/kernels.h"
+#include "kernels/norm/norm.h"
+#include "kernels/optimizer/optimizer.h"
+#include "kernels/pool/pool.h"
+#include "kernels/softmax/softmax.h"
+#include "kernels/step/step.h"
 
 #define SL_KERNEL(op, how, needs) {SL_OP_##op, #how, "sl_" #op "_" #how, (needs), &sl_##op##_##how},
 const struct sl_kernel_row sl_kernel_rows[] = {
@@ -13,18 +22,46 @@ const struct sl_kernel_row sl_kernel_rows[] = {
 #undef SL_KERNEL
 const size_t sl_kernel_row_count = sizeof sl_kernel_rows / sizeof *sl_kernel_rows;
 
+/* What the list of operations says of each. */
+static const struct {
+    const char *name;
+    size_t shape_bytes, element_at;
+} ops[] = {
+#define SL_OP(op, shape, args) {#op, sizeof(struct shape), offsetof(struct shape, element)},
+#include "kernels/ops.def"
+#undef SL_OP
+};
+
+#define SL_OP(op, shape, args) _Static_assert(sizeof(struct shape) <= SL_SHAPE_BYTES, #shape " is too large");
+#include "kernels/ops.def"
+#undef SL_OP
+
 const char *sl_op_name(enum sl_op op)
 {
-    static const char *const names[] = {
-#define X(op) #op,
-        SL_OP_MAP(X)
-#undef X
-    };
-    return (unsigned)op < SL_OP_COUNT ? names[op] : NULL;
+    return (unsigned)op < SL_OP_COUNT ? ops[op].name : NULL;
 }
 
-/* Does SL_KERNEL=op:name[,op:name] name this row? */
-static bool forced(const struct sl_kernel_row *row)
+size_t sl_op_shape_bytes(enum sl_op op)
+{
+    return ops[op].shape_bytes;
+}
+
+enum sl_element sl_op_element(enum sl_op op, const void *shape)
+{
+    enum sl_element element;
+    memcpy(&element, (const char *)shape + ops[op].element_at, sizeof element);
+    return element;
+}
+
+bool sl_row_takes(const struct sl_kernel_row *row, enum sl_op op, const void *shape, uint32_t isa, struct sl_need *need)
+{
+    const struct sl_kernel *kernel = row->kernel;
+    *need = (struct sl_need){0};
+    return row->op == op && !(row->needs & ~isa) && kernel->element == sl_op_element(op, shape) &&
+           kernel->need(shape, need);
+}
+
+bool sl_row_forced(const struct sl_kernel_row *row)
 {
     const char *at = getenv("SL_KERNEL");
     char wanted[128];
@@ -90,36 +127,21 @@ int sl_kernel_check(void)
     return SL_OK;
 }
 
-static void say_once(const struct sl_kernel_row *row)
+void sl_row_say(const struct sl_kernel_row *row)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool said[256];
-    const size_t index = (size_t)(row - sl_kernel_rows);
+    static const struct sl_kernel_row *said[256];
+    static size_t count;
+    bool known = false;
     const char *verbose = getenv("SL_VERBOSE");
-    if (!verbose || !strcmp(verbose, "0") || index >= sizeof said)
+    if (!verbose || !strcmp(verbose, "0"))
         return;
     pthread_mutex_lock(&lock);
-    if (!said[index])
+    for (size_t i = 0; i < count && !known; i++)
+        known = said[i] == row;
+    if (!known && count < sizeof said / sizeof *said) {
+        said[count++] = row;
         fprintf(stderr, "kernel %s: %s\n", sl_op_name(row->op), row->name);
-    said[index] = true;
-    pthread_mutex_unlock(&lock);
-}
-
-const struct sl_kernel_row *sl_pick(enum sl_op op, const void *shape, uint32_t isa)
-{
-    const struct sl_kernel_row *best = NULL;
-    for (size_t i = 0; i < sl_kernel_row_count; i++) {
-        const struct sl_kernel_row *row = &sl_kernel_rows[i];
-        if (row->op != op || (row->needs & ~isa) || (row->kernel->fits && !row->kernel->fits(shape)))
-            continue;
-        if (forced(row)) {
-            best = row;
-            break;
-        }
-        if (!best)
-            best = row;
     }
-    if (best)
-        say_once(best);
-    return best;
+    pthread_mutex_unlock(&lock);
 }

@@ -41,7 +41,7 @@ void check_slices(const struct check_case *c, int64_t units, void (*run)(const v
                   const void *self, void *scratch)
 {
     if (!c->sliced) {
-        const struct sl_work all = {.begin = 0, .end = units, .scratch = scratch};
+        const struct sl_work all = {.begin = 0, .end = units, .scratch = scratch, .state = c->state};
         run(self, &all);
         return;
     }
@@ -51,6 +51,7 @@ void check_slices(const struct check_case *c, int64_t units, void (*run)(const v
             .begin = units * s * s / (SLICES * SLICES),
             .end = units * (s + 1) * (s + 1) / (SLICES * SLICES),
             .scratch = scratch,
+            .state = c->state,
         };
         run(self, &slice);
     }
@@ -64,20 +65,20 @@ static void run_units(const void *self, const struct sl_work *work)
 
 static void run_kernel(struct check_case *c)
 {
-    const size_t bytes = (sl_kernel_scratch(c->kernel, c->shape) + 63) / 64 * 64;
+    const size_t bytes = (c->need.scratch + 63) / 64 * 64;
     const bool misaligned = c->misaligned;
     c->misaligned = false; /* scratch is promised to be aligned */
     float *scratch = bytes ? check_work(c, "scratch", bytes / sizeof(float)) : NULL;
     if (bytes)
         c->buffers[c->count - 1].is_output = false;
     c->misaligned = misaligned;
-    check_slices(c, sl_kernel_units(c->kernel, c->shape), run_units, c, scratch);
+    check_slices(c, c->need.units, run_units, c, scratch);
 }
 
 struct packing {
     const struct check_case *c;
     const float *weights;
-    float *packed;
+    void *packed;
 };
 
 static void run_pack(const void *self, const struct sl_work *work)
@@ -88,13 +89,29 @@ static void run_pack(const void *self, const struct sl_work *work)
 
 const float *check_pack(struct check_case *c, const float *weights)
 {
-    const struct sl_kernel *k = c->kernel;
-    if (!k->packed)
+    if (!c->need.packed)
         return weights;
-    float *packed = check_work(c, "packed", k->packed(c->shape));
+    float *packed = check_work(c, "packed", c->need.packed / sizeof(float));
     const struct packing packing = {c, weights, packed};
-    check_slices(c, k->pack_units ? k->pack_units(c->shape) : 1, run_pack, &packing, NULL);
+    check_slices(c, c->need.pack_units, run_pack, &packing, NULL);
     return packed;
+}
+
+static const struct sl_kernel_row *find_reference(enum sl_op op)
+{
+    for (size_t i = 0; i < sl_kernel_row_count; i++)
+        if (sl_kernel_rows[i].op == op && !strcmp(sl_kernel_rows[i].name, "ref"))
+            return &sl_kernel_rows[i];
+    return NULL;
+}
+
+void check_reference(enum sl_op op, const void *shape, const void *args)
+{
+    const struct sl_kernel_row *row = find_reference(op);
+    struct sl_need need;
+    assert_true(row && sl_row_takes(row, op, shape, SL_CPU, &need));
+    const struct sl_work all = {.begin = 0, .end = need.units};
+    row->kernel->run(shape, args, &all);
 }
 
 /* Distance in representable floats; floats of one sign are ordered like their bits. */
@@ -142,11 +159,23 @@ static void padding_is_zero(const struct check_buffer *b)
                 fail_msg("%s: padding lane %d of pixel %lld is %g", b->name, l, (long long)i, at[i * b->stride + l]);
 }
 
+/* What the row makes of the shape. */
+static void open_row(struct check_case *c)
+{
+    assert_true(sl_row_takes(c->row, c->row->op, c->shape, c->row->needs, &c->need));
+    if (!c->need.state)
+        return;
+    assert_non_null(c->state = calloc(1, c->need.state));
+    if (c->kernel->open)
+        assert_int_equal(c->kernel->open(c->shape, NULL, c->state), SL_OK);
+}
+
 static void run_case(struct check_case *c, const struct check_test *test, const struct sl_kernel_row *row, bool sliced)
 {
     char name[NAME_SIZE];
     *c = (struct check_case){.kernel = row->kernel, .row = row, .misaligned = sliced, .sliced = sliced, .seed = seed};
     c->shape = test->op->shape(test->index, name, sizeof name);
+    open_row(c);
     test->op->set_up(c, test->index);
     run_kernel(c);
     check_margins(c);
@@ -181,8 +210,11 @@ static void check_row(void **state)
 static int release(void **state)
 {
     struct check_test *test = *state;
-    for (size_t i = 0; i < sizeof test->cases / sizeof *test->cases; i++)
+    for (size_t i = 0; i < sizeof test->cases / sizeof *test->cases; i++) {
         check_release(&test->cases[i]);
+        free(test->cases[i].state);
+        test->cases[i].state = NULL;
+    }
     return 0;
 }
 
@@ -195,14 +227,6 @@ static const struct check_op *find_op(enum sl_op op, const struct check_area *co
     return NULL;
 }
 
-static const struct sl_kernel_row *find_reference(enum sl_op op)
-{
-    for (size_t i = 0; i < sl_kernel_row_count; i++)
-        if (sl_kernel_rows[i].op == op && !strcmp(sl_kernel_rows[i].name, "ref"))
-            return &sl_kernel_rows[i];
-    return NULL;
-}
-
 /* Appends the tests of one row to `tests` (NULL: only counts them). A row without any gets one that fails. */
 static size_t list_row(const struct sl_kernel_row *row, const struct check_op *op, struct check_test *tests)
 {
@@ -211,9 +235,10 @@ static size_t list_row(const struct sl_kernel_row *row, const struct check_op *o
     for (size_t i = 0; op && test.reference && i < op->shapes; i++) {
         char name[NAME_SIZE];
         const void *shape = op->shape(i, name, sizeof name);
-        /* fits() itself is compiled for the row's instructions; a row that cannot run is listed and skipped. */
+        /* need() itself is compiled for the row's instructions; a row that cannot run is listed and skipped. */
         const bool runs = !(row->needs & ~runnable_isa());
-        if (runs && row->kernel->fits && !row->kernel->fits(shape))
+        struct sl_need need;
+        if (runs && !sl_row_takes(row, row->op, shape, row->needs, &need))
             continue;
         if (tests) {
             tests[n] = test;

@@ -10,6 +10,7 @@
 #define SL_TESTS_CHECK_H
 
 #include "kernels/kernels.h"
+#include "kernels/step/step.h"
 
 /* |got - want| <= absolute + relative*|want|, or at most `ulp` floats apart. All zero: equal (-0 == 0). */
 struct check_tolerance {
@@ -43,6 +44,8 @@ struct check_buffer {
 struct check_case {
     const struct sl_kernel *kernel;
     const struct sl_kernel_row *row;
+    struct sl_need need;
+    void *state; /* the row's, of the shape */
     const void *shape;
     bool misaligned, sliced;
     uint64_t seed;
@@ -73,7 +76,7 @@ struct check_area {
 
 /* One for each check_*.c. */
 extern const struct check_area check_conv, check_norm, check_pool, check_activation, check_softmax, check_elementwise,
-    check_optimizer, check_image;
+    check_optimizer, check_step, check_image;
 
 /* Runs all rows on all shapes; argv[1], if given, is a pattern of names (`*` and `?`). An operation of the table
  * that no area knows fails. SL_CHECK_SEED chooses the contents. Returns the number of failures. */
@@ -86,8 +89,9 @@ float *check_input(struct check_case *c, const char *name, size_t n, enum check_
 /* The same with `channels` values and zeros up to `stride` for each pixel. */
 float *check_input_pixels(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
                           enum check_fill fill);
-/* Read-only input to be filled by the caller, who then calls check_freeze. */
-void *check_input_bytes(struct check_case *c, const char *name, size_t bytes);
+/* Read-only input to be filled by the caller, who then calls check_freeze. A misaligned one is aligned to no more than
+ * `alignment`, that of its type. */
+void *check_input_bytes(struct check_case *c, const char *name, size_t bytes, size_t alignment);
 void check_freeze(struct check_case *c, void *at);
 /* Output of n floats, NaN until written; compared with the reference's. */
 float *check_output(struct check_case *c, const char *name, size_t n, struct check_tolerance tolerance);
@@ -102,8 +106,13 @@ float *check_work(struct check_case *c, const char *name, size_t n);
 double *check_work_double(struct check_case *c, const char *name, size_t n);
 /* The buffer of that name. */
 void *check_find(const struct check_case *c, const char *name);
+/* The scalars of a step (step/step.h), read-only: rate 8e-3, iteration 7, seed 11, and bad or not. */
+const struct sl_now *check_now(struct check_case *c, bool bad);
 /* Weights as the row wants them: packed in slices if it packs, else as they are. */
 const float *check_pack(struct check_case *c, const float *weights);
+
+/* Runs the reference of another operation, for set_up and finish. */
+void check_reference(enum sl_op op, const void *shape, const void *args);
 
 /* The next random word of the case; the same for the same seed and order of calls. */
 uint32_t check_random(struct check_case *c);

@@ -8,7 +8,7 @@
 static const void *shape(size_t index, char *name, size_t size)
 {
     static struct sl_leaky_relu s;
-    s = (struct sl_leaky_relu){check_lengths[index], index % 3 ? 0.1f : 0.0f};
+    s = (struct sl_leaky_relu){check_lengths[index], index % 3 ? 0.1f : 0.0f, SL_ELEMENT_F32};
     snprintf(name, size, "n%lld_%g", (long long)s.n, (double)s.slope);
     return &s;
 }

@@ -69,7 +69,7 @@ static void fill_pixels(struct check_case *c, float *at, int64_t pixels, int32_t
 float *check_input_pixels(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
                           enum check_fill fill)
 {
-    float *at = check_input_bytes(c, name, sizeof(float) * (size_t)(pixels * stride));
+    float *at = check_input_bytes(c, name, sizeof(float) * (size_t)(pixels * stride), sizeof(float));
     fill_pixels(c, at, pixels, channels, stride, fill);
     check_freeze(c, at);
     return at;
@@ -80,9 +80,9 @@ float *check_input(struct check_case *c, const char *name, size_t n, enum check_
     return check_input_pixels(c, name, (int64_t)n, 1, 1, fill);
 }
 
-void *check_input_bytes(struct check_case *c, const char *name, size_t bytes)
+void *check_input_bytes(struct check_case *c, const char *name, size_t bytes, size_t alignment)
 {
-    return allocate(c, name, bytes, sizeof(float))->at;
+    return allocate(c, name, bytes, alignment)->at;
 }
 
 static void *allocate_work(struct check_case *c, const char *name, size_t n, size_t number)
@@ -159,4 +159,12 @@ void check_release(struct check_case *c)
     for (int i = 0; i < c->count; i++)
         munmap(c->buffers[i].map, c->buffers[i].map_bytes);
     c->count = 0;
+}
+
+const struct sl_now *check_now(struct check_case *c, bool bad)
+{
+    struct sl_now *now = check_input_bytes(c, "now", sizeof *now, _Alignof(struct sl_now));
+    *now = (struct sl_now){.iteration = 7, .seed = 11, .rate = 8e-3f, .bad = bad ? SL_BAD_GRADIENT : 0};
+    check_freeze(c, now);
+    return now;
 }

@@ -11,47 +11,47 @@
 /* clang-format off */
 static const struct sl_conv2d shapes[] = {
     /*    n   h   w    c    k kh kw sh sw pt pl  oh  ow   xs   ys */
-    { 1,  1,  1,   1,   1, 1, 1, 1, 1, 0, 0,  1,  1,   1,   1},
-    { 1,  1,  1,   1,   1, 3, 3, 1, 1, 1, 1,  1,  1,  16,  16},
-    { 2,  5,  7,   3,  15, 3, 3, 1, 1, 1, 1,  5,  7,   3,  16},
-    { 3,  9, 11,   3,  32, 3, 3, 1, 1, 1, 1,  9, 11,   3,  32},
-    { 2,  8,  8,  15,  16, 2, 2, 1, 1, 0, 0,  8,  8,  16,  16},
-    { 2,  8,  8,  16,  17, 2, 2, 1, 1, 0, 0,  8,  8,  16,  32},
-    { 1,  6,  5,  17,  33, 5, 5, 1, 1, 2, 2,  6,  5,  32,  48},
-    { 1, 13, 11,  33,  13, 7, 7, 1, 1, 3, 3, 13, 11,  48,  16},
-    { 2,  4, 19,   7,  31, 1, 7, 1, 1, 0, 3,  4, 19,  16,  32},
-    { 2, 19,  4,   5,  97, 7, 1, 1, 1, 3, 0, 19,  4,  16, 112},
-    { 2, 12, 13,  19,  23, 3, 3, 2, 2, 1, 1,  6,  7,  32,  32},
-    { 1, 14, 14,   8,  70, 2, 2, 3, 3, 0, 0,  5,  5,  16,  80},
-    { 1, 16, 17,   3,  11, 7, 7, 2, 2, 3, 3,  8,  9,   3,  16},
-    { 1,  9, 10,   4,   5, 3, 5, 2, 3, 1, 2,  5,  4,   4,   5},
-    { 1,  2,  3,   5,   6, 2, 2, 1, 1, 4, 5,  9, 11,  16,  16},   /* padding larger than the kernel */
-    { 1,  5,  5,   9,  20, 5, 5, 1, 1, 0, 0,  1,  1,  16,  32},
-    { 3,  7,  6,   6,   9, 2, 3, 1, 1, 0, 0,  6,  4,   6,   9},   /* no padding */
-    { 3,  7,  6,   6,   9, 2, 3, 1, 1, 0, 0,  6,  4,  16,  16},
-    { 2,  9,  9,  18,  40, 1, 1, 2, 2, 0, 0,  5,  5,  32,  48},   /* 1x1, strided */
-    { 2,  3,  3,  16,  16, 3, 3, 1, 1, 1, 1,  3,  3,  80,  90},   /* far padding lanes */
-    {13,  2,  2,  37,  64, 2, 2, 1, 1, 0, 0,  2,  2,  48,  64},   /* several images a unit */
-    {67,  4,  4,   3,   5, 3, 3, 1, 1, 1, 1,  4,  4,   3,  16},
-    { 1, 37,  1,  53, 129, 1, 1, 1, 1, 0, 0, 37,  1,  64, 144},   /* dense */
-    { 1,  1,  1, 700,  10, 1, 1, 1, 1, 0, 0,  1,  1, 704,  16},
-    { 1,  5,  6, 300,  18, 3, 3, 1, 1, 1, 1,  5,  6, 304,  32},   /* weights cut within a kernel row */
-    { 1,  3,  4, 700,  20, 3, 3, 1, 1, 1, 1,  3,  4, 704,  32},   /* cut between its columns: lanes lie between them */
-    { 1,  2,  3, 2100,  9, 2, 2, 1, 1, 0, 0,  2,  3, 2112, 16},   /* cut within a column */
-    { 1,  4,  3,  20, 700, 3, 3, 1, 1, 1, 1,  4,  3,  32, 704},
-    { 2,  2,  2,  16,  32, 5, 5, 1, 1, 2, 2,  2,  2,  16,  32},   /* kernel larger than the image */
-    { 2,  9,  9,  20,  24, 3, 3, 2, 2, 0, 1,  4,  5,  32,  32},   /* strides: phases of the backward pass */
-    { 3, 10,  7,  16,  48, 5, 4, 3, 2, 2, 1,  4,  4,  16,  48},
-    { 1, 11, 12,  16,  16, 2, 1, 4, 3, 0, 0,  3,  4,  16,  16},   /* rows and columns that no output reads */
-    { 1,  2,  2, 144, 112, 3, 3, 1, 1, 1, 1,  2,  2, 144, 112},   /* one slice of backward-weights: the last 128 of 144 channels */
-    { 1, 24, 24, 112,  64, 1, 1, 1, 1, 0, 0, 24, 24, 112,  80},   /* its groups of channels are not alike */
-    { 1, 64, 64,   3,  32, 3, 3, 1, 1, 1, 1, 64, 64,   3,  32},   /* the network, some of it on smaller images */
-    { 1, 32, 32,  32,  64, 3, 3, 1, 1, 1, 1, 32, 32,  32,  64},
-    { 1, 16, 32,  64, 128, 2, 2, 1, 1, 0, 0, 16, 32,  64, 128},
-    { 1,  8, 32, 128, 256, 2, 2, 1, 1, 0, 0,  8, 32, 128, 256},
-    { 1,  5, 16, 256, 256, 2, 2, 1, 1, 0, 0,  5, 16, 256, 256},
-    { 1,  3, 16, 256, 512, 2, 2, 1, 1, 0, 0,  3, 16, 256, 512},
-    { 2,  8,  8, 512, 200, 1, 1, 1, 1, 0, 0,  8,  8, 512, 208},
+    { 1,  1,  1,   1,   1, 1, 1, 1, 1, 0, 0,  1,  1,   1,   1, SL_ELEMENT_F32},
+    { 1,  1,  1,   1,   1, 3, 3, 1, 1, 1, 1,  1,  1,  16,  16, SL_ELEMENT_F32},
+    { 2,  5,  7,   3,  15, 3, 3, 1, 1, 1, 1,  5,  7,   3,  16, SL_ELEMENT_F32},
+    { 3,  9, 11,   3,  32, 3, 3, 1, 1, 1, 1,  9, 11,   3,  32, SL_ELEMENT_F32},
+    { 2,  8,  8,  15,  16, 2, 2, 1, 1, 0, 0,  8,  8,  16,  16, SL_ELEMENT_F32},
+    { 2,  8,  8,  16,  17, 2, 2, 1, 1, 0, 0,  8,  8,  16,  32, SL_ELEMENT_F32},
+    { 1,  6,  5,  17,  33, 5, 5, 1, 1, 2, 2,  6,  5,  32,  48, SL_ELEMENT_F32},
+    { 1, 13, 11,  33,  13, 7, 7, 1, 1, 3, 3, 13, 11,  48,  16, SL_ELEMENT_F32},
+    { 2,  4, 19,   7,  31, 1, 7, 1, 1, 0, 3,  4, 19,  16,  32, SL_ELEMENT_F32},
+    { 2, 19,  4,   5,  97, 7, 1, 1, 1, 3, 0, 19,  4,  16, 112, SL_ELEMENT_F32},
+    { 2, 12, 13,  19,  23, 3, 3, 2, 2, 1, 1,  6,  7,  32,  32, SL_ELEMENT_F32},
+    { 1, 14, 14,   8,  70, 2, 2, 3, 3, 0, 0,  5,  5,  16,  80, SL_ELEMENT_F32},
+    { 1, 16, 17,   3,  11, 7, 7, 2, 2, 3, 3,  8,  9,   3,  16, SL_ELEMENT_F32},
+    { 1,  9, 10,   4,   5, 3, 5, 2, 3, 1, 2,  5,  4,   4,   5, SL_ELEMENT_F32},
+    { 1,  2,  3,   5,   6, 2, 2, 1, 1, 4, 5,  9, 11,  16,  16, SL_ELEMENT_F32},   /* padding larger than the kernel */
+    { 1,  5,  5,   9,  20, 5, 5, 1, 1, 0, 0,  1,  1,  16,  32, SL_ELEMENT_F32},
+    { 3,  7,  6,   6,   9, 2, 3, 1, 1, 0, 0,  6,  4,   6,   9, SL_ELEMENT_F32},   /* no padding */
+    { 3,  7,  6,   6,   9, 2, 3, 1, 1, 0, 0,  6,  4,  16,  16, SL_ELEMENT_F32},
+    { 2,  9,  9,  18,  40, 1, 1, 2, 2, 0, 0,  5,  5,  32,  48, SL_ELEMENT_F32},   /* 1x1, strided */
+    { 2,  3,  3,  16,  16, 3, 3, 1, 1, 1, 1,  3,  3,  80,  90, SL_ELEMENT_F32},   /* far padding lanes */
+    {13,  2,  2,  37,  64, 2, 2, 1, 1, 0, 0,  2,  2,  48,  64, SL_ELEMENT_F32},   /* several images a unit */
+    {67,  4,  4,   3,   5, 3, 3, 1, 1, 1, 1,  4,  4,   3,  16, SL_ELEMENT_F32},
+    { 1, 37,  1,  53, 129, 1, 1, 1, 1, 0, 0, 37,  1,  64, 144, SL_ELEMENT_F32},   /* dense */
+    { 1,  1,  1, 700,  10, 1, 1, 1, 1, 0, 0,  1,  1, 704,  16, SL_ELEMENT_F32},
+    { 1,  5,  6, 300,  18, 3, 3, 1, 1, 1, 1,  5,  6, 304,  32, SL_ELEMENT_F32},   /* weights cut within a kernel row */
+    { 1,  3,  4, 700,  20, 3, 3, 1, 1, 1, 1,  3,  4, 704,  32, SL_ELEMENT_F32},   /* cut between its columns: lanes lie between them */
+    { 1,  2,  3, 2100,  9, 2, 2, 1, 1, 0, 0,  2,  3, 2112, 16, SL_ELEMENT_F32},   /* cut within a column */
+    { 1,  4,  3,  20, 700, 3, 3, 1, 1, 1, 1,  4,  3,  32, 704, SL_ELEMENT_F32},
+    { 2,  2,  2,  16,  32, 5, 5, 1, 1, 2, 2,  2,  2,  16,  32, SL_ELEMENT_F32},   /* kernel larger than the image */
+    { 2,  9,  9,  20,  24, 3, 3, 2, 2, 0, 1,  4,  5,  32,  32, SL_ELEMENT_F32},   /* strides: phases of the backward pass */
+    { 3, 10,  7,  16,  48, 5, 4, 3, 2, 2, 1,  4,  4,  16,  48, SL_ELEMENT_F32},
+    { 1, 11, 12,  16,  16, 2, 1, 4, 3, 0, 0,  3,  4,  16,  16, SL_ELEMENT_F32},   /* rows and columns that no output reads */
+    { 1,  2,  2, 144, 112, 3, 3, 1, 1, 1, 1,  2,  2, 144, 112, SL_ELEMENT_F32},   /* one slice of backward-weights: the last 128 of 144 channels */
+    { 1, 24, 24, 112,  64, 1, 1, 1, 1, 0, 0, 24, 24, 112,  80, SL_ELEMENT_F32},   /* its groups of channels are not alike */
+    { 1, 64, 64,   3,  32, 3, 3, 1, 1, 1, 1, 64, 64,   3,  32, SL_ELEMENT_F32},   /* the network, some of it on smaller images */
+    { 1, 32, 32,  32,  64, 3, 3, 1, 1, 1, 1, 32, 32,  32,  64, SL_ELEMENT_F32},
+    { 1, 16, 32,  64, 128, 2, 2, 1, 1, 0, 0, 16, 32,  64, 128, SL_ELEMENT_F32},
+    { 1,  8, 32, 128, 256, 2, 2, 1, 1, 0, 0,  8, 32, 128, 256, SL_ELEMENT_F32},
+    { 1,  5, 16, 256, 256, 2, 2, 1, 1, 0, 0,  5, 16, 256, 256, SL_ELEMENT_F32},
+    { 1,  3, 16, 256, 512, 2, 2, 1, 1, 0, 0,  3, 16, 256, 512, SL_ELEMENT_F32},
+    { 2,  8,  8, 512, 200, 1, 1, 1, 1, 0, 0,  8,  8, 512, 208, SL_ELEMENT_F32},
 };
 /* clang-format on */
 enum { SHAPES = sizeof shapes / sizeof *shapes };
@@ -109,7 +109,7 @@ static void fuse(struct check_case *c, const struct sl_conv2d *s, struct sl_conv
     const double spread = sqrt(terms) + 1.0;
     t->bias = check_input(c, "bias", (size_t)s->k, CHECK_UNIFORM);
     t->slope = 0.25f;
-    t->moments = check_work(c, "records", (size_t)sl_kernel_units(c->kernel, s) * sl_moments_size(s->ys));
+    t->moments = check_work(c, "records", (size_t)c->need.units * sl_moments_size(s->ys));
     check_output_pixels(c, "mean", 1, s->k, s->ys, (struct check_tolerance){1e-5 * spread, 0.0, 0});
     check_output_pixels(c, "var", 1, s->k, s->ys, (struct check_tolerance){1e-5 * spread * spread, 1e-5, 0});
 }
@@ -131,8 +131,9 @@ static void join(struct check_case *c, size_t index)
 {
     const struct sl_conv2d *s = &shapes[index / 2];
     if (index % 2)
-        sl_norm_join(s->ys, sl_kernel_units(c->kernel, s), check_find(c, "records"), check_find(c, "mean"),
-                     check_find(c, "var"));
+        check_reference(SL_OP_norm_join, &(struct sl_norm){.c = s->k, .xs = s->ys},
+                        &(struct sl_norm_join){check_find(c, "records"), c->need.units, check_find(c, "mean"),
+                                               check_find(c, "var")});
 }
 
 static void bwd_data(struct check_case *c, size_t index)
@@ -161,10 +162,28 @@ static void bias_bwd(struct check_case *c, size_t index)
     t->db = check_output(c, "db", (size_t)s->k, sum_of((double)outside(s)));
 }
 
+/* Two roundings of each weight. */
+static void fold(struct check_case *c, size_t index)
+{
+    const struct sl_conv2d *s = &shapes[index];
+    struct sl_conv2d_fold *t = (void *)c->args.bytes;
+    const size_t k = (size_t)s->k;
+    t->weights = check_input(c, "weights", sl_conv2d_weights(s), CHECK_UNIFORM);
+    t->bias = index % 2 ? check_input(c, "bias", k, CHECK_UNIFORM) : NULL;
+    t->gamma = check_input(c, "gamma", k, CHECK_UNIFORM);
+    t->beta = check_input(c, "beta", k, CHECK_UNIFORM);
+    t->mean = check_input(c, "mean", k, CHECK_UNIFORM);
+    t->var = check_input(c, "var", k, CHECK_POSITIVE);
+    t->epsilon = 1e-5;
+    t->folded = check_output(c, "folded", sl_conv2d_weights(s), (struct check_tolerance){0.0, 2e-7, 2});
+    t->folded_bias = check_output(c, "folded bias", k, (struct check_tolerance){1e-6, 2e-7, 2});
+}
+
 static const struct check_op ops[] = {
     {SL_OP_conv2d_fwd, 2 * SHAPES, fwd_shape, fwd, join},
     {SL_OP_conv2d_bwd_data, SHAPES, shape, bwd_data, NULL},
     {SL_OP_conv2d_bwd_weights, SHAPES, shape, bwd_weights, NULL},
     {SL_OP_bias_bwd, SHAPES, shape, bias_bwd, NULL},
+    {SL_OP_conv2d_fold, SHAPES, shape, fold, NULL},
 };
 const struct check_area check_conv = {ops, sizeof ops / sizeof *ops};

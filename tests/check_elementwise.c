@@ -37,9 +37,10 @@ static void accumulate(struct check_case *c, size_t index)
 
 /* pixels, c, from_stride, from_at, to_stride, to_at, add */
 static const struct sl_channels channels[] = {
-    {1, 1, 16, 0, 16, 3, false},     {5, 7, 16, 9, 32, 1, true},      {64, 64, 64, 0, 192, 64, false},
-    {64, 64, 192, 128, 64, 0, true}, {3, 17, 32, 0, 48, 31, true},    {129, 32, 32, 0, 32, 0, false},
-    {11, 15, 15, 0, 16, 1, false},   {1031, 8, 16, 8, 24, 16, false},
+    {1, 1, 16, 0, 16, 3, false, SL_ELEMENT_F32},     {5, 7, 16, 9, 32, 1, true, SL_ELEMENT_F32},
+    {64, 64, 64, 0, 192, 64, false, SL_ELEMENT_F32}, {64, 64, 192, 128, 64, 0, true, SL_ELEMENT_F32},
+    {3, 17, 32, 0, 48, 31, true, SL_ELEMENT_F32},    {129, 32, 32, 0, 32, 0, false, SL_ELEMENT_F32},
+    {11, 15, 15, 0, 16, 1, false, SL_ELEMENT_F32},   {1031, 8, 16, 8, 24, 16, false, SL_ELEMENT_F32},
 };
 enum { CHANNELS = sizeof channels / sizeof *channels };
 
@@ -63,7 +64,7 @@ static const void *dropout_shape(size_t index, char *name, size_t size)
 {
     static const float rates[] = {0.0f, 0.5f, 0.999f, 0.2f};
     static struct sl_dropout_shape s;
-    s = (struct sl_dropout_shape){check_lengths[index], rates[index % 4]};
+    s = (struct sl_dropout_shape){check_lengths[index], rates[index % 4], SL_ELEMENT_F32};
     snprintf(name, size, "n%lld_%g", (long long)s.n, (double)s.rate);
     return &s;
 }
@@ -79,7 +80,7 @@ static void dropout(struct check_case *c, size_t index)
         t->x = check_input(c, "x", (size_t)n, CHECK_UNIFORM);
         t->y = check_output(c, "y", (size_t)n, check_exact);
     }
-    t->seed = 0x0123456789abcdef;
+    t->now = check_now(c, false);
     t->stream = 0xfedcba9876543210;
 }
 

@@ -9,18 +9,21 @@ static const struct {
     int32_t top, left;
     bool flip;
 } cases[] = {
-    {{1, 1, 1, 1}, 0, 0, false},      {{1, 1, 3, 3}, -1, -1, true},     {{7, 9, 7, 9}, 0, 0, true},
-    {{8, 8, 8, 8}, 0, 0, false},      {{16, 16, 16, 16}, 1, -2, true},  {{17, 33, 13, 31}, 2, 1, false},
-    {{64, 64, 64, 64}, 0, 0, false},  {{64, 64, 64, 64}, 0, 0, true},   {{64, 64, 64, 64}, -4, 4, true},
-    {{64, 64, 64, 64}, 3, -3, false}, {{5, 5, 4, 40}, 0, -20, true},    {{5, 5, 3, 7}, 9, 0, false},
-    {{6, 6, 3, 7}, 0, -9, true},      {{100, 75, 64, 67}, 18, 5, true},
+    /* images of one shape; the window of the first */
+    {{1, 1, 1, 1, 1, SL_ELEMENT_F32}, 0, 0, false},     {{1, 1, 3, 3, 1, SL_ELEMENT_F32}, -1, -1, true},
+    {{7, 9, 7, 9, 3, SL_ELEMENT_F32}, 0, 0, true},      {{8, 8, 8, 8, 1, SL_ELEMENT_F32}, 0, 0, false},
+    {{16, 16, 16, 16, 1, SL_ELEMENT_F32}, 1, -2, true}, {{17, 33, 13, 31, 5, SL_ELEMENT_F32}, 2, 1, false},
+    {{64, 64, 64, 64, 1, SL_ELEMENT_F32}, 0, 0, false}, {{64, 64, 64, 64, 1, SL_ELEMENT_F32}, 0, 0, true},
+    {{64, 64, 64, 64, 1, SL_ELEMENT_F32}, -4, 4, true}, {{64, 64, 64, 64, 1, SL_ELEMENT_F32}, 3, -3, false},
+    {{5, 5, 4, 40, 1, SL_ELEMENT_F32}, 0, -20, true},   {{5, 5, 3, 7, 1, SL_ELEMENT_F32}, 9, 0, false},
+    {{6, 6, 3, 7, 1, SL_ELEMENT_F32}, 0, -9, true},     {{100, 75, 64, 67, 1, SL_ELEMENT_F32}, 18, 5, true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
 static const void *shape(size_t index, char *name, size_t size)
 {
     const struct sl_image *s = &cases[index].shape;
-    snprintf(name, size, "%dx%dto%dx%dat%d_%d%s", s->height, s->width, s->oh, s->ow, cases[index].top,
+    snprintf(name, size, "n%d_%dx%dto%dx%dat%d_%d%s", s->n, s->height, s->width, s->oh, s->ow, cases[index].top,
              cases[index].left, cases[index].flip ? "flip" : "");
     return s;
 }
@@ -29,9 +32,16 @@ static void to_float(struct check_case *c, size_t index)
 {
     const struct sl_image *s = &cases[index].shape;
     struct sl_image_to_float *t = (void *)c->args.bytes;
-    *t = (struct sl_image_to_float){.top = cases[index].top, .left = cases[index].left, .flip = cases[index].flip};
-    const size_t bytes = 3 * (size_t)s->height * (size_t)s->width;
-    uint8_t *x = check_input_bytes(c, "x", bytes);
+    enum { STORED = 4 };
+    const size_t bytes = STORED * 3 * (size_t)s->height * (size_t)s->width;
+    struct sl_image_place *places =
+        check_input_bytes(c, "places", (size_t)s->n * sizeof *places, _Alignof(struct sl_image_place));
+    for (int32_t i = 0; i < s->n; i++)
+        places[i] = (struct sl_image_place){check_random(c) % STORED, cases[index].top + i, cases[index].left - i,
+                                            cases[index].flip ^ (i & 1)};
+    check_freeze(c, places);
+    t->places = places;
+    uint8_t *x = check_input_bytes(c, "x", bytes, 1);
     for (size_t i = 0; i < bytes; i++)
         x[i] = (uint8_t)check_random(c);
     check_freeze(c, x);
@@ -40,7 +50,7 @@ static void to_float(struct check_case *c, size_t index)
         t->scale[i] = check_draw(c, CHECK_UNIFORM);
         t->shift[i] = check_draw(c, CHECK_UNIFORM);
     }
-    t->y = check_output(c, "y", 3 * (size_t)s->oh * (size_t)s->ow, check_exact);
+    t->y = check_output(c, "y", 3 * (size_t)s->n * (size_t)s->oh * (size_t)s->ow, check_exact);
 }
 
 static const struct check_op ops[] = {{SL_OP_image_to_float, CASES, shape, to_float, NULL}};

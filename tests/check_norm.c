@@ -7,13 +7,16 @@
 
 /* n, h, w, c, xs, pool, slope */
 static const struct sl_norm shapes[] = {
-    {1, 1, 1, 1, 16, 1, 0.1f},    {1, 2, 2, 1, 16, 2, 0.1f},      {2, 3, 5, 7, 16, 1, 0.0f},
-    {1, 7, 11, 15, 16, 1, 1.0f},  {3, 4, 6, 16, 16, 2, 0.1f},     {2, 5, 3, 17, 32, 1, 0.1f},
-    {1, 2, 14, 31, 32, 2, 0.0f},  {2, 6, 10, 33, 48, 2, 0.1f},    {5, 8, 8, 64, 64, 2, 0.1f},
-    {1, 64, 64, 32, 32, 1, 0.1f}, {2, 32, 32, 128, 128, 1, 0.1f}, {3, 16, 16, 512, 512, 2, 0.1f},
-    {300, 2, 2, 20, 32, 2, 0.1f}, {1, 1, 3001, 16, 16, 1, 0.1f},  {1, 2, 2, 1040, 1040, 2, 1.0f},
-    {2, 3, 3, 7, 7, 1, 0.1f},
+    {1, 1, 1, 1, 16, 1, 0.1f, SL_ELEMENT_F32},      {1, 2, 2, 1, 16, 2, 0.1f, SL_ELEMENT_F32},
+    {2, 3, 5, 7, 16, 1, 0.0f, SL_ELEMENT_F32},      {1, 7, 11, 15, 16, 1, 1.0f, SL_ELEMENT_F32},
+    {3, 4, 6, 16, 16, 2, 0.1f, SL_ELEMENT_F32},     {2, 5, 3, 17, 32, 1, 0.1f, SL_ELEMENT_F32},
+    {1, 2, 14, 31, 32, 2, 0.0f, SL_ELEMENT_F32},    {2, 6, 10, 33, 48, 2, 0.1f, SL_ELEMENT_F32},
+    {5, 8, 8, 64, 64, 2, 0.1f, SL_ELEMENT_F32},     {1, 64, 64, 32, 32, 1, 0.1f, SL_ELEMENT_F32},
+    {2, 32, 32, 128, 128, 1, 0.1f, SL_ELEMENT_F32}, {3, 16, 16, 512, 512, 2, 0.1f, SL_ELEMENT_F32},
+    {300, 2, 2, 20, 32, 2, 0.1f, SL_ELEMENT_F32},   {1, 1, 3001, 16, 16, 1, 0.1f, SL_ELEMENT_F32},
+    {1, 2, 2, 1040, 1040, 2, 1.0f, SL_ELEMENT_F32}, {2, 3, 3, 7, 7, 1, 0.1f, SL_ELEMENT_F32},
 };
+static const struct check_tolerance few_roundings = {1e-7, 4e-7, 4};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static const void *shape(size_t index, char *name, size_t size)
@@ -44,12 +47,12 @@ static float *input(struct check_case *c, const char *name, const struct sl_norm
 static void moments(struct check_case *c, size_t index)
 {
     const struct sl_norm *s = &shapes[index];
-    float *x = check_input_bytes(c, "x", sizeof(float) * (size_t)(pixels_of(s) * s->xs));
+    float *x = check_input_bytes(c, "x", sizeof(float) * (size_t)(pixels_of(s) * s->xs), sizeof *x);
     for (int64_t i = 0; i < pixels_of(s); i++)
         for (int32_t l = 0; l < s->xs; l++)
             x[i * s->xs + l] = l < s->c ? 50.0f + check_draw(c, CHECK_UNIFORM) : 0.0f;
     check_freeze(c, x);
-    const size_t records = (size_t)sl_kernel_units(c->kernel, s);
+    const size_t records = (size_t)c->need.units;
     float *to = check_work(c, "records", records * sl_moments_size(s->xs));
     check_output_pixels(c, "mean", 1, s->c, s->xs, (struct check_tolerance){0.0, 4e-7, 4});
     check_output_pixels(c, "var", 1, s->c, s->xs, (struct check_tolerance){1e-7, 1e-5, 0});
@@ -59,8 +62,9 @@ static void moments(struct check_case *c, size_t index)
 static void join_moments(struct check_case *c, size_t index)
 {
     const struct sl_norm *s = &shapes[index];
-    sl_norm_join(s->xs, sl_kernel_units(c->kernel, s), check_find(c, "records"), check_find(c, "mean"),
-                 check_find(c, "var"));
+    const struct sl_norm_join args = {check_find(c, "records"), c->need.units, check_find(c, "mean"),
+                                      check_find(c, "var")};
+    check_reference(SL_OP_norm_join, s, &args);
 }
 
 /* One fused multiply-add and one product: equal bits. */
@@ -85,17 +89,30 @@ static void bwd_reduce(struct check_case *c, size_t index)
     t->mean = input(c, "mean", s, CHECK_UNIFORM);
     t->rstd = input(c, "rstd", s, CHECK_POSITIVE);
     t->dy = check_input_pixels(c, "dy", pixels_of(s) / (s->pool * s->pool), s->c, s->xs, CHECK_UNIFORM);
-    t->sums = check_work(c, "sums", 2 * (size_t)s->xs * (size_t)sl_kernel_units(c->kernel, s));
+    t->sums = check_work(c, "sums", 2 * (size_t)s->xs * (size_t)c->need.units);
     const struct check_tolerance tolerance = {4e-7 * sqrt((double)pixels_of(s)), 1e-6, 0};
-    check_output_pixels(c, "dbeta", 1, s->c, s->xs, tolerance);
-    check_output_pixels(c, "dgamma", 1, s->c, s->xs, tolerance);
+    check_output(c, "dbeta", (size_t)s->c, tolerance);
+    check_output(c, "dgamma", (size_t)s->c, tolerance);
+    check_work(c, "a", (size_t)s->xs);
+    check_work(c, "b", (size_t)s->xs);
 }
 
 static void join_sums(struct check_case *c, size_t index)
 {
     const struct sl_norm *s = &shapes[index];
-    sl_norm_join_sums(s->xs, sl_kernel_units(c->kernel, s), check_find(c, "sums"), check_find(c, "dbeta"),
-                      check_find(c, "dgamma"));
+    const struct sl_norm_bwd_reduce *t = (const void *)c->args.bytes;
+    const struct sl_norm_bwd_join args = {
+        .sums = check_find(c, "sums"),
+        .parts = c->need.units,
+        .scale = t->scale,
+        .mean = t->mean,
+        .rstd = t->rstd,
+        .dbeta = check_find(c, "dbeta"),
+        .dgamma = check_find(c, "dgamma"),
+        .a = check_find(c, "a"),
+        .b = check_find(c, "b"),
+    };
+    check_reference(SL_OP_norm_bwd_join, s, &args);
 }
 
 /* Two multiply-adds of terms <= 2; every second shape in place. */
@@ -118,10 +135,74 @@ static void bwd_apply(struct check_case *c, size_t index)
     }
 }
 
+/* Sums in double, rounded once. */
+static void join(struct check_case *c, size_t index)
+{
+    enum { PARTS = 3 };
+    const struct sl_norm *s = &shapes[index];
+    const size_t record = sl_moments_size(s->xs);
+    float *moments = check_input_bytes(c, "moments", PARTS * record * sizeof *moments, sizeof *moments);
+    for (size_t i = 0; i < PARTS * record; i++)
+        moments[i] = check_draw(c, CHECK_POSITIVE);
+    moments[record + 2 * (size_t)s->xs] = 0.0f; /* a record of no pixels */
+    check_freeze(c, moments);
+    struct sl_norm_join *t = (void *)c->args.bytes;
+    *t = (struct sl_norm_join){.moments = moments, .parts = PARTS};
+    t->mean = check_output(c, "mean", (size_t)s->xs, few_roundings);
+    t->var = check_output(c, "var", (size_t)s->xs, few_roundings);
+}
+
+static void scale(struct check_case *c, size_t index)
+{
+    const struct sl_norm *s = &shapes[index];
+    struct sl_norm_scale *t = (void *)c->args.bytes;
+    t->mean = check_input(c, "mean", (size_t)s->c, CHECK_UNIFORM);
+    t->var = check_input(c, "var", (size_t)s->c, CHECK_POSITIVE);
+    t->gamma = check_input(c, "gamma", (size_t)s->c, CHECK_UNIFORM);
+    t->beta = check_input(c, "beta", (size_t)s->c, CHECK_UNIFORM);
+    t->epsilon = 1e-5;
+    t->rstd = check_output_pixels(c, "rstd", 1, s->c, s->xs, few_roundings);
+    t->scale = check_output_pixels(c, "scale", 1, s->c, s->xs, few_roundings);
+    t->shift = check_output_pixels(c, "shift", 1, s->c, s->xs, few_roundings);
+}
+
+static void bwd_join(struct check_case *c, size_t index)
+{
+    enum { PARTS = 3 };
+    const struct sl_norm *s = &shapes[index];
+    struct sl_norm_bwd_join *t = (void *)c->args.bytes;
+    t->sums = check_input(c, "sums", 2 * PARTS * (size_t)s->xs, CHECK_UNIFORM);
+    t->parts = PARTS;
+    t->scale = input(c, "scale", s, CHECK_UNIFORM);
+    t->mean = input(c, "mean", s, CHECK_UNIFORM);
+    t->rstd = input(c, "rstd", s, CHECK_POSITIVE);
+    t->dbeta = check_output(c, "dbeta", (size_t)s->c, few_roundings);
+    t->dgamma = check_output(c, "dgamma", (size_t)s->c, few_roundings);
+    t->a = check_output_pixels(c, "a", 1, s->c, s->xs, few_roundings);
+    t->b = check_output_pixels(c, "b", 1, s->c, s->xs, few_roundings);
+}
+
+/* Every third step is bad. */
+static void commit(struct check_case *c, size_t index)
+{
+    const struct sl_norm *s = &shapes[index];
+    struct sl_norm_commit *t = (void *)c->args.bytes;
+    t->mean = input(c, "mean", s, CHECK_UNIFORM);
+    t->var = input(c, "var", s, CHECK_POSITIVE);
+    t->decay = 0.9;
+    t->now = check_now(c, index % 3 == 2);
+    t->running_mean = check_inout(c, "running mean", s->c, 1, 1, CHECK_UNIFORM, few_roundings);
+    t->running_var = check_inout(c, "running var", s->c, 1, 1, CHECK_POSITIVE, few_roundings);
+}
+
 static const struct check_op ops[] = {
     {SL_OP_norm_moments, SHAPES, shape, moments, join_moments},
+    {SL_OP_norm_join, SHAPES, shape, join, NULL},
+    {SL_OP_norm_scale, SHAPES, shape, scale, NULL},
     {SL_OP_norm_fwd, SHAPES, shape, fwd, NULL},
     {SL_OP_norm_bwd_reduce, SHAPES, shape, bwd_reduce, join_sums},
+    {SL_OP_norm_bwd_join, SHAPES, shape, bwd_join, NULL},
     {SL_OP_norm_bwd_apply, SHAPES, shape, bwd_apply, NULL},
+    {SL_OP_norm_commit, SHAPES, shape, commit, NULL},
 };
 const struct check_area check_norm = {ops, sizeof ops / sizeof *ops};

@@ -23,7 +23,8 @@ static float *state(struct check_case *c, const char *name, size_t index, enum c
 static struct sl_optimizer_step *begin(struct check_case *c, size_t index)
 {
     struct sl_optimizer_step *t = (void *)c->args.bytes;
-    *t = (struct sl_optimizer_step){.rate = 8e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f, .l2 = 1e-4f};
+    *t = (struct sl_optimizer_step){.beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f, .l2 = 1e-4f};
+    t->now = check_now(c, index % 5 == 4);
     t->w = state(c, "w", index, CHECK_UNIFORM);
     t->g = check_input(c, "g", (size_t)check_lengths[index], CHECK_UNIFORM);
     if (index % 3 == 1)
@@ -53,9 +54,19 @@ static void amsgrad(struct check_case *c, size_t index)
     ((struct sl_optimizer_step *)(void *)c->args.bytes)->h = state(c, "h", index, CHECK_POSITIVE);
 }
 
+/* One subtraction: equal bits. */
+static void subtract(struct check_case *c, size_t index)
+{
+    struct sl_subtract *t = (void *)c->args.bytes;
+    t->u = check_input(c, "u", (size_t)check_lengths[index], CHECK_UNIFORM);
+    t->now = check_now(c, index % 5 == 4);
+    t->w = check_inout(c, "w", check_lengths[index], 1, 1, CHECK_UNIFORM, check_exact);
+}
+
 static const struct check_op ops[] = {
     {SL_OP_sgd_step, CHECK_LENGTHS, shape, sgd, NULL},
     {SL_OP_adam_step, CHECK_LENGTHS, shape, adam, NULL},
     {SL_OP_amsgrad_step, CHECK_LENGTHS, shape, amsgrad, NULL},
+    {SL_OP_subtract, CHECK_LENGTHS, shape, subtract, NULL},
 };
 const struct check_area check_optimizer = {ops, sizeof ops / sizeof *ops};

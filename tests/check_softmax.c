@@ -6,9 +6,12 @@
 #include "tests/check.h"
 
 /* n, c, xs */
-static const struct sl_softmax shapes[] = {{1, 1, 16},  {3, 2, 16},      {2, 7, 16},     {5, 8, 16},  {4, 9, 16},
-                                           {7, 15, 16}, {2, 16, 16},     {3, 17, 32},    {1, 31, 48}, {32, 200, 208},
-                                           {2, 10, 10}, {3, 1000, 1008}, {2, 9973, 9984}};
+static const struct sl_softmax shapes[] = {
+    {1, 1, 16, SL_ELEMENT_F32},     {3, 2, 16, SL_ELEMENT_F32},  {2, 7, 16, SL_ELEMENT_F32},
+    {5, 8, 16, SL_ELEMENT_F32},     {4, 9, 16, SL_ELEMENT_F32},  {7, 15, 16, SL_ELEMENT_F32},
+    {2, 16, 16, SL_ELEMENT_F32},    {3, 17, 32, SL_ELEMENT_F32}, {1, 31, 48, SL_ELEMENT_F32},
+    {32, 200, 208, SL_ELEMENT_F32}, {2, 10, 10, SL_ELEMENT_F32}, {3, 1000, 1008, SL_ELEMENT_F32},
+    {2, 9973, 9984, SL_ELEMENT_F32}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static const void *shape(size_t index, char *name, size_t size)
@@ -28,7 +31,7 @@ static float logit(struct check_case *c, int32_t i, int32_t l)
 
 static int32_t *labels_of(struct check_case *c, const struct sl_softmax *s)
 {
-    int32_t *labels = check_input_bytes(c, "labels", sizeof *labels * (size_t)s->n);
+    int32_t *labels = check_input_bytes(c, "labels", sizeof *labels * (size_t)s->n, sizeof *labels);
     for (int32_t i = 0; i < s->n; i++)
         labels[i] = (int32_t)(check_random(c) % (uint32_t)s->c);
     check_freeze(c, labels);
@@ -41,7 +44,7 @@ static void fwd(struct check_case *c, size_t index)
 {
     const struct sl_softmax *s = &shapes[index];
     struct sl_softmax_nll_fwd *t = (void *)c->args.bytes;
-    float *x = check_input_bytes(c, "x", sizeof(float) * (size_t)s->n * (size_t)s->xs);
+    float *x = check_input_bytes(c, "x", sizeof *x * (size_t)s->n * (size_t)s->xs, sizeof *x);
     for (int32_t i = 0; i < s->n; i++)
         for (int32_t l = 0; l < s->xs; l++)
             x[i * s->xs + l] = l < s->c ? logit(c, i, l) : 0.0f;

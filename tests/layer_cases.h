@@ -191,6 +191,8 @@ static const struct layer_case cases[] = {
     {"batch_norm", "of the image", norm_of_image, 4, 3, 3},
     {"batch_norm", "of a dense layer", norm_of_dense, 3, 2, 3},
     {"batch_norm", "residual block", residual_block, 5, 5, 3},
+    {"batch_norm", "fused, beside a branch", norm_fused_beside, 6, 6, 1},
+    {"batch_norm", "of a sum, beside a branch", norm_of_sum_beside, 3, 3, 3},
     {"leaky_relu", "on a branch", leaky_on_branch, 5, 3, 3},
     {"relu", "on a branch", relu_on_branch, 5, 3, 3},
     {"relu", "of the image", relu_of_image, 5, 3, 3},

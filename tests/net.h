@@ -38,19 +38,26 @@ struct net {
     struct sl_updater *updater;
 };
 
-/* Takes over the graph. `isa` limits the kernels: 0 is the reference, whose sums are in double. */
-static inline void net_open(struct net *net, struct sl_graph *graph, int32_t batch, uint32_t isa, int threads)
+/* Takes over the graph and the device. */
+static inline void net_open_on(struct net *net, struct sl_graph *graph, int32_t batch, const struct sl_device *device)
 {
-    *net = (struct net){.graph = graph};
     const struct sl_plan_options options = {.batch = batch, .training = true};
     const struct sl_updater_options updater = sl_updater_defaults();
+    *net = (struct net){.graph = graph, .device = *device};
     MUST(sl_graph_check(graph));
-    MUST(sl_device_cpu_open(threads, &net->device));
-    net->device.isa &= isa;
     MUST(sl_weights_open(graph, &net->device, true, &net->weights));
     MUST(sl_weights_init(net->weights, 11));
     MUST(sl_plan_open(graph, net->weights, &options, &net->plan));
     MUST(sl_updater_open(net->weights, &updater, &net->updater));
+}
+
+/* On the processor. `isa` limits the kernels: SL_CPU is the reference, whose sums are in double. */
+static inline void net_open(struct net *net, struct sl_graph *graph, int32_t batch, uint32_t isa, int threads)
+{
+    struct sl_device device;
+    MUST(sl_device_cpu_open(threads, &device));
+    device.isa &= isa;
+    net_open_on(net, graph, batch, &device);
 }
 
 static inline void net_close(struct net *net)
@@ -78,7 +85,7 @@ struct batch {
 
 static inline struct batch make_batch(const struct sl_graph *graph, int32_t count, uint64_t seed)
 {
-    const size_t floats = sl_tensor_floats(&graph->layers[0].shape);
+    const size_t floats = sl_tensor_elements(&graph->layers[0].shape);
     struct batch batch = {.count = count};
     batch.images = malloc((size_t)count * floats * sizeof *batch.images);
     batch.labels = malloc((size_t)count * sizeof *batch.labels);
@@ -97,9 +104,12 @@ static inline void free_batch(struct batch *batch)
 
 static inline double forward_loss(struct net *net, const struct batch *batch)
 {
-    const struct sl_plan_input input = {batch->images, batch->labels, batch->count, 5, 7};
+    double loss;
+    const struct sl_plan_input input = {
+        .images = batch->images, .labels = batch->labels, .count = batch->count, .seed = 5, .iteration = 7};
     MUST(sl_plan_forward(net->plan, &input));
-    return sl_plan_mean_loss(net->plan);
+    MUST(sl_plan_mean_loss(net->plan, &loss));
+    return loss;
 }
 
 /* The loss of a batch, and its gradients in net->weights. */
@@ -112,7 +122,14 @@ static inline double gradients_of(struct net *net, const struct batch *batch)
 
 static inline void train_on(struct net *net, const struct batch *batch, uint64_t iteration)
 {
-    const struct sl_train_input step = {batch->images, batch->labels, batch->count, 1e-2, 5, iteration};
+    const struct sl_train_input step = {
+        .batch = {.images = batch->images,
+                  .labels = batch->labels,
+                  .count = batch->count,
+                  .seed = 5,
+                  .iteration = iteration},
+        .rate = 1e-2,
+    };
     struct sl_train_result result;
     MUST(sl_train(net->plan, net->updater, &step, NULL, NULL, &result));
 }

@@ -102,7 +102,7 @@ static inline void assert_same(const struct sl_named_tensor *a, const struct sl_
     assert_int_equal(a->rank, b->rank);
     for (int32_t i = 0; i < a->rank; i++)
         assert_int_equal(a->shape[i], b->shape[i]);
-    assert_int_equal(sl_tensor_bytes(a, &bytes), SL_OK);
+    assert_int_equal(sl_named_tensor_bytes(a, &bytes), SL_OK);
     assert_int_equal((uintptr_t)b->data % sl_dtype_bytes(a->dtype), 0);
     if (bytes > 0)
         assert_memory_equal(a->data, b->data, bytes);

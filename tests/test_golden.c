@@ -152,12 +152,8 @@ static void one_step_equals_pytorch(const char *name)
         labels[i] = label_tensor->dtype == SL_I64 ? (int32_t)((const int64_t *)label_tensor->data)[i]
                                                   : ((const int32_t *)label_tensor->data)[i];
     const struct sl_train_input step = {
-        .images = find(&g, "", "input")->data,
-        .labels = labels,
-        .count = 4,
+        .batch = {.images = find(&g, "", "input")->data, .labels = labels, .count = 4, .seed = 1},
         .rate = 8e-3,
-        .seed = 1,
-        .iteration = 0,
     };
     struct sl_train_result result;
     MUST(sl_train(g.plan, g.updater, &step, NULL, NULL, &result));

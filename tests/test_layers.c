@@ -98,7 +98,7 @@ static void gradients_equal_differences(void **state)
     (void)state;
     for (size_t k = 0; k < CASES; k++) {
         struct net net;
-        net_open(&net, build(&cases[k]), 4, 0, 1);
+        net_open(&net, build(&cases[k]), 4, SL_CPU, 1);
         stir(net.weights);
         struct batch batch = make_batch(net.graph, 4, 2);
         compare_gradients(&cases[k], &net, &batch);
@@ -123,7 +123,7 @@ static void kernels_agree_with_reference(void **state)
     for (size_t k = 0; k < CASES; k++) {
         struct net fast, ref;
         net_open(&fast, build(&cases[k]), 5, ~0u, 2);
-        net_open(&ref, build(&cases[k]), 5, 0, 1);
+        net_open(&ref, build(&cases[k]), 5, SL_CPU, 1);
         stir(fast.weights);
         stir(ref.weights);
         struct batch batch = make_batch(ref.graph, 5, 2);
@@ -176,7 +176,7 @@ static void any_thread_count_gives_the_same_bits(void **state)
 static void poison(struct net *net, int32_t room)
 {
     struct batch batch = make_batch(net->graph, room, 1);
-    const size_t floats = (size_t)room * sl_tensor_floats(&net->graph->layers[0].shape);
+    const size_t floats = (size_t)room * sl_tensor_elements(&net->graph->layers[0].shape);
     for (size_t i = 0; i < floats; i++)
         batch.images[i] = NAN;
     gradients_of(net, &batch);
@@ -206,7 +206,7 @@ static void short_batch_equals_its_own_plan(void **state)
     (void)state;
     for (size_t k = 0; k < CASES; k++) {
         compare_short_batch(&cases[k], 3, 7, ~0u);
-        compare_short_batch(&cases[k], 3, 7, 0);
+        compare_short_batch(&cases[k], 3, 7, SL_CPU);
     }
 }
 

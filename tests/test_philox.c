@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "kernels/elementwise/elementwise.h"
+#include "tests/run_op.h"
 #include "kernels/elementwise/philox.h"
 #include "kernels/kernels.h"
 
@@ -46,15 +47,14 @@ enum { N = 200000 };
 
 static float *dropped(float rate, uint64_t seed, uint64_t stream)
 {
-    const struct sl_dropout_shape shape = {N, rate};
-    const struct sl_kernel *kernel = sl_pick(SL_OP_dropout, &shape, sl_isa())->kernel;
+    const struct sl_dropout_shape shape = {N, rate, SL_ELEMENT_F32};
+    const struct sl_now now = {.seed = seed};
     float *y = malloc(N * sizeof *y);
     assert_non_null(y);
     for (int i = 0; i < N; i++)
         y[i] = 1.0f;
-    const struct sl_dropout args = {.x = y, .y = y, .seed = seed, .stream = stream};
-    const struct sl_work all = {.begin = 0, .end = sl_kernel_units(kernel, &shape)};
-    kernel->run(&shape, &args, &all);
+    const struct sl_dropout args = {.x = y, .y = y, .now = &now, .stream = stream};
+    run_op(SL_OP_dropout, ~0u, &shape, &args);
     return y;
 }
 

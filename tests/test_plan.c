@@ -215,7 +215,8 @@ static void infer(struct net *net, const struct batch *batch, int32_t room, floa
     MUST(sl_plan_open(net->graph, net->weights, &options, &plan));
     MUST(sl_plan_prepare(plan));
     MUST(sl_plan_forward(plan, &input));
-    const float *rows = sl_plan_probabilities(plan, &stride);
+    const float *rows;
+    MUST(sl_plan_probabilities(plan, &rows, &stride));
     for (int32_t i = 0; i < batch->count; i++)
         memcpy(p + 4 * i, rows + (size_t)i * (size_t)stride, 4 * sizeof *p);
     assert_true(sl_plan_arena_bytes(plan) < sl_plan_arena_bytes(net->plan));
@@ -228,7 +229,7 @@ static void folded_equals_unfolded(void **state)
     struct net together, apart;
     float p[5 * 4], q[5 * 4], short_p[2 * 4];
     net_open(&together, folding_graph(false), 5, ~0u, 2);
-    net_open(&apart, folding_graph(true), 5, 0, 1);
+    net_open(&apart, folding_graph(true), 5, SL_CPU, 1);
     struct batch batch = make_batch(together.graph, 5, 1);
     for (uint64_t i = 0; i < 3; i++)
         train_on(&together, &batch, i);
@@ -319,7 +320,7 @@ static void wrong_batches_are_refused(void **state)
     struct net net;
     net_open(&net, folding_graph(false), 4, ~0u, 1);
     struct batch batch = make_batch(net.graph, 4, 1);
-    struct sl_plan_input input = {batch.images, batch.labels, 4, 0, 0};
+    struct sl_plan_input input = {.images = batch.images, .labels = batch.labels, .count = 4};
     MUST_FAIL(sl_plan_backward(net.plan), SL_INTERNAL, "without a training forward");
     batch.labels[3] = 4;
     MUST_FAIL(sl_plan_forward(net.plan, &input), SL_BAD_DATA, "label 4 of a network with 4 classes");

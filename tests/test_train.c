@@ -76,7 +76,8 @@ static void updater_follows_formula(enum sl_updater_kind kind)
         reference[i].w = w->values[i];
     for (int k = 0; k < STEPS; k++) {
         set_gradients(w, k);
-        MUST(sl_updater_step(net.updater, 1e-2, (uint64_t)k, NULL));
+        const struct sl_now now = {.rate = sl_updater_rate(&options, 1e-2, (uint64_t)k)};
+        MUST(sl_updater_step(net.updater, &now, NULL));
         for (int64_t i = 0; i < w->trained; i++) {
             struct reference *r = &reference[i];
             const double u = reference_step(r, &options, i < w->decayed ? options.l2 : 0.0, 1e-2, k, w->gradients[i]);
@@ -130,11 +131,11 @@ static void update_handed_out_equals_step_in_place(void **state)
         set_gradients(here.weights, k);
         set_gradients(out.weights, k);
         memcpy(before, out.weights->values, (size_t)n * sizeof *before);
-        MUST(sl_updater_step(here.updater, 8e-3, (uint64_t)k, NULL));
-        MUST(sl_updater_step(out.updater, 8e-3, (uint64_t)k, update));
+        const struct sl_now now = {.rate = sl_updater_rate(&here.updater->options, 8e-3, (uint64_t)k)};
+        MUST(sl_updater_step(here.updater, &now, NULL));
+        MUST(sl_updater_step(out.updater, &now, update));
         assert_memory_equal(before, out.weights->values, (size_t)n * sizeof *before);
-        for (int64_t i = 0; i < n; i++)
-            out.weights->values[i] -= update[i];
+        MUST(sl_updater_subtract(out.updater, &now, update));
         assert_memory_equal(here.weights->values, out.weights->values, (size_t)n * sizeof *before);
         for (int32_t slot = 0; slot < here.updater->slots; slot++)
             assert_memory_equal(here.updater->state[slot], out.updater->state[slot], (size_t)n * sizeof *before);
@@ -190,7 +191,8 @@ static int hooked_step(struct record *r, struct sl_train_result *result)
 {
     const struct sl_train_hooks hooks = {on_gradient, on_update, r};
     struct batch batch = make_batch(r->net->graph, 4, 3);
-    const struct sl_train_input step = {batch.images, batch.labels, 4, 1e-2, 1, 0};
+    const struct sl_train_input step = {
+        .batch = {.images = batch.images, .labels = batch.labels, .count = 4, .seed = 1}, .rate = 1e-2};
     const int rc = sl_train(r->net->plan, r->net->updater, &step, &hooks, r->update, result);
     free_batch(&batch);
     return rc;
@@ -252,7 +254,10 @@ static void must_not_count(struct net *net, const struct batch *batch, const str
 {
     size_t bytes;
     float *before = snapshot(net, &bytes);
-    const struct sl_train_input step = {batch->images, batch->labels, batch->count, 1e-2, 1, 1};
+    const struct sl_train_input step = {
+        .batch = {.images = batch->images, .labels = batch->labels, .count = batch->count, .seed = 1, .iteration = 1},
+        .rate = 1e-2,
+    };
     struct sl_train_result result;
     MUST_FAIL(sl_train(net->plan, net->updater, &step, hooks, NULL, &result), SL_NUMERICS, "not finite at iteration 1");
     float *after = snapshot(net, &bytes);
@@ -313,7 +318,10 @@ static void one_batch_is_learned_by_heart(void **state)
     net_open(&net, small_graph(), 8, ~0u, 2);
     struct batch batch = make_batch(net.graph, 8, 1);
     for (uint64_t i = 0; i < 60; i++) {
-        const struct sl_train_input step = {batch.images, batch.labels, 8, 2e-2, 1, i};
+        const struct sl_train_input step = {
+            .batch = {.images = batch.images, .labels = batch.labels, .count = 8, .seed = 1, .iteration = i},
+            .rate = 2e-2,
+        };
         MUST(sl_train(net.plan, net.updater, &step, NULL, NULL, &result));
     }
     if (!(result.loss < 0.05))

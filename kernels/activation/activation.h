@@ -8,6 +8,7 @@
 struct sl_leaky_relu {
     int64_t n;
     float slope;
+    enum sl_element element;
 };
 
 struct sl_leaky_relu_fwd {

@@ -8,7 +8,7 @@ static void leaky_relu_fwd(const void *shape, const void *args, const struct sl_
 {
     const struct sl_leaky_relu *s = shape;
     const struct sl_leaky_relu_fwd *t = args;
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, shape));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
         t->y[i] = t->x[i] >= 0.0f ? t->x[i] : s->slope * t->x[i];
 }
@@ -17,10 +17,10 @@ static void leaky_relu_bwd(const void *shape, const void *args, const struct sl_
 {
     const struct sl_leaky_relu *s = shape;
     const struct sl_leaky_relu_bwd *t = args;
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, shape));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
         t->dx[i] = t->x[i] >= 0.0f ? t->dy[i] : s->slope * t->dy[i];
 }
 
-const struct sl_kernel sl_leaky_relu_fwd_ref = {.units = sl_flat_units, .run = leaky_relu_fwd};
-const struct sl_kernel sl_leaky_relu_bwd_ref = {.units = sl_flat_units, .run = leaky_relu_bwd};
+const struct sl_kernel sl_leaky_relu_fwd_ref = {.need = sl_flat_need, .run = leaky_relu_fwd};
+const struct sl_kernel sl_leaky_relu_bwd_ref = {.need = sl_flat_need, .run = leaky_relu_bwd};

@@ -13,7 +13,7 @@ static inline void leak_some(const float *x, const float *v, float *out, vf slop
 
 static void leak(const struct sl_leaky_relu *s, const float *x, const float *v, float *out, const struct sl_work *work)
 {
-    assert(sl_slice_is_within(work, sl_flat_units(s)));
+    assert(sl_work_fits(work, sl_flat_need, s));
     const int64_t end = sl_flat_end(work, s->n);
     const vf slope = v_set1(s->slope);
     int64_t i = sl_flat_begin(work);
@@ -35,5 +35,5 @@ static void leaky_relu_bwd(const void *shape, const void *args, const struct sl_
     leak(shape, t->x, t->dy, t->dx, work);
 }
 
-const struct sl_kernel V_NAME(sl_leaky_relu_fwd) = {.units = sl_flat_units, .run = leaky_relu_fwd};
-const struct sl_kernel V_NAME(sl_leaky_relu_bwd) = {.units = sl_flat_units, .run = leaky_relu_bwd};
+const struct sl_kernel V_NAME(sl_leaky_relu_fwd) = {.need = sl_flat_need, .run = leaky_relu_fwd};
+const struct sl_kernel V_NAME(sl_leaky_relu_bwd) = {.need = sl_flat_need, .run = leaky_relu_bwd};

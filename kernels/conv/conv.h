@@ -24,7 +24,8 @@ struct sl_conv2d {
     int32_t stride_h, stride_w;
     int32_t pad_top, pad_left; /* bottom and right padding follow from oh and ow */
     int32_t oh, ow;            /* output rows and columns */
-    int32_t xs, ys;            /* floats from one pixel to the next: input, output */
+    int32_t xs, ys;            /* elements from one pixel to the next: input, output */
+    enum sl_element element;   /* of x, y and their gradients */
 };
 
 /* conv2d_fwd. Packed by `pack` from OHWI when the row asks for it. */
@@ -56,6 +57,15 @@ struct sl_conv2d_bwd_weights {
 struct sl_bias_bwd {
     const float *dy;
     float *db;
+};
+
+/* conv2d_fold: gamma*(conv + bias - mean)/sqrt(var + epsilon) + beta as a convolution with other weights and another
+ * bias. */
+struct sl_conv2d_fold {
+    const float *weights, *bias;            /* OHWI; [k] or NULL */
+    const float *gamma, *beta, *mean, *var; /* [k] */
+    double epsilon;
+    float *folded, *folded_bias; /* OHWI; [k] */
 };
 
 /* What every row takes for granted of a shape. */

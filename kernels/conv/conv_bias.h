@@ -12,10 +12,11 @@ enum {
     BIAS_PIXELS = 256,  /* summed on their own before they join the rest, so that no sum in float is long */
 };
 
-static int64_t bias_units(const void *shape)
+static bool bias_need(const void *shape, struct sl_need *need)
 {
     const struct sl_conv2d *s = shape;
-    return (s->k + BIAS_CHANNELS - 1) / BIAS_CHANNELS;
+    need->units = (s->k + BIAS_CHANNELS - 1) / BIAS_CHANNELS;
+    return true;
 }
 
 /* Adds some pixels of up to 64 channels to `sum`. */
@@ -35,7 +36,7 @@ static void bias_slice(const void *shape, const void *args, const struct sl_work
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
     const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
-    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, bias_units(s)));
+    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, bias_need, s));
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const int32_t first = (int32_t)unit * BIAS_CHANNELS;
         const int32_t channels = s->k - first < BIAS_CHANNELS ? s->k - first : BIAS_CHANNELS;
@@ -49,5 +50,5 @@ static void bias_slice(const void *shape, const void *args, const struct sl_work
     }
 }
 
-const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.units = bias_units, .run = bias_slice};
+const struct sl_kernel DIRECT(sl_bias_bwd_sum) = {.need = bias_need, .run = bias_slice};
 #endif

@@ -98,8 +98,6 @@ static struct direct_ahead direct_next(const struct direct *d, int64_t next, int
 static void direct_slice(const struct direct *d, const struct sl_work *work)
 {
     const int32_t ys = d->window.ys, written = sl_round_up(d->k, d->block);
-    assert(sl_slice_is_within(work, sl_units_count(&d->window.units)));
-    assert(sl_scratch_is_there(work, sl_window_scratch(&d->window)));
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const struct sl_window_view view = sl_window_open(&d->window, d->x, unit, work->scratch);
         struct direct_ahead ahead = direct_next(d, unit + 1, work->end);
@@ -115,46 +113,42 @@ static void direct_slice(const struct direct *d, const struct sl_work *work)
 
 /* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
 
-static bool direct_forward_fits(const void *shape)
-{
-    const struct direct d = direct_forward(shape);
-    return sl_window_scratch(&d.window) <= DIRECT_MOST_SCRATCH;
-}
-
-static int64_t direct_forward_units(const void *shape)
-{
-    const struct direct d = direct_forward(shape);
-    return sl_units_count(&d.window.units);
-}
-
-static size_t direct_forward_scratch(const void *shape)
-{
-    const struct direct d = direct_forward(shape);
-    return sl_window_scratch(&d.window);
-}
-
-static size_t direct_forward_packed(const void *shape)
-{
-    const struct sl_conv2d *s = shape;
-    return (size_t)sl_round_up(s->k, direct_block(s->k)) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
-}
-
 /* Packing hands out blocks of output channels. */
-static int64_t direct_forward_pack_units(const void *shape)
+static int64_t direct_forward_blocks(const struct sl_conv2d *s)
 {
-    const struct sl_conv2d *s = shape;
     return sl_round_up(s->k, direct_block(s->k)) / direct_block(s->k);
 }
 
-static void direct_forward_pack(const void *shape, const float *weights, float *packed, const struct sl_work *work)
+static bool direct_forward_need(const void *shape, struct sl_need *need)
+{
+    const struct sl_conv2d *s = shape;
+    const struct direct d = direct_forward(s);
+    *need = (struct sl_need){
+        .units = sl_units_count(&d.window.units),
+        .scratch = sl_window_scratch(&d.window),
+        .state = sizeof d,
+        .pack_units = direct_forward_blocks(s),
+        .packed = (size_t)sl_round_up(s->k, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c * sizeof(float),
+    };
+    return need->scratch <= DIRECT_MOST_SCRATCH;
+}
+
+static int direct_forward_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct direct *)state = direct_forward(shape);
+    return SL_OK;
+}
+
+static void direct_forward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
     const int32_t block = direct_block(s->k);
     const size_t filter = (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
-    assert(sl_slice_is_within(work, direct_forward_pack_units(s)));
+    assert(sl_slice_is_within(work, direct_forward_blocks(s)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const float *from = weights + (size_t)(b * block) * filter;
-        float *to = packed + (size_t)(b * block) * filter;
+        float *to = (float *)packed + (size_t)(b * block) * filter;
         for (size_t i = 0; i < filter; i++)
             for (int32_t k = 0; k < block; k++)
                 *to++ = b * block + k < s->k ? from[(size_t)k * filter + i] : 0.0f;
@@ -165,8 +159,8 @@ static void direct_forward_slice(const void *shape, const void *args, const stru
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
-    struct direct d = direct_forward(s);
-    assert(sl_conv2d_is_sound(s));
+    struct direct d = *(const struct direct *)work->state;
+    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, direct_forward_need, s));
     assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     d.x = a->x;
     d.weights = a->weights;
@@ -179,52 +173,48 @@ static void direct_forward_slice(const void *shape, const void *args, const stru
 
 /* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */
 
-static bool direct_backward_fits(const void *shape)
-{
-    const struct direct d = direct_backward(shape);
-    return sl_window_scratch(&d.window) <= DIRECT_MOST_SCRATCH;
-}
-
-static int64_t direct_backward_units(const void *shape)
-{
-    const struct direct d = direct_backward(shape);
-    return sl_units_count(&d.window.units);
-}
-
-static size_t direct_backward_scratch(const void *shape)
-{
-    const struct direct d = direct_backward(shape);
-    return sl_window_scratch(&d.window);
-}
-
-static size_t direct_backward_packed(const void *shape)
-{
-    const struct sl_conv2d *s = shape;
-    return (size_t)sl_round_up(s->c, direct_block(s->c)) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k;
-}
-
 /* Packing hands out blocks of input channels. */
-static int64_t direct_backward_pack_units(const void *shape)
+static int64_t direct_backward_blocks(const struct sl_conv2d *s)
 {
-    const struct sl_conv2d *s = shape;
     return sl_round_up(s->c, direct_block(s->c)) / direct_block(s->c);
 }
 
-/* The kernel turned by 180 degrees, with input and output channels exchanged. */
-static void direct_backward_pack(const void *shape, const float *weights, float *packed, const struct sl_work *work)
+static bool direct_backward_need(const void *shape, struct sl_need *need)
 {
     const struct sl_conv2d *s = shape;
     const struct direct d = direct_backward(s);
+    *need = (struct sl_need){
+        .units = sl_units_count(&d.window.units),
+        .scratch = sl_window_scratch(&d.window),
+        .state = sizeof d,
+        .pack_units = direct_backward_blocks(s),
+        .packed = (size_t)sl_round_up(s->c, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k * sizeof(float),
+    };
+    return need->scratch <= DIRECT_MOST_SCRATCH;
+}
+
+static int direct_backward_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct direct *)state = direct_backward(shape);
+    return SL_OK;
+}
+
+/* The kernel turned by 180 degrees, with input and output channels exchanged. */
+static void direct_backward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
+{
+    const struct sl_conv2d *s = shape;
+    const struct direct *d = work->state;
     const int64_t taps = (int64_t)s->kh * s->kw;
-    assert(sl_slice_is_within(work, direct_backward_pack_units(s)));
+    assert(sl_slice_is_within(work, direct_backward_blocks(s)));
     for (int64_t b = work->begin; b < work->end; b++) {
-        const int32_t first = (int32_t)b * d.block, here = direct_smaller(s->c - first, d.block);
-        float *to = packed + first * taps * s->k;
+        const int32_t first = (int32_t)b * d->block, here = direct_smaller(s->c - first, d->block);
+        float *to = (float *)packed + first * taps * s->k;
         for (int64_t i = 0; i < taps; i++) {
-            const float *from = weights + (taps - 1 - sl_window_tap(&d.window, i)) * s->c + first;
-            for (int32_t k = 0; k < s->k; k++, from += taps * s->c, to += d.block) {
+            const float *from = weights + (taps - 1 - sl_window_tap(&d->window, i)) * s->c + first;
+            for (int32_t k = 0; k < s->k; k++, from += taps * s->c, to += d->block) {
                 memcpy(to, from, (size_t)here * sizeof *to);
-                memset(to + here, 0, (size_t)(d.block - here) * sizeof *to);
+                memset(to + here, 0, (size_t)(d->block - here) * sizeof *to);
             }
         }
     }
@@ -234,8 +224,8 @@ static void direct_backward_slice(const void *shape, const void *args, const str
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
-    struct direct d = direct_backward(s);
-    assert(sl_conv2d_is_sound(s));
+    struct direct d = *(const struct direct *)work->state;
+    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, direct_backward_need, s));
     assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     d.x = a->dy;
     d.weights = a->weights;
@@ -244,22 +234,16 @@ static void direct_backward_slice(const void *shape, const void *args, const str
 }
 
 const struct sl_kernel DIRECT(sl_conv2d_fwd_direct) = {
-    .fits = direct_forward_fits,
-    .units = direct_forward_units,
-    .scratch = direct_forward_scratch,
-    .packed = direct_forward_packed,
+    .need = direct_forward_need,
+    .open = direct_forward_open,
     .pack = direct_forward_pack,
-    .pack_units = direct_forward_pack_units,
     .run = direct_forward_slice,
 };
 
 const struct sl_kernel DIRECT(sl_conv2d_bwd_data_direct) = {
-    .fits = direct_backward_fits,
-    .units = direct_backward_units,
-    .scratch = direct_backward_scratch,
-    .packed = direct_backward_packed,
+    .need = direct_backward_need,
+    .open = direct_backward_open,
     .pack = direct_backward_pack,
-    .pack_units = direct_backward_pack_units,
     .run = direct_backward_slice,
 };
 #endif

@@ -25,7 +25,6 @@ enum {
 
 /* How dw is cut into k_cells x c_cells cells. A row of cells has the same output channels. */
 struct gradient {
-    const struct sl_conv2d *s;
     int32_t k, c; /* channels of a cell; k is a multiple of GRADIENT_BLOCK */
     int32_t k_cells, c_cells;
     int32_t most_rows; /* rows of cells that one area may join */
@@ -61,7 +60,7 @@ static size_t gradient_band_scratch(const struct sl_conv2d *s, int32_t c)
 
 static struct gradient gradient_plan(const struct sl_conv2d *s)
 {
-    struct gradient g = {.s = s, .k = sl_round_up(s->k, GRADIENT_BLOCK), .c = s->c, .k_cells = 1, .c_cells = 1};
+    struct gradient g = {.k = sl_round_up(s->k, GRADIENT_BLOCK), .c = s->c, .k_cells = 1, .c_cells = 1};
     for (;;) {
         const bool large = gradient_sum_bytes(s, g.k, g.c) > GRADIENT_CELL_BYTES;
         int32_t k = half(g.k, GRADIENT_BLOCK), c = half(g.c, SL_LANES);
@@ -88,28 +87,35 @@ static struct gradient gradient_plan(const struct sl_conv2d *s)
 
 /* The most that any area needs. The columns of cells that a slice joins may be the first ones, the last ones, some in
  * between, or all. */
-static size_t gradient_scratch(const void *shape)
+static size_t gradient_scratch(const struct sl_conv2d *s, const struct gradient *g)
 {
-    const struct gradient g = gradient_plan(shape);
-    const int32_t k = g.most_rows * g.k;
-    size_t band = gradient_band_scratch(g.s, g.s->c);
-    for (int32_t c = g.c; c < g.s->c; c += g.c) {
-        const size_t first = gradient_band_scratch(g.s, c), last = gradient_band_scratch(g.s, g.s->c - c);
+    const int32_t k = g->most_rows * g->k;
+    size_t band = gradient_band_scratch(s, s->c);
+    for (int32_t c = g->c; c < s->c; c += g->c) {
+        const size_t first = gradient_band_scratch(s, c), last = gradient_band_scratch(s, s->c - c);
         band = first > band ? first : band;
         band = last > band ? last : band;
     }
-    return band + gradient_sum_bytes(g.s, k, g.s->c) + (size_t)k * GRADIENT_CHUNK * sizeof(float);
+    return band + gradient_sum_bytes(s, k, s->c) + (size_t)k * GRADIENT_CHUNK * sizeof(float);
 }
 
-static bool gradient_fits(const void *shape)
-{
-    return gradient_scratch(shape) <= DIRECT_MOST_SCRATCH;
-}
-
-static int64_t gradient_cells(const void *shape)
+static bool gradient_need(const void *shape, struct sl_need *need)
 {
     const struct gradient g = gradient_plan(shape);
-    return (int64_t)g.k_cells * g.c_cells;
+    *need = (struct sl_need){
+        .units = (int64_t)g.k_cells * g.c_cells,
+        .scratch = gradient_scratch(shape, &g),
+        .state = sizeof g,
+        .joins = true,
+    };
+    return need->scratch <= DIRECT_MOST_SCRATCH;
+}
+
+static int gradient_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct gradient *)state = gradient_plan(shape);
+    return SL_OK;
 }
 
 /* The work on one area. */
@@ -224,7 +230,6 @@ static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_
     const struct sl_band band = gradient_band(s, c);
     float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
     float *gathered = sums + gradient_sum_bytes(s, k, c) / sizeof *sums;
-    assert((size_t)((char *)(gathered + (ptrdiff_t)k * GRADIENT_CHUNK) - (char *)scratch) <= gradient_scratch(s));
     const bool joined = band.pitch == c;
     const struct gradient_job job = {.s = s,
                                      .dy = a->dy,
@@ -251,7 +256,8 @@ static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_
 
 /* Joins the first cells of [begin, end) to an area: neighbours within one row of cells, or whole rows. x and dy are
  * then read once for all of them. Returns how many cells it joined. */
-static int64_t gradient_join(const struct gradient *g, int64_t begin, int64_t end, struct gradient_area *area)
+static int64_t gradient_join(const struct sl_conv2d *s, const struct gradient *g, int64_t begin, int64_t end,
+                             struct gradient_area *area)
 {
     const int64_t row = begin / g->c_cells, column = begin % g->c_cells;
     int64_t rows = 1, columns = g->c_cells - column < end - begin ? g->c_cells - column : end - begin;
@@ -259,28 +265,24 @@ static int64_t gradient_join(const struct gradient *g, int64_t begin, int64_t en
         rows = (end - begin) / columns < g->most_rows ? (end - begin) / columns : g->most_rows;
     area->k = (int32_t)row * g->k;
     area->c = (int32_t)column * g->c;
-    area->k_end = area->k + (int32_t)rows * g->k < g->s->k ? area->k + (int32_t)rows * g->k : g->s->k;
-    area->c_end = area->c + (int32_t)columns * g->c < g->s->c ? area->c + (int32_t)columns * g->c : g->s->c;
+    area->k_end = area->k + (int32_t)rows * g->k < s->k ? area->k + (int32_t)rows * g->k : s->k;
+    area->c_end = area->c + (int32_t)columns * g->c < s->c ? area->c + (int32_t)columns * g->c : s->c;
     return rows * columns;
 }
 
 static void gradient_slice(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct gradient g = gradient_plan(shape);
     struct gradient_area area;
-    assert(sl_conv2d_is_sound(g.s) && sl_slice_is_within(work, gradient_cells(shape)));
-    assert(sl_scratch_is_there(work, gradient_scratch(shape)));
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, gradient_need, shape));
     for (int64_t cell = work->begin; cell < work->end;) {
-        cell += gradient_join(&g, cell, work->end, &area);
-        gradient_one_area(g.s, args, &area, work->scratch);
+        cell += gradient_join(shape, work->state, cell, work->end, &area);
+        gradient_one_area(shape, args, &area, work->scratch);
     }
 }
 
 const struct sl_kernel DIRECT(sl_conv2d_bwd_weights_direct) = {
-    .fits = gradient_fits,
-    .units = gradient_cells,
-    .joins = true,
-    .scratch = gradient_scratch,
+    .need = gradient_need,
+    .open = gradient_open,
     .run = gradient_slice,
 };
 #endif

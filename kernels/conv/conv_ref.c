@@ -6,14 +6,16 @@
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
-static int64_t units_images(const void *shape)
+static bool each_image(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_conv2d *)shape)->n;
+    need->units = ((const struct sl_conv2d *)shape)->n;
+    return true;
 }
 
-static int64_t units_channels(const void *shape)
+static bool each_filter(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_conv2d *)shape)->k;
+    need->units = ((const struct sl_conv2d *)shape)->k;
+    return true;
 }
 
 /* Pixel (i, j) of image n: `size` floats each, h rows of w. NULL outside the borders. */
@@ -59,7 +61,7 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
-    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         float *image = a->y + (size_t)n * (size_t)s->oh * (size_t)s->ow * (size_t)s->ys;
@@ -105,7 +107,7 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
-    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         float *dx = a->dx + (size_t)n * (size_t)s->h * (size_t)s->w * (size_t)s->xs;
@@ -136,7 +138,7 @@ static void backward_weights(const void *shape, const void *args, const struct s
 {
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_weights *a = args;
-    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->k));
+    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_filter, s));
     for (int64_t k = work->begin; k < work->end; k++) {
         float *dw = a->dw + (size_t)k * (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
         for (int32_t r = 0; r < s->kh; r++)
@@ -151,7 +153,7 @@ static void bias_backward(const void *shape, const void *args, const struct sl_w
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
     const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
-    assert(sl_conv2d_is_sound(s) && sl_slice_is_within(work, s->k));
+    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_filter, s));
     for (int64_t k = work->begin; k < work->end; k++) {
         double sum = 0.0;
         for (int64_t i = 0; i < pixels; i++)
@@ -160,7 +162,7 @@ static void bias_backward(const void *shape, const void *args, const struct sl_w
     }
 }
 
-const struct sl_kernel sl_conv2d_fwd_ref = {.units = units_images, .run = forward};
-const struct sl_kernel sl_conv2d_bwd_data_ref = {.units = units_images, .run = backward_data};
-const struct sl_kernel sl_conv2d_bwd_weights_ref = {.units = units_channels, .run = backward_weights};
-const struct sl_kernel sl_bias_bwd_ref = {.units = units_channels, .run = bias_backward};
+const struct sl_kernel sl_conv2d_fwd_ref = {.need = each_image, .run = forward};
+const struct sl_kernel sl_conv2d_bwd_data_ref = {.need = each_image, .run = backward_data};
+const struct sl_kernel sl_conv2d_bwd_weights_ref = {.need = each_filter, .run = backward_weights};
+const struct sl_kernel sl_bias_bwd_ref = {.need = each_filter, .run = bias_backward};

@@ -4,9 +4,11 @@
 
 #include "kernels/base.h"
 #include "kernels/elementwise/philox.h"
+#include "kernels/step/step.h"
 
 struct sl_flat {
     int64_t n;
+    enum sl_element element;
 };
 
 /* add_fwd: y = a + b; y may be a or b. */
@@ -27,6 +29,7 @@ struct sl_channels {
     int64_t pixels;
     int32_t c, from_stride, from_at, to_stride, to_at;
     bool add;
+    enum sl_element element;
 };
 
 /* What every row takes for granted of a shape. */
@@ -43,17 +46,26 @@ struct sl_channel_copy {
 
 /* dropout: y[i] = keep(i) ? x[i] * (1 / (1 - rate)) : 0; forward and backward are the same map, so nothing is stored.
  * keep(i): Philox draw of key `seed`, counter (stream, 16*(i / 64) + i % 16), word i / 16 % 4, as a uniform number in
- * [0, 1), is at least `rate`. (64 elements take 16 draws word by word, which vectors of 8 and 16 store in order.)
- * y may be x. */
+ * [0, 1), is at least `rate`. Each iteration has a stream of its own: SL_DROPOUT_STREAMS after the one before. (64
+ * elements take 16 draws word by word, which vectors of 8 and 16 store in order.) y may be x. */
 struct sl_dropout_shape {
     int64_t n;
     float rate; /* in [0, 1) */
+    enum sl_element element;
 };
 struct sl_dropout {
     const float *x;
     float *y;
-    uint64_t seed, stream;
+    const struct sl_now *now; /* seed and iteration */
+    uint64_t stream;          /* of this layer, at iteration 0 */
 };
+
+enum { SL_DROPOUT_STREAMS = 1024 }; /* layers of a network, at most */
+
+static inline uint64_t sl_dropout_stream(const struct sl_dropout *t)
+{
+    return t->stream + t->now->iteration * SL_DROPOUT_STREAMS;
+}
 
 static inline bool sl_dropout_keeps(float rate, uint64_t seed, uint64_t stream, uint64_t i)
 {

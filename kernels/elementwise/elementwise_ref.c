@@ -8,7 +8,7 @@ static void add_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_flat *s = shape;
     const struct sl_add_fwd *t = args;
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, shape));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
         t->y[i] = t->a[i] + t->b[i];
 }
@@ -17,21 +17,22 @@ static void accumulate(const void *shape, const void *args, const struct sl_work
 {
     const struct sl_flat *s = shape;
     const struct sl_accumulate *t = args;
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, shape));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
         t->y[i] += t->x[i];
 }
 
-static int64_t channel_copy_units(const void *shape)
+static bool channel_copy_need(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_channels *)shape)->pixels;
+    need->units = ((const struct sl_channels *)shape)->pixels;
+    return true;
 }
 
 static void channel_copy(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_channels *s = shape;
     const struct sl_channel_copy *t = args;
-    assert(sl_channels_are_sound(s) && sl_slice_is_within(work, s->pixels));
+    assert(sl_channels_are_sound(s) && sl_work_fits(work, channel_copy_need, s));
     for (int64_t pixel = work->begin; pixel < work->end; pixel++) {
         const float *from = t->from + pixel * s->from_stride + s->from_at;
         float *to = t->to + pixel * s->to_stride + s->to_at;
@@ -44,13 +45,14 @@ static void dropout(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_dropout_shape *s = shape;
     const struct sl_dropout *t = args;
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, s));
     const float factor = 1.0f / (1.0f - s->rate);
+    const uint64_t seed = t->now->seed, stream = sl_dropout_stream(t);
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
-        t->y[i] = sl_dropout_keeps(s->rate, t->seed, t->stream, (uint64_t)i) ? t->x[i] * factor : 0.0f;
+        t->y[i] = sl_dropout_keeps(s->rate, seed, stream, (uint64_t)i) ? t->x[i] * factor : 0.0f;
 }
 
-const struct sl_kernel sl_add_fwd_ref = {.units = sl_flat_units, .run = add_fwd};
-const struct sl_kernel sl_accumulate_ref = {.units = sl_flat_units, .run = accumulate};
-const struct sl_kernel sl_channel_copy_ref = {.units = channel_copy_units, .run = channel_copy};
-const struct sl_kernel sl_dropout_ref = {.units = sl_flat_units, .run = dropout};
+const struct sl_kernel sl_add_fwd_ref = {.need = sl_flat_need, .run = add_fwd};
+const struct sl_kernel sl_accumulate_ref = {.need = sl_flat_need, .run = accumulate};
+const struct sl_kernel sl_channel_copy_ref = {.need = channel_copy_need, .run = channel_copy};
+const struct sl_kernel sl_dropout_ref = {.need = sl_flat_need, .run = dropout};

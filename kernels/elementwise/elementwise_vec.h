@@ -9,7 +9,7 @@ static void add_fwd(const void *shape, const void *args, const struct sl_work *w
     const struct sl_add_fwd *t = args;
     const int64_t end = sl_flat_end(work, ((const struct sl_flat *)shape)->n);
     int64_t i = sl_flat_begin(work);
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, shape));
     for (; i + VL <= end; i += VL)
         v_store(t->y + i, v_add(v_load(t->a + i), v_load(t->b + i)));
     if (i < end) {
@@ -28,9 +28,10 @@ static void accumulate(const void *shape, const void *args, const struct sl_work
 /* Pixels in groups, so that a thread's slice is worth its while. */
 enum { PIXEL_GROUP = 64 };
 
-static int64_t channel_copy_units(const void *shape)
+static bool channel_copy_need(const void *shape, struct sl_need *need)
 {
-    return (((const struct sl_channels *)shape)->pixels + PIXEL_GROUP - 1) / PIXEL_GROUP;
+    need->units = (((const struct sl_channels *)shape)->pixels + PIXEL_GROUP - 1) / PIXEL_GROUP;
+    return true;
 }
 
 static inline void copy_some(const float *from, float *to, bool add, int n)
@@ -44,7 +45,7 @@ static void channel_copy(const void *shape, const void *args, const struct sl_wo
     const struct sl_channels *s = shape;
     const struct sl_channel_copy *t = args;
     const int64_t end = work->end * PIXEL_GROUP < s->pixels ? work->end * PIXEL_GROUP : s->pixels;
-    assert(sl_channels_are_sound(s) && sl_slice_is_within(work, channel_copy_units(s)));
+    assert(sl_channels_are_sound(s) && sl_work_fits(work, channel_copy_need, s));
     for (int64_t pixel = work->begin * PIXEL_GROUP; pixel < end; pixel++) {
         const float *from = t->from + pixel * s->from_stride + s->from_at;
         float *to = t->to + pixel * s->to_stride + s->to_at;
@@ -92,11 +93,12 @@ static void dropout(const void *shape, const void *args, const struct sl_work *w
     const struct sl_dropout *t = args;
     const int64_t end = sl_flat_end(work, s->n);
     const vf rate = v_set1(s->rate), factor = v_set1(1.0f / (1.0f - s->rate));
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    const uint64_t seed = t->now->seed, stream = sl_dropout_stream(t);
+    assert(sl_work_fits(work, sl_flat_need, s));
     for (int64_t block = sl_flat_begin(work); block < end; block += 64)
         for (int64_t lane = 0; lane < 16; lane += VL) {
             vi word[4];
-            philox(t->seed, t->stream, (uint64_t)(block / 4 + lane), word);
+            philox(seed, stream, (uint64_t)(block / 4 + lane), word);
             for (int w = 0; w < 4; w++) {
                 const int64_t i = block + 16 * w + lane;
                 if (i + VL <= end)
@@ -107,7 +109,7 @@ static void dropout(const void *shape, const void *args, const struct sl_work *w
         }
 }
 
-const struct sl_kernel V_NAME(sl_add_fwd) = {.units = sl_flat_units, .run = add_fwd};
-const struct sl_kernel V_NAME(sl_accumulate) = {.units = sl_flat_units, .run = accumulate};
-const struct sl_kernel V_NAME(sl_channel_copy) = {.units = channel_copy_units, .run = channel_copy};
-const struct sl_kernel V_NAME(sl_dropout) = {.units = sl_flat_units, .run = dropout};
+const struct sl_kernel V_NAME(sl_add_fwd) = {.need = sl_flat_need, .run = add_fwd};
+const struct sl_kernel V_NAME(sl_accumulate) = {.need = sl_flat_need, .run = accumulate};
+const struct sl_kernel V_NAME(sl_channel_copy) = {.need = channel_copy_need, .run = channel_copy};
+const struct sl_kernel V_NAME(sl_dropout) = {.need = sl_flat_need, .run = dropout};

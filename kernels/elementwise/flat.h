@@ -2,15 +2,20 @@
 #ifndef SL_KERNELS_ELEMENTWISE_FLAT_H
 #define SL_KERNELS_ELEMENTWISE_FLAT_H
 
-#include "kernels/exec.h"
+#include "kernels/kernels.h"
 
 enum { SL_FLAT_CHUNK = 16384 };
 
-/* Units of any shape whose first member is `int64_t n`. */
-static inline int64_t sl_flat_units(const void *shape)
+static inline int64_t sl_flat_units(int64_t n)
 {
-    const int64_t n = *(const int64_t *)shape;
     return (n + SL_FLAT_CHUNK - 1) / SL_FLAT_CHUNK;
+}
+
+/* What a row needs at any shape whose first member is `int64_t n`. */
+static inline bool sl_flat_need(const void *shape, struct sl_need *need)
+{
+    need->units = sl_flat_units(*(const int64_t *)shape);
+    return true;
 }
 
 /* The elements [begin, end) of a slice. */

@@ -1,8 +1,8 @@
-/* image_to_float: decoded bytes to the network's input.
+/* image_to_float: decoded bytes to the network's input, image by image out of a store of them.
  *
- *   y[i,j,c] = x[i + top, j + left (or mirrored), c] * scale[c] + shift[c]
+ *   y[n,i,j,c] = x[index, i + top, j + left (or mirrored), c] * scale[c] + shift[c],  index, top, left, flip of place n
  * in one fused multiply-add: every row gives the same bits.
- * x is [height, width, 3] bytes; y is [oh, ow, 3] floats, three floats a pixel. Pixels of the window
+ * x is [images][height, width, 3] bytes; y is [n, oh, ow, 3] floats, three floats a pixel. Pixels of the window
  * outside the image read as byte 0 (random crop with padding). flip mirrors the output's columns. */
 #ifndef SL_KERNELS_IMAGE_IMAGE_H
 #define SL_KERNELS_IMAGE_IMAGE_H
@@ -12,6 +12,15 @@
 struct sl_image {
     int32_t height, width; /* of x */
     int32_t oh, ow;        /* of y */
+    int32_t n;
+    enum sl_element element; /* of y */
+};
+
+/* Which image becomes one of the batch, and which window of it. */
+struct sl_image_place {
+    int64_t index;
+    int32_t top, left; /* may be negative */
+    int32_t flip;      /* 0 or 1 */
 };
 
 /* What every row takes for granted of a shape. */
@@ -22,8 +31,7 @@ static inline bool sl_image_is_sound(const struct sl_image *shape)
 
 struct sl_image_to_float {
     const uint8_t *x;
-    int32_t top, left; /* may be negative */
-    bool flip;
+    const struct sl_image_place *places; /* [n] */
     float scale[3], shift[3];
     float *y;
 };

@@ -10,9 +10,11 @@ struct affine {
     vf scale[3], shift[3];
 };
 
-static int64_t rows(const void *shape)
+static bool each_row(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_image *)shape)->oh;
+    const struct sl_image *s = shape;
+    need->units = (int64_t)s->n * s->oh;
+    return true;
 }
 
 static void spread(const float three[3], vf to[3])
@@ -84,34 +86,50 @@ static void blank(const float shift[3], float *y, int32_t pixels)
         memcpy(y, shift, 3 * sizeof *y);
 }
 
+/* Columns [from, to) of the window lie inside the image; mirrored, they become [ow - to, ow - from). */
+struct inside {
+    int32_t from, to;
+};
+
+static struct inside inside_of(const struct sl_image *s, const struct sl_image_place *at)
+{
+    const int64_t end = (int64_t)s->width - at->left;
+    const int32_t from = at->left >= 0 ? 0 : -(int64_t)at->left < s->ow ? -at->left : s->ow;
+    return (struct inside){from, end > s->ow ? s->ow : end < from ? from : (int32_t)end};
+}
+
+/* One row of a window. */
+static void convert_row(const struct sl_image *s, const struct sl_image_to_float *t, const struct affine *f,
+                        int64_t unit)
+{
+    const struct sl_image_place *at = &t->places[unit / s->oh];
+    const struct inside in = inside_of(s, at);
+    const int64_t row = unit % s->oh + at->top;
+    float *y = t->y + unit * s->ow * 3;
+    if (row < 0 || row >= s->height || in.from == in.to) {
+        blank(t->shift, y, s->ow);
+        return;
+    }
+    const int32_t lead = at->flip ? s->ow - in.to : in.from, pixels = in.to - in.from;
+    const uint8_t *x = t->x + ((at->index * s->height + row) * s->width + at->left + in.from) * 3;
+    blank(t->shift, y, lead);
+    if (at->flip)
+        convert_mirrored(f, x, y + 3 * lead, pixels);
+    else
+        convert(f, x, y + 3 * lead, pixels);
+    blank(t->shift, y + 3 * (lead + pixels), s->ow - lead - pixels);
+}
+
 static void to_float(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_image *s = shape;
     const struct sl_image_to_float *t = args;
-    assert(sl_image_is_sound(s) && sl_slice_is_within(work, s->oh));
-    /* Columns [from, to) of the window lie inside the image; mirrored, they become [ow - to, ow - from). */
-    const int64_t inside_to = (int64_t)s->width - t->left;
-    const int32_t from = t->left >= 0 ? 0 : -(int64_t)t->left < s->ow ? -t->left : s->ow;
-    const int32_t to = inside_to > s->ow ? s->ow : inside_to < from ? from : (int32_t)inside_to;
-    const int32_t lead = t->flip ? s->ow - to : from;
+    assert(sl_image_is_sound(s) && sl_work_fits(work, each_row, s));
     struct affine f;
     spread(t->scale, f.scale);
     spread(t->shift, f.shift);
-    for (int64_t i = work->begin; i < work->end; i++) {
-        const int64_t row = i + t->top;
-        float *y = t->y + i * s->ow * 3;
-        if (row < 0 || row >= s->height || from == to) {
-            blank(t->shift, y, s->ow);
-            continue;
-        }
-        blank(t->shift, y, lead);
-        const uint8_t *x = t->x + (row * s->width + t->left + from) * 3;
-        if (t->flip)
-            convert_mirrored(&f, x, y + 3 * lead, to - from);
-        else
-            convert(&f, x, y + 3 * lead, to - from);
-        blank(t->shift, y + 3 * (lead + to - from), s->ow - lead - (to - from));
-    }
+    for (int64_t unit = work->begin; unit < work->end; unit++)
+        convert_row(s, t, &f, unit);
 }
 
-const struct sl_kernel V_NAME(sl_image_to_float) = {.units = rows, .run = to_float};
+const struct sl_kernel V_NAME(sl_image_to_float) = {.need = each_row, .run = to_float};

@@ -13,6 +13,7 @@
 #define SL_KERNELS_NORM_NORM_H
 
 #include "kernels/base.h"
+#include "kernels/step/step.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,6 +24,7 @@ struct sl_norm {
     int32_t xs;
     int32_t pool; /* 1 or 2 */
     float slope;
+    enum sl_element element; /* of x, y and their gradients */
 };
 
 /* What every row takes for granted of a shape. */
@@ -52,9 +54,21 @@ static inline size_t sl_moments_size(int32_t xs)
     return 2 * (size_t)xs + SL_LANES;
 }
 
-/* Joins `parts` records to the moments of all (Chan, Golub & LeVeque 1983), in order and in double.
+/* norm_join: joins `parts` records to the moments of all (Chan, Golub & LeVeque 1983), in order and in double.
  * mean[xs], var[xs]: population variance. */
-void sl_norm_join(int32_t xs, int64_t parts, const float *moments, float *mean, float *var);
+struct sl_norm_join {
+    const float *moments;
+    int64_t parts;
+    float *mean, *var;
+};
+
+/* norm_scale: rstd = 1/sqrt(var + epsilon), scale = gamma*rstd, shift = beta - mean*scale; zeros past c. */
+struct sl_norm_scale {
+    const float *mean, *var;   /* [c] */
+    const float *gamma, *beta; /* [c] */
+    double epsilon;
+    float *rstd, *scale, *shift; /* [xs] */
+};
 
 /* norm_fwd. */
 struct sl_norm_fwd {
@@ -70,11 +84,18 @@ struct sl_norm_bwd_reduce {
     float *sums;
 };
 
-/* Adds `parts` of them in order and in double: dbeta[xs] = sum dz, dgamma[xs] = sum dz*xhat. */
-void sl_norm_join_sums(int32_t xs, int64_t parts, const float *sums, float *dbeta, float *dgamma);
+/* norm_bwd_join: adds `parts` of them in order and in double: dbeta[c] = sum dz, dgamma[c] = sum dz*xhat; and with
+ * m = n*h*w what norm_bwd_apply multiplies by: a = -scale*rstd*dgamma/m, b = -scale*dbeta/m - a*mean. */
+struct sl_norm_bwd_join {
+    const float *sums;
+    int64_t parts;
+    const float *scale, *mean, *rstd; /* [xs] */
+    float *dbeta, *dgamma;            /* [c] */
+    float *a, *b;                     /* [xs] */
+};
 
 /* norm_bwd_apply. dx = scale * (dz - dbeta/m - xhat*dgamma/m), m = n*h*w; given as
- * dx = scale*dz + a*x + b per channel (sl_norm_bwd_coefficients). dx may be x itself. */
+ * dx = scale*dz + a*x + b per channel (norm_bwd_join). dx may be x itself. */
 struct sl_norm_bwd_apply {
     const float *x, *scale, *shift;
     const float *dy;
@@ -82,9 +103,14 @@ struct sl_norm_bwd_apply {
     float *dx;
 };
 
-/* a[c] = -scale*rstd*dgamma/m, b[c] = -scale*dbeta/m - a*mean. */
-void sl_norm_bwd_coefficients(const struct sl_norm *shape, const float *scale, const float *mean, const float *rstd,
-                              const float *dbeta, const float *dgamma, float *a, float *b);
+/* norm_commit: running = decay*running + (1 - decay)*batch, mean and population variance as DL4J's, unless the step is
+ * bad. */
+struct sl_norm_commit {
+    const float *mean, *var; /* of the batch */
+    double decay;
+    const struct sl_now *now;
+    float *running_mean, *running_var; /* [c] */
+};
 
 #ifdef __cplusplus
 }

@@ -7,9 +7,17 @@
 #include "kernels/contract.h"
 #include "kernels/kernels.h"
 
-static int64_t images(const void *shape)
+static bool whole(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_norm *)shape)->n;
+    (void)shape;
+    need->units = 1;
+    return true;
+}
+
+static bool each_image(const void *shape, struct sl_need *need)
+{
+    need->units = ((const struct sl_norm *)shape)->n;
+    return true;
 }
 
 static void moments(const void *shape, const void *args, const struct sl_work *work)
@@ -17,7 +25,7 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
     const struct sl_norm *s = shape;
     const struct sl_norm_moments *t = args;
     const int64_t pixels = (int64_t)s->n * s->h * s->w;
-    assert(sl_norm_is_sound(s) && sl_slice_is_within(work, 1));
+    assert(sl_norm_is_sound(s) && sl_work_fits(work, whole, s));
     if (work->begin == work->end)
         return;
     for (int32_t c = 0; c < s->xs; c++) {
@@ -62,7 +70,7 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_fwd *t = args;
-    assert(sl_norm_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_norm_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(s->pool == 1 || sl_are_apart(t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t i = 0; i < s->h; i += s->pool)
@@ -89,7 +97,7 @@ static void bwd_reduce(const void *shape, const void *args, const struct sl_work
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_reduce *t = args;
-    assert(sl_norm_is_sound(s) && sl_slice_is_within(work, 1));
+    assert(sl_norm_is_sound(s) && sl_work_fits(work, whole, s));
     if (work->begin == work->end)
         return;
     for (int32_t c = 0; c < s->xs; c++) {
@@ -125,7 +133,7 @@ static void bwd_apply(const void *shape, const void *args, const struct sl_work 
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_apply *t = args;
-    assert(sl_norm_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_norm_is_sound(s) && sl_work_fits(work, each_image, s));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t i = 0; i < s->h; i += s->pool)
             for (int32_t j = 0; j < s->w; j += s->pool)
@@ -133,7 +141,7 @@ static void bwd_apply(const void *shape, const void *args, const struct sl_work 
                     apply_window(s, t, n, i, j, c);
 }
 
-const struct sl_kernel sl_norm_moments_ref = {.run = moments};
-const struct sl_kernel sl_norm_fwd_ref = {.units = images, .run = fwd};
-const struct sl_kernel sl_norm_bwd_reduce_ref = {.run = bwd_reduce};
-const struct sl_kernel sl_norm_bwd_apply_ref = {.units = images, .run = bwd_apply};
+const struct sl_kernel sl_norm_moments_ref = {.need = whole, .run = moments};
+const struct sl_kernel sl_norm_fwd_ref = {.need = each_image, .run = fwd};
+const struct sl_kernel sl_norm_bwd_reduce_ref = {.need = whole, .run = bwd_reduce};
+const struct sl_kernel sl_norm_bwd_apply_ref = {.need = each_image, .run = bwd_apply};

@@ -18,11 +18,6 @@ enum {
     RECORDS = 128 /* at most: enough to share among threads, few enough to join quickly */
 };
 
-static bool fits(const void *shape)
-{
-    return ((const struct sl_norm *)shape)->xs % SL_LANES == 0;
-}
-
 static int64_t min64(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -34,10 +29,16 @@ static int64_t pixels_of(const struct sl_norm *s)
 }
 
 /* Rows of the output: the units of the passes without sums. */
-static int64_t output_rows(const void *shape)
+static int64_t output_rows(const struct sl_norm *s)
+{
+    return (int64_t)s->n * (s->h / s->pool);
+}
+
+static bool each_row(const void *shape, struct sl_need *need)
 {
     const struct sl_norm *s = shape;
-    return (int64_t)s->n * (s->h / s->pool);
+    need->units = output_rows(s);
+    return s->xs % SL_LANES == 0;
 }
 
 static inline vf normalise(const float *x, const float *scale, const float *shift)
@@ -51,9 +52,9 @@ static inline vf leak(vf z, vf v, vf slope)
 }
 
 /* Bytes of the sums of a slice: two for each channel. */
-static size_t sums_bytes(const void *shape)
+static size_t sums_bytes(const struct sl_norm *s)
 {
-    return 2 * sizeof(float) * (size_t)((const struct sl_norm *)shape)->xs;
+    return 2 * sizeof(float) * (size_t)s->xs;
 }
 
 static inline void clear(float *at, int64_t n)
@@ -81,10 +82,13 @@ static int64_t moments_pixels(const struct sl_norm *s)
     return (pieces + RECORDS - 1) / RECORDS * piece;
 }
 
-static int64_t moments_units(const void *shape)
+static bool moments_need(const void *shape, struct sl_need *need)
 {
-    const int64_t unit = moments_pixels(shape);
-    return (pixels_of(shape) + unit - 1) / unit;
+    const struct sl_norm *s = shape;
+    const int64_t unit = moments_pixels(s);
+    need->units = (pixels_of(s) + unit - 1) / unit;
+    need->scratch = sums_bytes(s);
+    return s->xs % SL_LANES == 0;
 }
 
 /* Adds x - origin and (x - origin)^2 of one pixel to the sums. */
@@ -124,8 +128,7 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
     const struct sl_norm *s = shape;
     const struct sl_norm_moments *t = args;
     const int64_t unit = moments_pixels(s), piece = piece_pixels(s), xs = s->xs;
-    assert(sl_norm_is_sound(s) && fits(s));
-    assert(sl_slice_is_within(work, moments_units(s)) && sl_scratch_is_there(work, sums_bytes(s)));
+    assert(sl_norm_is_sound(s) && sl_work_fits(work, moments_need, s));
     for (int64_t u = work->begin; u < work->end; u++) {
         float *record = t->moments + (size_t)u * sl_moments_size(s->xs);
         const int64_t begin = u * unit, end = min64(begin + unit, pixels_of(s));
@@ -179,8 +182,7 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_fwd *t = args;
-    assert(sl_norm_is_sound(s) && fits(s));
-    assert(sl_slice_is_within(work, output_rows(s)));
+    assert(sl_norm_is_sound(s) && sl_work_fits(work, each_row, s));
     assert(s->pool == 1 || sl_are_apart(t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
     for (int64_t row = work->begin; row < work->end; row++)
         if (s->pool == 1)
@@ -216,10 +218,13 @@ static int64_t reduce_rows(const struct sl_norm *s)
     return (output_rows(s) + RECORDS - 1) / RECORDS;
 }
 
-static int64_t reduce_units(const void *shape)
+static bool reduce_need(const void *shape, struct sl_need *need)
 {
-    const int64_t rows = reduce_rows(shape);
-    return (output_rows(shape) + rows - 1) / rows;
+    const struct sl_norm *s = shape;
+    const int64_t rows = reduce_rows(s);
+    need->units = (output_rows(s) + rows - 1) / rows;
+    need->scratch = sums_bytes(s);
+    return s->xs % SL_LANES == 0;
 }
 
 /* Adds dz and dz*(x - mean) of the pixel at `at` to the sums. */
@@ -291,8 +296,7 @@ static void bwd_reduce(const void *shape, const void *args, const struct sl_work
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_reduce *t = args;
     const int64_t rows = reduce_rows(s), xs = s->xs;
-    assert(sl_norm_is_sound(s) && fits(s));
-    assert(sl_slice_is_within(work, reduce_units(s)) && sl_scratch_is_there(work, sums_bytes(s)));
+    assert(sl_norm_is_sound(s) && sl_work_fits(work, reduce_need, s));
     clear(work->scratch, 2 * xs);
     for (int64_t u = work->begin; u < work->end; u++) {
         float *record = t->sums + 2 * u * xs;
@@ -346,8 +350,7 @@ static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_a
 static void bwd_apply(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
-    assert(sl_norm_is_sound(s) && fits(s));
-    assert(sl_slice_is_within(work, output_rows(s)));
+    assert(sl_norm_is_sound(s) && sl_work_fits(work, each_row, s));
     for (int64_t row = work->begin; row < work->end; row++)
         if (s->pool == 1)
             apply_row(s, args, row);
@@ -355,9 +358,7 @@ static void bwd_apply(const void *shape, const void *args, const struct sl_work 
             apply_pooled_row(s, args, row);
 }
 
-const struct sl_kernel V_NAME(sl_norm_moments) = {
-    .fits = fits, .units = moments_units, .scratch = sums_bytes, .run = moments};
-const struct sl_kernel V_NAME(sl_norm_fwd) = {.fits = fits, .units = output_rows, .run = fwd};
-const struct sl_kernel V_NAME(sl_norm_bwd_reduce) = {
-    .fits = fits, .units = reduce_units, .scratch = sums_bytes, .run = bwd_reduce};
-const struct sl_kernel V_NAME(sl_norm_bwd_apply) = {.fits = fits, .units = output_rows, .run = bwd_apply};
+const struct sl_kernel V_NAME(sl_norm_moments) = {.need = moments_need, .run = moments};
+const struct sl_kernel V_NAME(sl_norm_fwd) = {.need = each_row, .run = fwd};
+const struct sl_kernel V_NAME(sl_norm_bwd_reduce) = {.need = reduce_need, .run = bwd_reduce};
+const struct sl_kernel V_NAME(sl_norm_bwd_apply) = {.need = each_row, .run = bwd_apply};

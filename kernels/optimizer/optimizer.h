@@ -10,17 +10,26 @@
 #define SL_KERNELS_OPTIMIZER_OPTIMIZER_H
 
 #include "kernels/base.h"
+#include "kernels/step/step.h"
 
 struct sl_optimizer {
     int64_t n;
+    enum sl_element element;
 };
 
 struct sl_optimizer_step {
     float *w;
     const float *g;
-    float *m, *v, *h; /* state; sgd uses m, adam m and v */
-    float *u;         /* NULL: w changes. Else w stays, and u becomes what would have been subtracted from it */
-    float rate;       /* lr for sgd, a for the others */
+    float *m, *v, *h;         /* state; sgd uses m, adam m and v */
+    float *u;                 /* NULL: w changes. Else w stays, and u becomes what would have been subtracted from it */
+    const struct sl_now *now; /* rate: lr for sgd, a for the others. A bad step changes nothing */
     float momentum, beta1, beta2, epsilon, l2;
+};
+
+/* subtract: w -= u, unless the step is bad. */
+struct sl_subtract {
+    float *w;
+    const float *u;
+    const struct sl_now *now;
 };
 #endif

@@ -13,7 +13,7 @@ struct factors {
 static inline struct factors factors_of(const struct sl_optimizer_step *t)
 {
     return (struct factors){
-        .rate = v_set1(t->rate),
+        .rate = v_set1(t->now->rate),
         .momentum = v_set1(t->momentum),
         .beta1 = v_set1(t->beta1),
         .beta2 = v_set1(t->beta2),
@@ -60,25 +60,32 @@ static inline void adam_some(const struct sl_optimizer_step *t, const struct fac
     apply_some(t, i, n, w, v_div(v_mul(f->rate, m), v_add(v_sqrt(v), f->epsilon)));
 }
 
+/* Where a slice ends; a bad step has no element. */
+static int64_t last(const struct sl_work *work, const struct sl_optimizer *s, const struct sl_now *now)
+{
+    return now->bad ? 0 : sl_flat_end(work, s->n);
+}
+
 static void sgd(const void *shape, const void *args, const struct sl_work *work)
 {
-    const int64_t end = sl_flat_end(work, ((const struct sl_optimizer *)shape)->n);
-    const struct factors f = factors_of(args);
+    const struct sl_optimizer_step *t = args;
+    const int64_t end = last(work, shape, t->now);
+    const struct factors f = factors_of(t);
     int64_t i = sl_flat_begin(work);
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, shape));
     for (; i + VL <= end; i += VL)
-        sgd_some(args, &f, i, VL);
+        sgd_some(t, &f, i, VL);
     if (i < end)
-        sgd_some(args, &f, i, (int)(end - i));
+        sgd_some(t, &f, i, (int)(end - i));
 }
 
 static void adam(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_optimizer_step *t = args;
-    const int64_t end = sl_flat_end(work, ((const struct sl_optimizer *)shape)->n);
+    const int64_t end = last(work, shape, t->now);
     const struct factors f = factors_of(t);
     int64_t i = sl_flat_begin(work);
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, shape));
     assert(t->m && t->v);
     for (; i + VL <= end; i += VL)
         adam_some(t, &f, i, VL, false);
@@ -89,10 +96,10 @@ static void adam(const void *shape, const void *args, const struct sl_work *work
 static void amsgrad(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_optimizer_step *t = args;
-    const int64_t end = sl_flat_end(work, ((const struct sl_optimizer *)shape)->n);
+    const int64_t end = last(work, shape, t->now);
     const struct factors f = factors_of(t);
     int64_t i = sl_flat_begin(work);
-    assert(sl_slice_is_within(work, sl_flat_units(shape)));
+    assert(sl_work_fits(work, sl_flat_need, shape));
     assert(t->m && t->v && t->h);
     for (; i + VL <= end; i += VL)
         adam_some(t, &f, i, VL, true);
@@ -100,6 +107,20 @@ static void amsgrad(const void *shape, const void *args, const struct sl_work *w
         adam_some(t, &f, i, (int)(end - i), true);
 }
 
-const struct sl_kernel V_NAME(sl_sgd_step) = {.units = sl_flat_units, .run = sgd};
-const struct sl_kernel V_NAME(sl_adam_step) = {.units = sl_flat_units, .run = adam};
-const struct sl_kernel V_NAME(sl_amsgrad_step) = {.units = sl_flat_units, .run = amsgrad};
+static void subtract(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_subtract *t = args;
+    const int64_t end = last(work, shape, t->now);
+    int64_t i = sl_flat_begin(work);
+    assert(sl_work_fits(work, sl_flat_need, shape));
+    for (; i + VL <= end; i += VL)
+        v_store(t->w + i, v_sub(v_load(t->w + i), v_load(t->u + i)));
+    if (i < end)
+        v_store_some(t->w + i, v_sub(v_load_some(t->w + i, (int)(end - i)), v_load_some(t->u + i, (int)(end - i))),
+                     (int)(end - i));
+}
+
+const struct sl_kernel V_NAME(sl_sgd_step) = {.need = sl_flat_need, .run = sgd};
+const struct sl_kernel V_NAME(sl_adam_step) = {.need = sl_flat_need, .run = adam};
+const struct sl_kernel V_NAME(sl_amsgrad_step) = {.need = sl_flat_need, .run = amsgrad};
+const struct sl_kernel V_NAME(sl_subtract) = {.need = sl_flat_need, .run = subtract};

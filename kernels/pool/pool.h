@@ -14,6 +14,7 @@ struct sl_pool {
     int32_t xs; /* floats per pixel, both sides; lanes past c are zero */
     int32_t kh, kw, stride_h, stride_w, pad_top, pad_left;
     int32_t oh, ow;
+    enum sl_element element;
 };
 
 /* What every row takes for granted of a shape. */

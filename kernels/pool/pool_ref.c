@@ -3,16 +3,17 @@
 #include "kernels/kernels.h"
 #include "kernels/pool/pool.h"
 
-static int64_t images(const void *shape)
+static bool each_image(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_pool *)shape)->n;
+    need->units = ((const struct sl_pool *)shape)->n;
+    return true;
 }
 
 static void max_fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
-    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_pool_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p++)
@@ -39,7 +40,7 @@ static void max_bwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_bwd *t = args;
-    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_pool_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         clear_image(s, n, t->dx);
@@ -62,7 +63,7 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
-    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_pool_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p++)
@@ -81,7 +82,7 @@ static void avg_bwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_bwd *t = args;
-    assert(sl_pool_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_pool_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         clear_image(s, n, t->dx);
@@ -97,7 +98,7 @@ static void avg_bwd(const void *shape, const void *args, const struct sl_work *w
     }
 }
 
-const struct sl_kernel sl_pool_max_fwd_ref = {.units = images, .run = max_fwd};
-const struct sl_kernel sl_pool_max_bwd_ref = {.units = images, .run = max_bwd};
-const struct sl_kernel sl_pool_avg_fwd_ref = {.units = images, .run = avg_fwd};
-const struct sl_kernel sl_pool_avg_bwd_ref = {.units = images, .run = avg_bwd};
+const struct sl_kernel sl_pool_max_fwd_ref = {.need = each_image, .run = max_fwd};
+const struct sl_kernel sl_pool_max_bwd_ref = {.need = each_image, .run = max_bwd};
+const struct sl_kernel sl_pool_avg_fwd_ref = {.need = each_image, .run = avg_fwd};
+const struct sl_kernel sl_pool_avg_bwd_ref = {.need = each_image, .run = avg_bwd};

@@ -6,27 +6,25 @@
 #include "kernels/kernels.h"
 #include "kernels/pool/pool.h"
 
-static bool fits(const void *shape)
+static bool each_image(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_pool *)shape)->xs % SL_LANES == 0;
+    const struct sl_pool *s = shape;
+    need->units = s->n;
+    return s->xs % SL_LANES == 0;
 }
 
 /* Backward counts the pixels of a window in floats. */
-static bool max_bwd_fits(const void *shape)
+static bool max_bwd_need(const void *shape, struct sl_need *need)
 {
     const struct sl_pool *s = shape;
-    return fits(shape) && (int64_t)s->kh * s->kw <= 1 << 24;
+    return each_image(shape, need) && (int64_t)s->kh * s->kw <= 1 << 24;
 }
 
-static int64_t images(const void *shape)
-{
-    return ((const struct sl_pool *)shape)->n;
-}
-
-static int64_t output_rows(const void *shape)
+static bool each_row(const void *shape, struct sl_need *need)
 {
     const struct sl_pool *s = shape;
-    return (int64_t)s->n * s->oh;
+    need->units = (int64_t)s->n * s->oh;
+    return s->xs % SL_LANES == 0;
 }
 
 /* A window as the kernels walk it: its first pixel, its size, and the floats from one row to the next. */
@@ -75,7 +73,7 @@ static void max_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
-    assert(sl_pool_is_sound(s) && fits(s) && sl_slice_is_within(work, output_rows(s)));
+    assert(sl_pool_is_sound(s) && sl_work_fits(work, each_row, s));
     assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         for (int32_t q = 0; q < s->ow; q++) {
@@ -88,7 +86,7 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
 {
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
-    assert(sl_pool_is_sound(s) && fits(s) && sl_slice_is_within(work, output_rows(s)));
+    assert(sl_pool_is_sound(s) && sl_work_fits(work, each_row, s));
     assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         for (int32_t q = 0; q < s->ow; q++) {
@@ -160,7 +158,7 @@ static void clear_rows(const struct sl_pool *s, float *dx, int64_t n, int32_t *c
 static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *t, int64_t n, bool maximum)
 {
     const bool add = !tiles(s);
-    assert(sl_pool_is_sound(s) && (maximum ? max_bwd_fits(s) : fits(s)));
+    assert(sl_pool_is_sound(s));
     assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     int32_t cleared = add ? 0 : s->h;
     for (int32_t p = 0; p < s->oh; p++) {
@@ -179,19 +177,19 @@ static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *
 
 static void max_bwd(const void *shape, const void *args, const struct sl_work *work)
 {
-    assert(sl_slice_is_within(work, images(shape)));
+    assert(sl_work_fits(work, max_bwd_need, shape));
     for (int64_t n = work->begin; n < work->end; n++)
         bwd_image(shape, args, n, true);
 }
 
 static void avg_bwd(const void *shape, const void *args, const struct sl_work *work)
 {
-    assert(sl_slice_is_within(work, images(shape)));
+    assert(sl_work_fits(work, each_image, shape));
     for (int64_t n = work->begin; n < work->end; n++)
         bwd_image(shape, args, n, false);
 }
 
-const struct sl_kernel V_NAME(sl_pool_max_fwd) = {.fits = fits, .units = output_rows, .run = max_fwd};
-const struct sl_kernel V_NAME(sl_pool_max_bwd) = {.fits = max_bwd_fits, .units = images, .run = max_bwd};
-const struct sl_kernel V_NAME(sl_pool_avg_fwd) = {.fits = fits, .units = output_rows, .run = avg_fwd};
-const struct sl_kernel V_NAME(sl_pool_avg_bwd) = {.fits = fits, .units = images, .run = avg_bwd};
+const struct sl_kernel V_NAME(sl_pool_max_fwd) = {.need = each_row, .run = max_fwd};
+const struct sl_kernel V_NAME(sl_pool_max_bwd) = {.need = max_bwd_need, .run = max_bwd};
+const struct sl_kernel V_NAME(sl_pool_avg_fwd) = {.need = each_row, .run = avg_fwd};
+const struct sl_kernel V_NAME(sl_pool_avg_bwd) = {.need = each_image, .run = avg_bwd};

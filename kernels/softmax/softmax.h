@@ -13,6 +13,7 @@
 
 struct sl_softmax {
     int32_t n, c, xs;
+    enum sl_element element; /* of x and dx */
 };
 
 /* What every row takes for granted of a shape. */

@@ -6,16 +6,17 @@
 #include "kernels/contract.h"
 #include "kernels/kernels.h"
 
-static int64_t rows(const void *shape)
+static bool each_row(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_softmax *)shape)->n;
+    need->units = ((const struct sl_softmax *)shape)->n;
+    return true;
 }
 
 static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_fwd *t = args;
-    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_softmax_is_sound(s) && sl_work_fits(work, each_row, s));
     for (int64_t i = work->begin; i < work->end; i++) {
         assert(!t->labels || (0 <= t->labels[i] && t->labels[i] < s->c));
         const float *x = t->x + i * s->xs;
@@ -36,7 +37,7 @@ static void bwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_bwd *t = args;
-    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_softmax_is_sound(s) && sl_work_fits(work, each_row, s));
     for (int64_t i = work->begin; i < work->end; i++) {
         assert(0 <= t->labels[i] && t->labels[i] < s->c);
         const float *p = t->p + i * s->xs;
@@ -46,5 +47,5 @@ static void bwd(const void *shape, const void *args, const struct sl_work *work)
     }
 }
 
-const struct sl_kernel sl_softmax_nll_fwd_ref = {.units = rows, .run = fwd};
-const struct sl_kernel sl_softmax_nll_bwd_ref = {.units = rows, .run = bwd};
+const struct sl_kernel sl_softmax_nll_fwd_ref = {.need = each_row, .run = fwd};
+const struct sl_kernel sl_softmax_nll_bwd_ref = {.need = each_row, .run = bwd};

@@ -8,9 +8,10 @@
 /* Lanes past the last class hold this. It is no maximum, and its exponential is 0. */
 static const float NOTHING = -3.4e38f;
 
-static int64_t rows(const void *shape)
+static bool each_row(const void *shape, struct sl_need *need)
 {
-    return ((const struct sl_softmax *)shape)->n;
+    need->units = ((const struct sl_softmax *)shape)->n;
+    return true;
 }
 
 /* VL classes from c on; lanes past the last class are `filler`. */
@@ -55,7 +56,7 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_fwd *t = args;
-    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_softmax_is_sound(s) && sl_work_fits(work, each_row, s));
     for (int64_t i = work->begin; i < work->end; i++) {
         assert(!t->labels || (0 <= t->labels[i] && t->labels[i] < s->c));
         const float *x = t->x + i * s->xs;
@@ -83,7 +84,7 @@ static void bwd(const void *shape, const void *args, const struct sl_work *work)
     const struct sl_softmax *s = shape;
     const struct sl_softmax_nll_bwd *t = args;
     const vf factor = v_set1(t->factor);
-    assert(sl_softmax_is_sound(s) && sl_slice_is_within(work, s->n));
+    assert(sl_softmax_is_sound(s) && sl_work_fits(work, each_row, s));
     for (int64_t i = work->begin; i < work->end; i++) {
         assert(0 <= t->labels[i] && t->labels[i] < s->c);
         const float *p = t->p + i * s->xs;
@@ -100,5 +101,5 @@ static void bwd(const void *shape, const void *args, const struct sl_work *work)
     }
 }
 
-const struct sl_kernel V_NAME(sl_softmax_nll_fwd) = {.units = rows, .run = fwd};
-const struct sl_kernel V_NAME(sl_softmax_nll_bwd) = {.units = rows, .run = bwd};
+const struct sl_kernel V_NAME(sl_softmax_nll_fwd) = {.need = each_row, .run = fwd};
+const struct sl_kernel V_NAME(sl_softmax_nll_bwd) = {.need = each_row, .run = bwd};

@@ -5,6 +5,7 @@
 #ifndef SL_RUNTIME_DATA_LOADER_H
 #define SL_RUNTIME_DATA_LOADER_H
 
+#include "kernels/image/image.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/pixels.h"
 
@@ -28,13 +29,17 @@ struct sl_loader_options {
     bool skip_bad_images;    /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
 };
 
+/* Number i of the batch is the window places[i] of image places[i].index of `pixels`, a store of images
+ * [size][size][3]: the loader's cache, or this batch's own. kernels/image/image.h makes floats of them. */
 struct sl_batch {
-    int32_t count;           /* true number of samples, at least 1; the epoch's last batch may be short */
-    float *images;           /* [batch_size, size, size, 3]; those past count are zero */
-    int32_t *labels;         /* [batch_size]; those past count are 0 */
-    const char *const *keys; /* [count], valid until the loader closes */
-    uint64_t epoch, index;   /* this batch: 0-based within the epoch */
-    double waited;           /* seconds the caller waited for it */
+    int32_t count; /* true number of samples, at least 1; the epoch's last batch may be short */
+    const uint8_t *pixels;
+    struct sl_image_place *places; /* [batch_size] */
+    float scale[3], shift[3];      /* value = byte*scale + shift, per channel */
+    int32_t *labels;               /* [batch_size]; those past count are 0 */
+    const char *const *keys;       /* [count], valid until the loader closes */
+    uint64_t epoch, index;         /* this batch: 0-based within the epoch */
+    double waited;                 /* seconds the caller waited for it */
 };
 
 /* Bytes that a loader takes without its cache, from dataset.json alone: nothing is opened. What compressed shards

@@ -11,6 +11,7 @@
 
 struct sl_loader_slot {
     struct sl_batch batch;
+    uint8_t *pixels; /* of its own, [batch_size] images; NULL where all are cached */
     const char **keys;
     uint32_t *samples; /* claimed, [batch_size] */
     int32_t claimed;
@@ -23,8 +24,7 @@ struct sl_loader_worker {
     pthread_t thread;
     struct sl_loader *loader;
     struct sl_jpeg *jpeg;
-    uint8_t *rgb;
-    void *scratch; /* of the kernel */
+    uint8_t *scratch; /* an image's bytes */
 };
 
 struct sl_loader {
@@ -47,7 +47,7 @@ struct sl_loader {
     uint64_t order_epoch;
 };
 
-/* Decodes and augments what the slot has claimed, outside the lock. The errors of sl_samples_pixels; the batch then
+/* Decodes what the slot has claimed, and places it, outside the lock. The errors of sl_samples_pixels; the batch then
  * holds what came before. */
 int sl_loader_fill(const struct sl_loader_worker *worker, struct sl_loader_slot *slot);
 

@@ -70,12 +70,12 @@ int sl_loader_measure(const struct sl_dataset *dataset, const struct sl_loader_o
     struct sl_image_input input;
     *memory = (struct sl_loader_memory){0};
     SL_TRY(open_input(dataset, options, &input));
-    SL_TRY(check_options(options, input.shape.height));
+    SL_TRY(check_options(options, input.size));
     SL_TRY(find_split(dataset, options, &split));
-    const uint64_t image = sl_image_input_values(&input);
-    const uint64_t each = image * sizeof(float) + sizeof(int32_t) + sizeof(char *) + sizeof(uint32_t);
+    const uint64_t image = sl_image_input_bytes(&input);
+    const uint64_t each = image + sizeof(struct sl_image_place) + sizeof(int32_t) + sizeof(char *) + sizeof(uint32_t);
     memory->buffers = slot_count(options) * (uint64_t)options->batch_size * each +
-                      (uint64_t)thread_count(options) * (image + sl_image_input_scratch(&input)) +
+                      (uint64_t)thread_count(options) * image +
                       split->samples * (sizeof(struct sl_shard_sample) + 4 * sizeof(void *) + sizeof(uint32_t) + KEY);
     for (size_t i = 0; i < split->shard_count; i++)
         if (ends_with(split->shards[i].name, ".zst"))
@@ -86,26 +86,28 @@ out:
 
 static int open_slot(const struct sl_loader *loader, struct sl_loader_slot *slot)
 {
-    const size_t n = (size_t)loader->options.batch_size;
-    const size_t bytes = (n * sl_image_input_values(&loader->input) * sizeof(float) + 63) / 64 * 64;
-    slot->batch.images = aligned_alloc(64, bytes);
+    const size_t n = (size_t)loader->options.batch_size, bytes = n * sl_image_input_bytes(&loader->input);
+    const bool cached = sl_samples_cached(loader->samples);
+    slot->pixels = cached ? NULL : malloc(bytes);
+    slot->batch.places = calloc(n, sizeof *slot->batch.places);
     slot->batch.labels = calloc(n, sizeof *slot->batch.labels);
     slot->keys = calloc(n, sizeof *slot->keys);
     slot->samples = calloc(n, sizeof *slot->samples);
+    slot->batch.pixels = cached ? sl_samples_cache(loader->samples) : slot->pixels;
     slot->batch.keys = slot->keys;
-    if (!slot->batch.images || !slot->batch.labels || !slot->keys || !slot->samples)
-        return sl_fail(SL_UNAVAILABLE, "no memory for a batch of %zu images (%zu bytes)", n, bytes);
+    memcpy(slot->batch.scale, loader->input.scale, sizeof slot->batch.scale);
+    memcpy(slot->batch.shift, loader->input.shift, sizeof slot->batch.shift);
+    if (!slot->batch.pixels || !slot->batch.places || !slot->batch.labels || !slot->keys || !slot->samples)
+        return sl_fail(SL_UNAVAILABLE, "out of memory for a batch of %zu images (%zu bytes)", n, bytes);
     return SL_OK;
 }
 
 static int open_worker(struct sl_loader *loader, struct sl_loader_worker *worker)
 {
-    const size_t scratch = sl_image_input_scratch(&loader->input);
     worker->loader = loader;
-    worker->rgb = malloc(sl_image_input_values(&loader->input));
-    worker->scratch = aligned_alloc(64, (scratch + 64) / 64 * 64);
-    if (!worker->rgb || !worker->scratch)
-        return sl_fail(SL_UNAVAILABLE, "no memory for a loader thread");
+    worker->scratch = malloc(sl_image_input_bytes(&loader->input));
+    if (!worker->scratch)
+        return sl_fail(SL_UNAVAILABLE, "out of memory for a loader thread");
     return sl_jpeg_open(&worker->jpeg);
 }
 
@@ -140,7 +142,7 @@ int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_opti
     pthread_cond_init(&self->wake_workers, NULL);
     pthread_cond_init(&self->wake_consumer, NULL);
     SL_TRY(open_input(dataset, options, &self->input));
-    SL_TRY(check_options(options, self->input.shape.height));
+    SL_TRY(check_options(options, self->input.size));
     SL_TRY(find_split(dataset, options, &split));
     self->options = *options;
     self->options.split = split->name;
@@ -168,11 +170,11 @@ void sl_loader_close(struct sl_loader *loader)
         pthread_join(loader->workers[i].thread, NULL);
     for (int i = 0; i < loader->worker_count; i++) {
         sl_jpeg_close(loader->workers[i].jpeg);
-        free(loader->workers[i].rgb);
         free(loader->workers[i].scratch);
     }
     for (uint64_t i = 0; i < loader->ring_size; i++) {
-        free(loader->ring[i].batch.images);
+        free(loader->ring[i].pixels);
+        free(loader->ring[i].batch.places);
         free(loader->ring[i].batch.labels);
         free(loader->ring[i].keys);
         free(loader->ring[i].samples);

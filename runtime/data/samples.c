@@ -1,12 +1,12 @@
 #include "runtime/data/samples.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-/* What is known about the pixels of a sample. FILLING: one thread writes them to the cache; others decode for
- * themselves. */
+/* What is known about the pixels of a sample. FILLING: one thread writes them to the cache. */
 enum { UNKNOWN, FILLING, CACHED, BAD };
 
 struct sl_samples {
@@ -133,7 +133,7 @@ int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *spl
         SL_FAIL(SL_UNAVAILABLE, "no memory for the samples");
     self->dataset = dataset;
     self->input = input;
-    self->image_bytes = sl_image_input_values(input);
+    self->image_bytes = sl_image_input_bytes(input);
     SL_TRY(open_shards(self, split, unpacked_limit));
     reserve_cache(self, cache_bytes > self->unpacked ? cache_bytes - self->unpacked : 0);
     *samples = self;
@@ -151,6 +151,11 @@ uint64_t sl_samples_unpacked(const struct sl_samples *samples)
 uint32_t sl_samples_count(const struct sl_samples *samples)
 {
     return samples->count;
+}
+
+const uint8_t *sl_samples_cache(const struct sl_samples *samples)
+{
+    return samples->cache;
 }
 
 bool sl_samples_cached(const struct sl_samples *samples)
@@ -180,29 +185,43 @@ void sl_samples_prefetch(const struct sl_samples *samples, uint32_t index, uint3
     __builtin_prefetch(samples->at[later]);
 }
 
-int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
-                      const uint8_t **pixels)
+/* One thread decodes a sample into the cache; another that wants it meanwhile waits for that. */
+static int fill_cache(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
+                      uint8_t **pixels)
 {
     const struct sl_shard_sample *sample = samples->at[index];
     atomic_uchar *state = &samples->state[index];
-    uint8_t *cached = samples->cache ? samples->cache + (size_t)index * samples->image_bytes : NULL;
-    if (atomic_load_explicit(state, memory_order_acquire) == CACHED) {
-        *pixels = cached;
-        return SL_OK;
+    unsigned char seen = atomic_load_explicit(state, memory_order_acquire);
+    *pixels = samples->cache + (size_t)index * samples->image_bytes;
+    while (seen == FILLING || (seen == UNKNOWN && !atomic_compare_exchange_strong(state, &seen, FILLING))) {
+        sched_yield();
+        seen = atomic_load_explicit(state, memory_order_acquire);
     }
-    unsigned char unknown = UNKNOWN;
-    const bool mine = cached && atomic_compare_exchange_strong(state, &unknown, FILLING);
-    uint8_t *to = mine ? cached : scratch;
-    const int rc = sl_image_input_decode(samples->input, jpeg, sample->jpeg, sample->length, to);
-    *pixels = to;
-    if (rc == SL_OK) {
-        if (mine)
-            atomic_store_explicit(state, CACHED, memory_order_release);
+    if (seen == CACHED)
         return SL_OK;
-    }
-    if (rc != SL_BAD_DATA && mine)
-        atomic_store(state, UNKNOWN);
-    else if (rc == SL_BAD_DATA && atomic_exchange(state, BAD) != BAD)
+    /* What is known to be bad is decoded again for its message. */
+    const int rc =
+        sl_image_input_decode(samples->input, jpeg, sample->jpeg, sample->length, seen == BAD ? scratch : *pixels);
+    if (seen == UNKNOWN)
+        atomic_store_explicit(state, rc == SL_OK ? CACHED : rc == SL_BAD_DATA ? BAD : UNKNOWN, memory_order_release);
+    if (seen == UNKNOWN && rc == SL_BAD_DATA)
         atomic_fetch_add(&samples->bad, 1);
-    return sl_fail_prefix(rc, "sample %s of %s", sample->key, samples->dataset->folder);
+    return rc;
+}
+
+int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,
+                      const uint8_t **pixels)
+{
+    int rc;
+    uint8_t *to = scratch;
+    const struct sl_shard_sample *sample = samples->at[index];
+    if (samples->cache) {
+        rc = fill_cache(samples, index, jpeg, scratch, &to);
+    } else {
+        rc = sl_image_input_decode(samples->input, jpeg, sample->jpeg, sample->length, scratch);
+        if (rc == SL_BAD_DATA && atomic_exchange(&samples->state[index], BAD) != BAD)
+            atomic_fetch_add(&samples->bad, 1);
+    }
+    *pixels = to;
+    return rc == SL_OK ? SL_OK : sl_fail_prefix(rc, "sample %s of %s", sample->key, samples->dataset->folder);
 }

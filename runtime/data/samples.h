@@ -22,9 +22,11 @@ void sl_samples_close(struct sl_samples *samples);
 uint64_t sl_samples_unpacked(const struct sl_samples *samples); /* bytes held of compressed shards */
 uint32_t sl_samples_count(const struct sl_samples *samples);
 bool sl_samples_cached(const struct sl_samples *samples);
+const uint8_t *sl_samples_cache(const struct sl_samples *samples); /* [count][size][size][3], or NULL */
 const struct sl_shard_sample *sl_samples_at(const struct sl_samples *samples, uint32_t index);
 
-/* The pixels [size][size][3] of a sample: *pixels points into the cache or to `scratch`, which is as large. Any number
+/* The pixels [size][size][3] of a sample: *pixels points into the cache if there is one, else to `scratch`, which is as
+ * large. Any number
  * of threads, each with a decoder and a scratch of its own. SL_BAD_DATA: names the sample and its reason; counted once.
  * SL_SYSTEM: no memory; the sample may be asked for again. */
 int sl_samples_pixels(struct sl_samples *samples, uint32_t index, struct sl_jpeg *jpeg, uint8_t *scratch,

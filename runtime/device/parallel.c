@@ -2,7 +2,6 @@
  * their work by shape alone. */
 #include "runtime/device/parallel.h"
 
-#include <assert.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -99,7 +98,7 @@ static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn 
     for (int64_t s = 0; s < slices; s++) {
         const int64_t begin = s * slice, end = begin + slice < units ? begin + slice : units;
         void *own = cpu->scratch ? cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num() : NULL;
-        task(task_self, &(const struct sl_work){begin, end, own, NULL});
+        task(task_self, &(const struct sl_work){.begin = begin, .end = end, .scratch = own});
     }
     return SL_OK;
 }
@@ -196,6 +195,9 @@ int sl_device_cpu_open(int threads, struct sl_device *device)
         .name = "cpu",
         .isa = sl_isa(),
         .threads = cpu->threads,
+        .host_memory = true,
+        .rows = sl_kernel_rows,
+        .row_count = sl_kernel_row_count,
         .self = cpu,
         .alloc = cpu_alloc,
         .free = cpu_free,
@@ -209,56 +211,4 @@ int sl_device_cpu_open(int threads, struct sl_device *device)
 out:
     cpu_close(cpu);
     return rc;
-}
-
-struct launch {
-    const struct sl_kernel *kernel;
-    const void *shape, *args;
-    const float *weights;
-    float *packed;
-    int64_t units, slices; /* of a kernel that joins units */
-};
-
-static void run_slice(void *self, const struct sl_work *work)
-{
-    const struct launch *launch = self;
-    launch->kernel->run(launch->shape, launch->args, work);
-}
-
-/* One of `slices` even cuts of all units. */
-static void run_joined(void *self, const struct sl_work *work)
-{
-    const struct launch *launch = self;
-    struct sl_work long_slice = *work;
-    long_slice.begin = launch->units * work->begin / launch->slices;
-    long_slice.end = launch->units * work->end / launch->slices;
-    launch->kernel->run(launch->shape, launch->args, &long_slice);
-}
-
-static void pack_slice(void *self, const struct sl_work *work)
-{
-    const struct launch *launch = self;
-    launch->kernel->pack(launch->shape, launch->weights, launch->packed, work);
-}
-
-int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const void *args)
-{
-    struct launch launch = {.kernel = kernel, .shape = shape, .args = args, .units = sl_kernel_units(kernel, shape)};
-    const size_t scratch = sl_kernel_scratch(kernel, shape);
-    assert(!kernel->fits || kernel->fits(shape));
-    if (!kernel->joins || device->threads < 1)
-        return device->fork(device->self, launch.units, scratch, run_slice, &launch);
-    launch.slices = launch.units < device->threads ? launch.units : device->threads;
-    return device->fork(device->self, launch.slices, scratch, run_joined, &launch);
-}
-
-int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape,
-                   const float *weights, float *packed)
-{
-    if (!kernel->packed)
-        return SL_OK;
-    struct launch launch = {.kernel = kernel, .shape = shape, .weights = weights, .packed = packed};
-    const int64_t units = kernel->pack_units ? kernel->pack_units(shape) : 1;
-    assert(weights && packed && (!kernel->fits || kernel->fits(shape)));
-    return device->fork(device->self, units, 0, pack_slice, &launch);
 }

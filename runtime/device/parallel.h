@@ -19,13 +19,6 @@ int sl_device_cpu_open(int threads, struct sl_device *device);
 /* Bytes that the device takes for kernels that want `bytes` of scratch each. */
 uint64_t sl_parallel_scratch(const struct sl_device *device, size_t bytes);
 
-/* Runs all units of one kernel on the device. */
-int sl_launch(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape, const void *args);
-
-/* Re-orders weights as the kernel wants them; a no-op for a row that reads them as stored. */
-int sl_launch_pack(const struct sl_device *device, const struct sl_kernel *kernel, const void *shape,
-                   const float *weights, float *packed);
-
 #ifdef __cplusplus
 }
 #endif

@@ -46,14 +46,6 @@ int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_p
     return SL_OK;
 }
 
-int64_t sl_parameter_floats(const struct sl_parameter *parameter)
-{
-    int64_t n = 1;
-    for (int32_t d = 0; d < parameter->rank; d++)
-        n *= parameter->shape[d];
-    return n;
-}
-
 int sl_graph_new(const char *name, struct sl_graph **graph)
 {
     if (strlen(name) > SL_MAX_NAME)
@@ -128,7 +120,7 @@ int32_t sl_graph_input(struct sl_graph *graph, int32_t height, int32_t width, in
         return -1;
     SL_TRY(next_layer(graph, &layer));
     strcpy(layer->name, "input");
-    layer->shape = (struct sl_tensor){1, height, width, channels, channels};
+    layer->shape = (struct sl_tensor){1, height, width, channels, channels, SL_ELEMENT_F32};
     if (graph->layer_count != 0)
         SL_FAIL(SL_BAD_CONFIG, "a network must have one input only");
     SL_TRY(check_side(&layer->shape));

@@ -4,8 +4,9 @@
 #define SL_RUNTIME_GRAPH_LAYER_TYPE_H
 
 #include "kernels/kernels.h"
-#include "runtime/graph/graph.h"
-#include "runtime/device/parallel.h"
+#include "runtime/device/launch.h"
+#include "runtime/graph/layer.h"
+#include "runtime/graph/layer_options.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,8 +52,9 @@ struct sl_stage {
     float *dx[SL_MAX_INPUTS]; /* where backward writes (overwrites) each gradient; NULL: not asked for */
     float *parameters[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS]; /* of the layer, then of the absorbed ones */
     float *gradients[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS];
-    int32_t index; /* within the plan: its random stream */
-    void *state;   /* type->state_size bytes of the layer's own */
+    int32_t index;  /* within the plan */
+    int32_t number; /* of the layer within the graph: its random stream */
+    void *state;    /* type->state_size bytes of the layer's own */
 };
 
 /* How long a buffer of a stage lives. */
@@ -65,21 +67,21 @@ enum sl_life {
 
 struct sl_planner;
 
-/* Asks for floats in the arena; *at is set when the plan is complete. */
-int sl_planner_buffer(struct sl_planner *planner, float **at, size_t floats, enum sl_life life, const char *purpose);
+/* Asks for `bytes` in the arena; the pointer at `at`, of any type, is set when the plan is complete. */
+int sl_planner_buffer(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose);
 
-/* The row chosen for an operation on this device. */
-const struct sl_kernel *sl_planner_pick(struct sl_planner *planner, enum sl_op op, const void *shape);
+/* Chooses the row for an operation on the plan's device; the plan closes it. */
+int sl_planner_choose(struct sl_planner *planner, enum sl_op op, const void *shape, struct sl_choice *choice);
 bool sl_planner_training(const struct sl_planner *planner);
 
 /* What is true during one pass over a batch. */
 struct sl_pass {
     const struct sl_device *device;
     int32_t count;         /* samples of this batch */
-    const int32_t *labels; /* NULL: probabilities only */
+    const int32_t *labels; /* in the memory of the device, like all that follows; NULL: probabilities only */
     double *losses;        /* [count] */
+    const struct sl_now *now;
     bool training;
-    uint64_t seed, iteration;
 };
 
 enum sl_layer_trait {
@@ -108,7 +110,7 @@ struct sl_layer_type {
     int (*forward)(struct sl_stage *stage, const struct sl_pass *pass);
     int (*backward)(struct sl_stage *stage, const struct sl_pass *pass);
     /* The training step of the last forward was taken: running statistics follow. NULL: there are none. */
-    int (*commit)(struct sl_stage *stage);
+    int (*commit)(struct sl_stage *stage, const struct sl_pass *pass);
 };
 
 /* Looks a type up by name; NULL if there is none. */

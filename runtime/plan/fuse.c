@@ -44,12 +44,13 @@ static struct sl_value *make_value(struct sl_plan *plan, int32_t layer)
 }
 
 /* One stage for layer i and whatever it takes in; marks the absorbed layers. */
-static int make_step(struct sl_plan *plan, int32_t i, bool *absorbed)
+static int make_stage(struct sl_plan *plan, int32_t i, bool *absorbed)
 {
     const struct sl_graph *graph = plan->graph;
     const struct sl_layer *layer = &graph->layers[i];
     struct sl_stage *stage = &plan->stages[plan->stage_count];
-    *stage = (struct sl_stage){.layer = layer, .index = plan->stage_count, .input_count = layer->input_count};
+    *stage =
+        (struct sl_stage){.layer = layer, .index = plan->stage_count, .number = i, .input_count = layer->input_count};
     if (!(stage->state = calloc(1, layer->type->state_size ? layer->type->state_size : 1)))
         return sl_fail(SL_SYSTEM, "out of memory for the plan of layer \"%s\"", layer->name);
     for (int32_t k = 0; k < layer->input_count; k++)
@@ -80,7 +81,7 @@ int sl_plan_fuse(struct sl_plan *plan)
     make_value(plan, 0);
     for (int32_t i = 1; i < layers; i++)
         if (!absorbed[i])
-            SL_TRY(make_step(plan, i, absorbed));
+            SL_TRY(make_stage(plan, i, absorbed));
 out:
     free(absorbed);
     return rc;

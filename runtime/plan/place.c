@@ -2,13 +2,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/elementwise/flat.h"
 #include "runtime/plan/plan_internal.h"
 
 struct sl_planner {
     struct sl_plan *plan;
     const struct sl_stage *stage; /* the one being planned */
     struct sl_block *blocks;
-    float ***targets; /* [blocks]: who gets the address */
+    void **targets; /* [blocks]: the pointer that gets the address */
     size_t count, room;
 };
 
@@ -29,7 +31,7 @@ static int grow(struct sl_planner *planner)
     const size_t room = planner->room ? 2 * planner->room : 256;
     struct sl_block *blocks = realloc(planner->blocks, room * sizeof *blocks);
     planner->blocks = blocks ? blocks : planner->blocks;
-    float ***targets = realloc(planner->targets, room * sizeof *targets);
+    void **targets = realloc(planner->targets, room * sizeof *targets);
     planner->targets = targets ? targets : planner->targets;
     if (!blocks || !targets)
         return sl_fail(SL_SYSTEM, "out of memory for a plan");
@@ -37,38 +39,55 @@ static int grow(struct sl_planner *planner)
     return SL_OK;
 }
 
-static int add_block(struct sl_planner *planner, float **at, size_t floats, int32_t first, int32_t last,
-                     const char *owner, const char *what)
+/* `at`: a pointer of any type, which is to be set. */
+static int add_block(struct sl_planner *planner, void *at, size_t bytes, int32_t first, int32_t last, const char *owner,
+                     const char *what)
 {
-    const size_t most = (size_t)1 << 44; /* so that no sum of blocks overflows */
-    if (floats == 0)
+    const size_t most = (size_t)1 << 46; /* so that no sum of blocks overflows */
+    if (bytes == 0)
         return SL_OK;
-    if (floats > most)
-        return sl_fail(SL_UNAVAILABLE, "layer \"%s\" asks for %zu floats (%s); use a smaller --batch-size", owner,
-                       floats, what);
+    if (bytes > most)
+        return sl_fail(SL_UNAVAILABLE, "layer \"%s\" asks for %zu bytes (%s); use a smaller --batch-size", owner, bytes,
+                       what);
     const int rc = grow(planner);
     if (rc != SL_OK)
         return rc;
-    planner->blocks[planner->count] = (struct sl_block){floats * sizeof(float), first, last, owner, what, 0};
+    planner->blocks[planner->count] = (struct sl_block){bytes, first, last, owner, what, 0};
     planner->targets[planner->count++] = at;
     return SL_OK;
 }
 
-int sl_planner_buffer(struct sl_planner *planner, float **at, size_t floats, enum sl_life life, const char *purpose)
+int sl_planner_buffer(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose)
 {
     const int32_t forward = planner->stage->index, backward = backward_time(planner->plan, forward);
     const int32_t first = life == SL_LIFE_PLAN ? 0 : life == SL_LIFE_BACKWARD ? backward : forward;
     const int32_t last = life == SL_LIFE_PLAN ? end_time(planner->plan) : life == SL_LIFE_FORWARD ? forward : backward;
-    return add_block(planner, at, floats, first, last, planner->stage->layer->name, purpose);
+    return add_block(planner, at, bytes, first, last, planner->stage->layer->name, purpose);
 }
 
-const struct sl_kernel *sl_planner_pick(struct sl_planner *planner, enum sl_op op, const void *shape)
+/* The plan closes the choice, wherever it lies. */
+static int remember(struct sl_planner *planner, struct sl_choice *choice)
 {
     struct sl_plan *plan = planner->plan;
-    const struct sl_kernel *kernel = sl_pick(op, shape, plan->device->isa)->kernel;
-    const size_t scratch = sl_kernel_scratch(kernel, shape);
+    struct sl_plan_choice *more = realloc(plan->choices, (plan->choice_count + 1) * sizeof *more);
+    if (!more)
+        return sl_fail(SL_SYSTEM, "out of memory for a plan");
+    plan->choices = more;
+    plan->choices[plan->choice_count++] =
+        (struct sl_plan_choice){planner->stage ? planner->stage->layer->name : "", choice};
+    return SL_OK;
+}
+
+int sl_planner_choose(struct sl_planner *planner, enum sl_op op, const void *shape, struct sl_choice *choice)
+{
+    int rc = SL_OK;
+    struct sl_plan *plan = planner->plan;
+    SL_TRY(remember(planner, choice));
+    SL_TRY(sl_choose(plan->device, op, shape, choice));
+    const size_t scratch = sl_choice_need(choice)->scratch;
     plan->scratch_bytes = scratch > plan->scratch_bytes ? scratch : plan->scratch_bytes;
-    return kernel;
+out:
+    return rc;
 }
 
 bool sl_planner_training(const struct sl_planner *planner)
@@ -121,7 +140,7 @@ static int place_contributions(struct sl_planner *planner, struct sl_value *valu
             if (s == uses->last_stage && k == uses->last_input)
                 continue;
             plan->adds_to[s][k] = value;
-            const int rc = add_block(planner, &plan->stages[s].dx[k], sl_tensor_floats(&value->shape), time, time,
+            const int rc = add_block(planner, &plan->stages[s].dx[k], sl_tensor_bytes(&value->shape), time, time,
                                      plan->stages[s].layer->name, "gradient to add");
             if (rc != SL_OK)
                 return rc;
@@ -135,7 +154,7 @@ static int place_value(struct sl_planner *planner, int32_t index)
     struct sl_value *value = &plan->values[index];
     const int32_t producer = plan->producer[index];
     const char *owner = plan->graph->layers[index].name;
-    const size_t floats = sl_tensor_floats(&value->shape);
+    const size_t bytes = sl_tensor_bytes(&value->shape);
     const struct uses uses = uses_of(plan, value);
     int32_t last = uses.count ? uses.last_forward : end_time(plan);
     int rc = SL_OK;
@@ -149,10 +168,10 @@ static int place_value(struct sl_planner *planner, int32_t index)
             last = own;
         else
             SL_TRY(
-                add_block(planner, &value->grad, floats, backward_time(plan, uses.last_stage), own, owner, "gradient"));
+                add_block(planner, &value->grad, bytes, backward_time(plan, uses.last_stage), own, owner, "gradient"));
         SL_TRY(place_contributions(planner, value, &uses));
     }
-    SL_TRY(add_block(planner, &value->data, floats, producer, last, owner, "output"));
+    SL_TRY(add_block(planner, &value->data, bytes, producer, last, owner, "output"));
 out:
     return rc;
 }
@@ -173,40 +192,80 @@ static void bind_gradients(struct sl_plan *plan)
     }
 }
 
-static void measure(const struct sl_planner *planner, struct sl_plan_memory *memory)
-{
-    const struct sl_plan *plan = planner->plan;
-    memory->arena = plan->arena_bytes;
-    memory->scratch = sl_parallel_scratch(plan->device, plan->scratch_bytes);
-    sl_arena_consumers(planner->blocks, planner->count, memory->largest, sizeof memory->largest);
-}
-
 static int open_arena(struct sl_planner *planner)
 {
     struct sl_plan *plan = planner->plan;
     int rc = SL_OK;
     const uint64_t limit = plan->options.memory_limit;
     if (limit && plan->arena_bytes > limit) {
-        char consumers[512];
-        sl_arena_consumers(planner->blocks, planner->count, consumers, sizeof consumers);
         SL_FAIL(
             SL_UNAVAILABLE,
             "the plan for batches of %d needs %.1f MB and the limit leaves %.1f MB; largest: %s; raise --memory-limit "
             "or lower --batch-size",
-            plan->options.batch, (double)plan->arena_bytes / 1e6, (double)limit / 1e6, consumers);
+            plan->options.batch, (double)plan->arena_bytes / 1e6, (double)limit / 1e6, plan->largest);
     }
     SL_TRY(plan->device->alloc(plan->device->self, plan->arena_bytes, &plan->arena));
     SL_TRY(plan->device->fill(plan->device->self, plan->arena, 0, plan->arena_bytes));
-    for (size_t i = 0; i < planner->count; i++)
-        *planner->targets[i] = (float *)((char *)plan->arena + planner->blocks[i].offset);
+    for (size_t i = 0; i < planner->count; i++) {
+        void *address = (char *)plan->arena + planner->blocks[i].offset;
+        memcpy(planner->targets[i], &address, sizeof address); /* pointers of any type */
+    }
 out:
     return rc;
 }
 
-int sl_plan_place(struct sl_plan *plan, struct sl_plan_memory *memory)
+/* What a pass begins and ends with. */
+static int place_ends(struct sl_planner *planner)
+{
+    struct sl_plan *plan = planner->plan;
+    struct sl_plan_buffers *m = &plan->buffers;
+    const struct sl_tensor *image = &plan->values[0].shape;
+    const size_t n = (size_t)plan->options.batch;
+    const size_t sums = (size_t)(sl_flat_units(plan->weights->decayed) + sl_flat_units(plan->weights->trained));
+    const struct {
+        void *at;
+        size_t bytes;
+        const char *what;
+    } wanted[] = {
+        {&m->images, sl_tensor_bytes(image), "images"},
+        {&m->pixels, plan->device->host_memory ? 0 : sl_tensor_elements(image), "pixels"},
+        {&m->places, n * sizeof *m->places, "places of the images"},
+        {&m->labels, n * sizeof *m->labels, "labels"},
+        {&m->losses, n * sizeof *m->losses, "losses"},
+        {&m->sums, plan->options.training ? sums * sizeof *m->sums : 0, "sums of squares"},
+        {&m->now, sizeof *m->now, "scalars of the step"},
+    };
+    int rc = SL_OK;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        SL_TRY(add_block(planner, wanted[i].at, wanted[i].bytes, 0, end_time(plan), plan->graph->layers[0].name,
+                         wanted[i].what));
+out:
+    return rc;
+}
+
+static int choose_operations(struct sl_planner *planner)
+{
+    const struct sl_plan *plan = planner->plan;
+    struct sl_plan_operations *o = &planner->plan->operations;
+    const struct sl_tensor *image = &plan->values[0].shape;
+    const struct sl_image pixels = {image->h, image->w, image->h, image->w, image->n, image->element};
+    const struct sl_flat all = {.n = plan->weights->trained};
+    const struct sl_judge_shape judge = {.losses = plan->options.batch};
+    int rc = SL_OK;
+    SL_TRY(sl_planner_choose(planner, SL_OP_accumulate, &all, &o->accumulate));
+    if (image->c == 3)
+        SL_TRY(sl_planner_choose(planner, SL_OP_image_to_float, &pixels, &o->image_to_float));
+    SL_TRY(sl_planner_choose(planner, SL_OP_sum_squares, &all, &o->sum_squares));
+    SL_TRY(sl_planner_choose(planner, SL_OP_judge, &judge, &o->judge));
+out:
+    return rc;
+}
+
+int sl_plan_place(struct sl_plan *plan)
 {
     int rc = SL_OK;
     struct sl_planner planner = {.plan = plan};
+    SL_TRY(choose_operations(&planner));
     for (int32_t s = 0; s < plan->stage_count; s++) {
         planner.stage = &plan->stages[s];
         SL_TRY(plan->stages[s].layer->type->plan(&plan->stages[s], &planner));
@@ -214,11 +273,11 @@ int sl_plan_place(struct sl_plan *plan, struct sl_plan_memory *memory)
     for (int32_t i = 1; i < plan->graph->layer_count; i++)
         if (plan->producer[i] >= 0)
             SL_TRY(place_value(&planner, i));
+    SL_TRY(place_ends(&planner));
     SL_TRY(sl_arena_place(planner.blocks, planner.count, &plan->arena_bytes));
-    if (memory) {
-        measure(&planner, memory);
+    sl_arena_consumers(planner.blocks, planner.count, plan->largest, sizeof plan->largest);
+    if (plan->options.dry)
         goto out;
-    }
     SL_TRY(open_arena(&planner));
     if (plan->options.training)
         bind_gradients(plan);

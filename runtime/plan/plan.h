@@ -4,6 +4,8 @@
 #define SL_RUNTIME_PLAN_PLAN_H
 
 #include "kernels/exec.h"
+#include "kernels/step/step.h"
+#include "runtime/device/launch.h"
 #include "runtime/plan/weights.h"
 
 #ifdef __cplusplus
@@ -16,15 +18,19 @@ struct sl_plan_options {
     int32_t batch;         /* largest batch, 1 to SL_MAX_BATCH */
     bool training;         /* keep what backward needs; otherwise fold batch norm into the convolutions */
     uint64_t memory_limit; /* bytes for the arena; 0: none */
+    bool dry;              /* to look at, not to run: neither the arena nor the weights need memory */
 };
 
 struct sl_plan;
+struct sl_image_place;
+
+enum { SL_PLAN_LARGEST = 512 };
 
 /* What a plan takes: its arena, the scratch of its hungriest kernel for each thread of the device, and who wants most
  * of the arena, for a refusal. */
 struct sl_plan_memory {
     uint64_t arena, scratch; /* bytes */
-    char largest[512];
+    char largest[SL_PLAN_LARGEST];
 };
 
 /* Works that out and allocates nothing; `weights` need no memory yet (sl_weights_lay_out). */
@@ -39,27 +45,53 @@ void sl_plan_close(struct sl_plan *plan);
 /* Inference: call after the weights have changed and before the next forward. */
 int sl_plan_prepare(struct sl_plan *plan);
 
-/* One pass over `count` <= batch images (NHWC, dense). labels may be NULL outside training. `seed`, `iteration`: for
- * dropout. */
-struct sl_plan_input {
-    const float *images;
-    const int32_t *labels;
-    int32_t count;
-    uint64_t seed, iteration;
+/* Images of bytes, as a data set has them: image places[i].index of `bytes` becomes number i of the batch, in the
+ * window that its place says; value = byte*scale + shift (kernels/image/image.h). */
+struct sl_plan_pixels {
+    const uint8_t *bytes;
+    const struct sl_image_place *places; /* [count] */
+    float scale[3], shift[3];
 };
+
+/* A batch, in the host's memory. */
+struct sl_plan_input {
+    const float *images;                 /* [count] NHWC, dense; or NULL and */
+    const struct sl_plan_pixels *pixels; /* these */
+    const int32_t *labels;               /* [count]; NULL outside training: probabilities only */
+    int32_t count;                       /* at most the plan's batch */
+    uint64_t seed, iteration;            /* for dropout */
+    float rate;                          /* for the updater (optimizer/optimizer.h) */
+};
+
+/* One pass over a batch; the device may still be at it when this returns. */
 int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input);
 
 /* Gradients of the mean loss of the last forward, into weights->gradients (without L2). */
 int sl_plan_backward(struct sl_plan *plan);
 
-/* Takes the batch statistics of the last forward over into the running ones: the training step counted. */
+/* Judges the step: loss, norms and `bad` of sl_plan_now. After backward. */
+int sl_plan_judge(struct sl_plan *plan);
+
+/* Takes the batch statistics of the last forward over into the running ones, unless the step is bad. */
 int sl_plan_commit(struct sl_plan *plan);
 
-/* Of the last forward: probabilities (rows `*stride` floats apart), losses of each sample and their mean. */
-const float *sl_plan_probabilities(const struct sl_plan *plan, int32_t *stride);
-double sl_plan_mean_loss(const struct sl_plan *plan);
+/* The scalars of the step, in the memory of the device; and a copy, once the device has come that far. */
+struct sl_now *sl_plan_now(const struct sl_plan *plan);
+int sl_plan_read_now(struct sl_plan *plan, struct sl_now *now);
+
+/* Of the last forward, waiting for it: probabilities (rows `*stride` floats apart, until the next forward), and the
+ * mean loss of its samples. */
+int sl_plan_probabilities(struct sl_plan *plan, const float **p, int32_t *stride);
+int sl_plan_mean_loss(struct sl_plan *plan, double *loss);
 
 uint64_t sl_plan_arena_bytes(const struct sl_plan *plan);
+
+/* The rows that were chosen, in the order of the stages; layer "" is the plan's own work. */
+struct sl_plan_choice {
+    const char *layer;
+    struct sl_choice *choice;
+};
+size_t sl_plan_choices(const struct sl_plan *plan, const struct sl_plan_choice **choices);
 
 /* The stages with their layers, fused ones joined by '+', one line each, and the arena; for --dry-run. */
 int sl_plan_print(const struct sl_plan *plan, FILE *to);

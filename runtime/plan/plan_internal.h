@@ -2,6 +2,8 @@
 #ifndef SL_RUNTIME_PLAN_PLAN_INTERNAL_H
 #define SL_RUNTIME_PLAN_PLAN_INTERNAL_H
 
+#include "kernels/image/image.h"
+#include "kernels/step/step.h"
 #include "runtime/plan/arena.h"
 #include "runtime/graph/layer_type.h"
 #include "runtime/plan/plan.h"
@@ -17,16 +19,34 @@ struct sl_plan {
     int32_t *producer;       /* [layers]: the stage that makes this value; -1: the input, or fused away */
     /* Where a gradient has several contributions, the later ones land in dx and are added here. */
     struct sl_value *(*adds_to)[SL_MAX_INPUTS];
-    const struct sl_kernel *accumulate;
+    struct sl_plan_operations {
+        struct sl_choice accumulate, image_to_float, sum_squares, judge;
+    } operations;
+    struct sl_plan_choice *choices; /* every row that was chosen, the layers' too */
+    size_t choice_count;
     struct sl_pass pass; /* of the last forward */
+    /* In the memory of the device, always. */
+    struct sl_plan_buffers {
+        float *images;   /* [batch] of the network's input */
+        uint8_t *pixels; /* [batch] images of bytes; NULL where the device reads the host's memory */
+        struct sl_image_place *places;
+        int32_t *labels;
+        double *losses;
+        double *sums; /* of squares: of the weights' chunks, then of the gradients' */
+        struct sl_now *now;
+    } buffers;
+    /* Copies of the host. */
+    struct sl_image_place *places;
+    float *probabilities;
     double *losses;
     void *arena;
     size_t arena_bytes, scratch_bytes; /* scratch: of one slice of the kernel that wants most */
+    char largest[SL_PLAN_LARGEST];     /* the buffers that take most */
 };
 
 /* Steps with their fused layers. */
 int sl_plan_fuse(struct sl_plan *plan);
 
-/* Kernels, buffers and the arena; with `memory` only what they would take. */
-int sl_plan_place(struct sl_plan *plan, struct sl_plan_memory *memory);
+/* Kernels, buffers and, unless the plan is dry, the arena. */
+int sl_plan_place(struct sl_plan *plan);
 #endif

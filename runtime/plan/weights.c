@@ -121,20 +121,34 @@ static void init_parameter(const struct sl_parameter *p, float *at, uint64_t see
     }
 }
 
-int sl_weights_init(struct sl_weights *weights, uint64_t seed)
+/* Floats of the largest parameter. */
+static int64_t largest(const struct sl_graph *graph)
 {
-    const struct sl_graph *graph = weights->graph;
+    int64_t most = 0;
     for (int32_t i = 0; i < graph->layer_count; i++)
-        for (int32_t k = 0; k < graph->layers[i].parameter_count; k++)
-            init_parameter(&graph->layers[i].parameters[k], sl_weights_at(weights, i, k), seed,
-                           sl_stream(SL_RANDOM_INIT, (uint64_t)i * SL_MAX_PARAMETERS + (uint64_t)k));
-    return SL_OK;
+        for (int32_t k = 0; k < graph->layers[i].parameter_count; k++) {
+            const int64_t floats = sl_parameter_floats(&graph->layers[i].parameters[k]);
+            most = floats > most ? floats : most;
+        }
+    return most;
 }
 
-double sl_weights_half_norm(const struct sl_weights *weights)
+int sl_weights_init(struct sl_weights *weights, uint64_t seed)
 {
-    double sum = 0.0;
-    for (int64_t i = 0; i < weights->decayed; i++)
-        sum += (double)weights->values[i] * weights->values[i];
-    return 0.5 * sum;
+    int rc = SL_OK;
+    const struct sl_graph *graph = weights->graph;
+    const struct sl_device *device = weights->device;
+    float *values = malloc((size_t)largest(graph) * sizeof *values + 1);
+    if (!values)
+        SL_FAIL(SL_SYSTEM, "out of memory for initial weights");
+    for (int32_t i = 0; i < graph->layer_count; i++)
+        for (int32_t k = 0; k < graph->layers[i].parameter_count; k++) {
+            const struct sl_parameter *p = &graph->layers[i].parameters[k];
+            init_parameter(p, values, seed, sl_stream(SL_RANDOM_INIT, (uint64_t)i * SL_MAX_PARAMETERS + (uint64_t)k));
+            SL_TRY(device->copy(device->self, sl_weights_at(weights, i, k), values,
+                                (size_t)sl_parameter_floats(p) * sizeof *values));
+        }
+out:
+    free(values);
+    return rc;
 }

@@ -17,6 +17,7 @@ struct sl_weights {
     int64_t decayed; /* values[0, decayed) get L2 */
     int64_t trained; /* floats in values and gradients */
     int64_t state;   /* floats in statistics */
+    /* In the memory of the device. */
     float *values;
     float *gradients; /* NULL without training */
     float *statistics;
@@ -31,16 +32,13 @@ int sl_weights_open(const struct sl_graph *graph, const struct sl_device *device
                     struct sl_weights **weights);
 void sl_weights_close(struct sl_weights *weights);
 
-/* Initial values of (seed): Xavier normal weights, the rest constant. */
+/* Initial values of (seed): Xavier normal weights, the rest constant. SL_SYSTEM. */
 int sl_weights_init(struct sl_weights *weights, uint64_t seed);
 
 /* Parameter k of a layer: its values, and its gradient (NULL for statistics or without training); NULL without memory.
  */
 float *sl_weights_at(const struct sl_weights *weights, int32_t layer, int32_t k);
 float *sl_weights_gradient(const struct sl_weights *weights, int32_t layer, int32_t k);
-
-/* 0.5 * sum of squares of the decayed weights: the regularisation in DL4J's score is l2 times this. */
-double sl_weights_half_norm(const struct sl_weights *weights);
 
 #ifdef __cplusplus
 }

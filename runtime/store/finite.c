@@ -50,7 +50,7 @@ int sl_store_check_finite(const struct sl_store_file *files, size_t count)
         for (size_t t = 0; t < files[f].tensor_count; t++) {
             const struct sl_named_tensor *tensor = &files[f].tensors[t];
             uint64_t bytes;
-            SL_TRY(sl_tensor_bytes(tensor, &bytes));
+            SL_TRY(sl_named_tensor_bytes(tensor, &bytes));
             const uint64_t n = bytes / sl_dtype_bytes(tensor->dtype), bad = n ? first_bad(tensor, n) : n;
             if (bad < n)
                 SL_FAIL(SL_NUMERICS,

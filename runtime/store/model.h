@@ -36,8 +36,16 @@ int sl_model_from_json(const char *text, size_t length, struct sl_model *model);
 /* The key of the description in the metadata of a model file. */
 #define SL_MODEL_METADATA "starling"
 
-/* Describes every parameter as LAYER.PARAMETER for saving. The caller frees *tensors (names are inside). */
-int sl_weights_tensors(const struct sl_weights *weights, struct sl_named_tensor **tensors, size_t *count);
+/* Every parameter as LAYER.PARAMETER, for saving; the data is the host's. */
+struct sl_weights_image {
+    struct sl_named_tensor *tensors; /* the names are inside */
+    size_t count;
+    void *owned[2]; /* copies, where the host does not read the device's memory */
+};
+
+/* Of the weights as they are now. SL_SYSTEM. */
+int sl_weights_image_open(const struct sl_weights *weights, struct sl_weights_image *image);
+void sl_weights_image_close(struct sl_weights_image *image); /* a cleared one is fine */
 
 /* Copies parameters from a file. SL_BAD_CONFIG names the first that is missing, superfluous or of another shape. */
 int sl_weights_load(struct sl_weights *weights, const struct sl_safetensors *file);

@@ -22,7 +22,7 @@ const char *sl_dtype_name(enum sl_dtype dtype)
     return (unsigned)dtype < DTYPE_COUNT ? dtypes[dtype].name : NULL;
 }
 
-int sl_tensor_bytes(const struct sl_named_tensor *tensor, uint64_t *bytes)
+int sl_named_tensor_bytes(const struct sl_named_tensor *tensor, uint64_t *bytes)
 {
     if (tensor->rank < 0 || tensor->rank > SL_TENSOR_MAX_RANK || sl_dtype_bytes(tensor->dtype) == 0)
         return sl_fail(SL_BAD_DATA, "tensor \"%s\": rank %" PRId32 " or type out of range", tensor->name, tensor->rank);

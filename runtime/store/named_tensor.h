@@ -25,7 +25,7 @@ size_t sl_dtype_bytes(enum sl_dtype dtype);
 const char *sl_dtype_name(enum sl_dtype dtype);
 
 /* Bytes of the tensor's data. SL_BAD_DATA: rank or a size out of range, or more bytes than 64 bits can count. */
-int sl_tensor_bytes(const struct sl_named_tensor *tensor, uint64_t *bytes);
+int sl_named_tensor_bytes(const struct sl_named_tensor *tensor, uint64_t *bytes);
 
 #ifdef __cplusplus
 }

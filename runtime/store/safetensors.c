@@ -189,7 +189,7 @@ static int parse_entry(const struct sl_safetensors *file, const char *name, cons
     if (json_array_size(offsets) != 2 || !parse_count(json_array_get(offsets, 0), &entry->begin) ||
         !parse_count(json_array_get(offsets, 1), &entry->end))
         REFUSE(file, "tensor \"%.100s\": data_offsets is not a pair of whole numbers", name);
-    rc = sl_tensor_bytes(&entry->tensor, &bytes);
+    rc = sl_named_tensor_bytes(&entry->tensor, &bytes);
     if (rc != SL_OK)
         return sl_fail_prefix(rc, "%s", file->path);
     if (entry->end < entry->begin || entry->end - entry->begin != bytes)

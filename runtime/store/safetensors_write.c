@@ -45,7 +45,7 @@ static int add_tensor(json_t *header, const struct sl_named_tensor *tensor, uint
     json_t *shape = NULL;
     if (!strcmp(tensor->name, METADATA))
         SL_FAIL(SL_BAD_DATA, "a tensor may not be called " METADATA);
-    SL_TRY(sl_tensor_bytes(tensor, &bytes));
+    SL_TRY(sl_named_tensor_bytes(tensor, &bytes));
     if (__builtin_add_overflow(*offset, bytes, &end) || end > INT64_MAX)
         SL_FAIL(SL_BAD_DATA, "tensor \"%s\": the file would exceed 63 bits", tensor->name);
     shape = json_array();
@@ -104,7 +104,7 @@ static int hash_all(const char *header, size_t length, const struct sl_named_ten
     SL_TRY(sl_hash_open(&hash));
     sl_hash_update(hash, header, length);
     for (size_t i = 0; i < count; i++) {
-        SL_TRY(sl_tensor_bytes(order[i], &bytes));
+        SL_TRY(sl_named_tensor_bytes(order[i], &bytes));
         sl_hash_update(hash, order[i]->data, bytes);
     }
     *digest = sl_hash_digest(hash);
@@ -121,7 +121,7 @@ static int write_file(const char *path, const char *header, size_t length, const
     SL_TRY(sl_io_create(path, &fd));
     rc = sl_io_write(fd, path, header, length);
     for (size_t i = 0; rc == SL_OK && i < count; i++) {
-        rc = sl_tensor_bytes(order[i], &bytes);
+        rc = sl_named_tensor_bytes(order[i], &bytes);
         if (rc == SL_OK && bytes > 0)
             rc = sl_io_write(fd, path, order[i]->data, bytes);
     }
@@ -150,7 +150,7 @@ int sl_safetensors_write(const char *path, const struct sl_named_tensor *tensors
         SL_FAIL(SL_BAD_DATA, "%s: %zu tensors, more than %d", path, tensor_count, SL_TENSOR_MAX_COUNT);
     for (size_t i = 0; i < tensor_count; i++) {
         uint64_t unused;
-        SL_TRY(sl_tensor_bytes(&tensors[i], &unused));
+        SL_TRY(sl_named_tensor_bytes(&tensors[i], &unused));
     }
     SL_TRY(add_metadata(header, metadata, metadata_count));
     for (size_t i = 0; i < tensor_count; i++)

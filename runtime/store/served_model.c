@@ -69,7 +69,10 @@ int sl_served_model_open(const char *path, const struct sl_served_options *optio
 {
     int rc = SL_OK;
     *served = (struct sl_served_model){.options = *options};
-    SL_TRY(sl_device_cpu_open(options->threads, &served->device));
+    if (options->device)
+        served->device = *options->device;
+    else
+        SL_TRY(sl_device_cpu_open(options->threads, &served->device));
     SL_TRY(sl_store_open_model(path, report, self, &served->file));
     if ((rc = open_plan(served)) != SL_OK)
         sl_fail_prefix(rc, "%s", path);
@@ -120,7 +123,7 @@ void sl_served_model_close(struct sl_served_model *served)
     sl_weights_close(served->weights);
     sl_model_close(&served->model);
     sl_safetensors_close(served->file);
-    if (served->device.close)
+    if (served->device.close && !served->options.device)
         served->device.close(served->device.self);
     *served = (struct sl_served_model){0};
 }

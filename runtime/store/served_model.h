@@ -11,9 +11,10 @@ extern "C" {
 #endif
 
 struct sl_served_options {
-    int threads;           /* 0: the default */
-    int32_t batch_size;    /* images at a time */
-    uint64_t memory_limit; /* bytes for weights, arena and the kernels' scratch; 0: none */
+    const struct sl_device *device; /* where to compute; NULL: on the processor, with */
+    int threads;                    /* so many; 0: the default */
+    int32_t batch_size;             /* images at a time */
+    uint64_t memory_limit;          /* bytes for weights, arena and the kernels' scratch; 0: none */
 };
 
 struct sl_served_model {

@@ -1,15 +1,18 @@
 #include "runtime/train/evaluate.h"
 
+#include "runtime/train/batch_input.h"
 #include "runtime/train/top_classes.h"
 
-static int evaluate_batch(struct sl_plan *plan, const struct sl_batch *batch, struct sl_metrics *metrics,
-                          sl_evaluate_fn *visit, void *self)
+int sl_evaluate_batch(struct sl_plan *plan, const struct sl_batch *batch, struct sl_metrics *metrics,
+                      sl_evaluate_fn *visit, void *self)
 {
     int rc = SL_OK;
     int32_t stride;
-    const struct sl_plan_input input = {batch->images, batch->labels, batch->count, 0, 0};
+    const float *p;
+    const struct sl_plan_pixels pixels = sl_batch_pixels(batch);
+    const struct sl_plan_input input = {.pixels = &pixels, .labels = batch->labels, .count = batch->count};
     SL_TRY(sl_plan_forward(plan, &input));
-    const float *p = sl_plan_probabilities(plan, &stride);
+    SL_TRY(sl_plan_probabilities(plan, &p, &stride));
     for (int32_t i = 0; metrics && i < batch->count; i++)
         SL_TRY(sl_top_classes_check(p + (size_t)i * (size_t)stride, metrics->classes, batch->keys[i]));
     if (metrics)
@@ -35,7 +38,7 @@ int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metric
             batch->epoch > 0) /* the loader passed over batches without a readable image, the last one among them */
             break;
         if (batch)
-            SL_TRY(evaluate_batch(plan, batch, metrics, visit, self));
+            SL_TRY(sl_evaluate_batch(plan, batch, metrics, visit, self));
         SL_TRY(loaded);
         next = batch->index + 1;
     }

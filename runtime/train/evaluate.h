@@ -20,6 +20,10 @@ typedef int sl_evaluate_fn(void *self, const struct sl_batch *batch, const float
 int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, struct sl_metrics *metrics, sl_evaluate_fn *visit,
                 void *self, const volatile int *stop);
 
+/* The same for one batch. */
+int sl_evaluate_batch(struct sl_plan *plan, const struct sl_batch *batch, struct sl_metrics *metrics,
+                      sl_evaluate_fn *visit, void *self);
+
 #ifdef __cplusplus
 }
 #endif

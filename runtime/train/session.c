@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/train/batch_input.h"
 #include "runtime/train/evaluate.h"
 #include "runtime/device/machine.h"
 #include "runtime/device/parallel.h"
@@ -164,7 +165,10 @@ int sl_session_open(const struct sl_session_options *options, sl_build_fn *build
     *session = (struct sl_session){.options = *options};
     if (!options->memory_limit)
         session->options.memory_limit = default_limit();
-    SL_TRY(sl_device_cpu_open(options->threads, &session->device));
+    if (options->device)
+        session->device = *options->device;
+    else
+        SL_TRY(sl_device_cpu_open(options->threads, &session->device));
     SL_TRY(open_model(session, build, self));
     SL_TRY(count_memory(session));
     SL_TRY(open_weights(session));
@@ -190,7 +194,7 @@ void sl_session_close(struct sl_session *session)
     sl_dataset_close(session->dataset);
     if (session->update)
         session->device.free(session->device.self, session->update);
-    if (session->device.close)
+    if (session->device.close && !session->options.device)
         session->device.close(session->device.self);
     *session = (struct sl_session){0};
 }
@@ -251,8 +255,15 @@ int sl_session_step(struct sl_session *session, struct sl_session_result *step)
         .rate = sl_schedule_rate(&session->options.schedule, p->epoch),
     };
     if (here) {
-        const struct sl_train_input train = {batch->images, batch->labels,         batch->count,
-                                             step->rate,    session->options.seed, p->iteration};
+        const struct sl_plan_pixels pixels = sl_batch_pixels(batch);
+        const struct sl_train_input train = {
+            .batch = {.pixels = &pixels,
+                      .labels = batch->labels,
+                      .count = batch->count,
+                      .seed = session->options.seed,
+                      .iteration = p->iteration},
+            .rate = step->rate,
+        };
         SL_TRY(sl_train(session->training, session->updater, &train, &session->hooks, session->update, &result));
         session->batch = NULL;
     }

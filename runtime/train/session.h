@@ -18,8 +18,9 @@ struct sl_session_options {
     const char *data; /* prepared data set */
     int32_t batch_size;
     uint64_t seed;
-    int threads;        /* of compute; 0: all this process may use */
-    int loader_threads; /* 0: 1 */
+    const struct sl_device *device; /* where to compute; NULL: on the processor, with */
+    int threads;                    /* so many; 0: all this process may use */
+    int loader_threads;             /* 0: 1 */
     struct sl_schedule schedule;
     struct sl_updater_options updater;
     enum sl_pixel_range range;
@@ -58,7 +59,7 @@ struct sl_session_memory {
 
 struct sl_session {
     struct sl_session_options options;
-    struct sl_device device;
+    struct sl_device device; /* the caller's, if he named one */
     struct sl_dataset *dataset;
     struct sl_model model;
     struct sl_pixels pixels; /* what it wants of an image */

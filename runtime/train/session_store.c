@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/device/host_copy.h"
 #include "runtime/train/session_identity.h"
 
 enum { POSITION_FIELDS = 4 };
@@ -14,17 +15,21 @@ enum { POSITION_FIELDS = 4 };
 int sl_session_save(const struct sl_session *session, struct sl_store *store)
 {
     int rc = SL_OK;
-    struct sl_named_tensor *weights = NULL, updater[SL_UPDATER_SLOTS];
-    size_t weight_count = 0;
+    struct sl_weights_image weights = {0};
+    struct sl_named_tensor updater[SL_UPDATER_SLOTS];
+    void *copies[SL_UPDATER_SLOTS] = {NULL};
     char *description = NULL;
     struct sl_identity identity;
     const struct sl_position *p = &session->position;
     const uint64_t position[POSITION_FIELDS] = {p->epoch, p->index, p->iteration, p->samples};
-    SL_TRY(sl_weights_tensors(session->weights, &weights, &weight_count));
+    SL_TRY(sl_weights_image_open(session->weights, &weights));
     SL_TRY(sl_model_to_json(&session->model, &description));
-    for (int32_t i = 0; i < session->updater->slots; i++)
+    for (int32_t i = 0; i < session->updater->slots; i++) {
         updater[i] = (struct sl_named_tensor){
-            sl_updater_slot_name(i), SL_F32, 1, {session->weights->trained}, session->updater->state[i]};
+            .name = sl_updater_slot_name(i), .dtype = SL_F32, .rank = 1, .shape = {session->weights->trained}};
+        SL_TRY(sl_host_copy(&session->device, session->updater->state[i],
+                            (size_t)session->weights->trained * sizeof(float), &updater[i].data, &copies[i]));
+    }
     sl_session_identify(session, &identity);
     const struct sl_named_tensor rank[] = {
         {"position", SL_U64, 1, {POSITION_FIELDS}, position},
@@ -34,25 +39,51 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store)
     };
     const struct sl_text_pair model_metadata = {SL_MODEL_METADATA, description};
     const struct sl_store_file files[] = {
-        {"model.safetensors", weights, weight_count, &model_metadata, 1},
+        {"model.safetensors", weights.tensors, weights.count, &model_metadata, 1},
         {"updater.safetensors", updater, (size_t)session->updater->slots, NULL, 0},
         {"rank-0000.safetensors", rank, sizeof rank / sizeof *rank, identity.pairs, SL_IDENTITY_KEYS},
     };
     SL_TRY(sl_store_save(store, p->iteration, files, sizeof files / sizeof *files));
 out:
-    free(weights);
+    for (int32_t i = 0; i < SL_UPDATER_SLOTS; i++)
+        free(copies[i]);
+    sl_weights_image_close(&weights);
     free(description);
     return rc;
+}
+
+static int find_array(const struct sl_safetensors *file, const char *name, enum sl_dtype dtype, int64_t n,
+                      const void **data)
+{
+    const struct sl_named_tensor *tensor = file ? sl_safetensors_find(file, name) : NULL;
+    if (!tensor || tensor->dtype != dtype || tensor->rank != 1 || tensor->shape[0] != n)
+        return sl_fail(SL_BAD_CONFIG, "the checkpoint's \"%s\" is missing or of another size", name);
+    *data = tensor->data;
+    return SL_OK;
 }
 
 static int read_array(const struct sl_safetensors *file, const char *name, enum sl_dtype dtype, int64_t n, size_t size,
                       void *to)
 {
-    const struct sl_named_tensor *tensor = file ? sl_safetensors_find(file, name) : NULL;
-    if (!tensor || tensor->dtype != dtype || tensor->rank != 1 || tensor->shape[0] != n)
-        return sl_fail(SL_BAD_CONFIG, "the checkpoint's \"%s\" is missing or of another size", name);
-    memcpy(to, tensor->data, (size_t)n * size);
-    return SL_OK;
+    const void *data = NULL;
+    const int rc = find_array(file, name, dtype, n, &data);
+    if (rc == SL_OK)
+        memcpy(to, data, (size_t)n * size);
+    return rc;
+}
+
+static int load_updater(const struct sl_session *session, const struct sl_safetensors *file)
+{
+    int rc = SL_OK;
+    const struct sl_device *device = &session->device;
+    const int64_t n = session->weights->trained;
+    const void *data = NULL;
+    for (int32_t i = 0; i < session->updater->slots; i++) {
+        SL_TRY(find_array(file, sl_updater_slot_name(i), SL_F32, n, &data));
+        SL_TRY(device->copy(device->self, session->updater->state[i], data, (size_t)n * sizeof(float)));
+    }
+out:
+    return rc;
 }
 
 /* The position belongs to the checkpoint's step, and to this data set's epochs. */
@@ -112,9 +143,7 @@ int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *ch
     SL_TRY(read_position(session, checkpoint, rank, &position));
     SL_TRY(read_best(rank, &best));
     SL_TRY(sl_weights_load(session->weights, model));
-    for (int32_t i = 0; i < session->updater->slots; i++)
-        SL_TRY(read_array(updater, sl_updater_slot_name(i), SL_F32, session->weights->trained, sizeof(float),
-                          session->updater->state[i]));
+    SL_TRY(load_updater(session, updater));
     session->position = position;
     session->best = best;
     session->batch = NULL;

@@ -1,40 +1,40 @@
 #include "runtime/train/train_step.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <string.h>
 
-/* Is every float finite? One pass, no branch: an exponent of all ones is an infinity or not a number. */
-static bool all_finite(const float *x, int64_t n)
-{
-    uint32_t bad = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        bad |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return !bad;
-}
-
-static void subtract(struct sl_weights *weights, const float *update)
-{
-    for (int64_t i = 0; i < weights->trained; i++)
-        weights->values[i] -= update[i];
-}
-
-static int update_weights(struct sl_updater *updater, const struct sl_train_input *step,
-                          const struct sl_train_hooks *hooks, float *update)
+/* The updater's work. With a hook its update is handed out first, and what comes back is subtracted; the hook is for
+ * steps that count, so it waits for the verdict. */
+static int update_weights(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_hooks *hooks,
+                          float *update)
 {
     int rc = SL_OK;
-    struct sl_weights *weights = updater->weights;
+    struct sl_now now;
     const bool shared = hooks && hooks->update;
-    SL_TRY(sl_updater_step(updater, step->rate, step->iteration, shared ? update : NULL));
-    if (shared) {
-        SL_TRY(hooks->update(hooks->self, (struct sl_span){update, (size_t)weights->trained}));
-        subtract(weights, update);
-    }
+    SL_TRY(sl_updater_step(updater, sl_plan_now(plan), shared ? update : NULL));
+    if (!shared)
+        goto out;
+    SL_TRY(sl_plan_read_now(plan, &now));
+    if (now.bad)
+        goto out;
+    SL_TRY(hooks->update(hooks->self, (struct sl_span){update, (size_t)updater->weights->trained}));
+    SL_TRY(sl_updater_subtract(updater, sl_plan_now(plan), update));
 out:
     return rc;
+}
+
+static int read_result(struct sl_plan *plan, const struct sl_updater *updater, uint64_t iteration,
+                       struct sl_train_result *result)
+{
+    struct sl_now now;
+    const int rc = sl_plan_read_now(plan, &now);
+    if (rc != SL_OK)
+        return rc;
+    result->loss = now.loss;
+    result->score = now.loss + updater->options.l2 * now.half_norm;
+    if (now.bad)
+        return sl_fail(SL_NUMERICS, "%s is not finite at iteration %" PRIu64 "; lower the learning rate",
+                       now.bad & SL_BAD_LOSS ? "the loss" : "a gradient", iteration);
+    return SL_OK;
 }
 
 int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_input *step,
@@ -42,21 +42,16 @@ int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_t
 {
     int rc = SL_OK;
     struct sl_weights *weights = updater->weights;
-    const struct sl_plan_input input = {step->images, step->labels, step->count, step->seed, step->iteration};
+    struct sl_plan_input input = step->batch;
+    input.rate = sl_updater_rate(&updater->options, step->rate, input.iteration);
     SL_TRY(sl_plan_forward(plan, &input));
-    result->loss = sl_plan_mean_loss(plan);
-    result->score = result->loss + updater->options.l2 * sl_weights_half_norm(weights);
-    if (!isfinite(result->score))
-        SL_FAIL(SL_NUMERICS, "the loss is not finite at iteration %" PRIu64 "; lower the learning rate",
-                step->iteration);
     SL_TRY(sl_plan_backward(plan));
     if (hooks && hooks->gradient)
         SL_TRY(hooks->gradient(hooks->self, (struct sl_span){weights->gradients, (size_t)weights->trained}));
-    if (!all_finite(weights->gradients, weights->trained))
-        SL_FAIL(SL_NUMERICS, "a gradient is not finite at iteration %" PRIu64 "; lower the learning rate",
-                step->iteration);
-    SL_TRY(update_weights(updater, step, hooks, update));
+    SL_TRY(sl_plan_judge(plan));
+    SL_TRY(update_weights(plan, updater, hooks, update));
     SL_TRY(sl_plan_commit(plan));
+    SL_TRY(read_result(plan, updater, input.iteration, result));
 out:
     return rc;
 }

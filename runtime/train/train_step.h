@@ -21,11 +21,8 @@ struct sl_train_hooks {
 };
 
 struct sl_train_input {
-    const float *images;
-    const int32_t *labels;
-    int32_t count;
-    double rate; /* learning rate */
-    uint64_t seed, iteration;
+    struct sl_plan_input batch; /* its rate follows from */
+    double rate;                /* the learning rate */
 };
 
 struct sl_train_result {
@@ -33,8 +30,9 @@ struct sl_train_result {
     double score; /* loss + l2 * half the squared norm of the weights, as DL4J prints */
 };
 
-/* Runs one step. `update` is room for weights->trained floats if hooks->update is set, else NULL. SL_NUMERICS: the loss
- * or a gradient is not finite; weights and running statistics are as before. */
+/* Runs one step: enqueues all of it on the device, then waits once and reads what came of it. `update` is room for
+ * weights->trained floats on the device if hooks->update is set, else NULL. SL_NUMERICS: the loss or a gradient is not
+ * finite; weights, updater and running statistics are as before. */
 int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_input *step,
              const struct sl_train_hooks *hooks, float *update, struct sl_train_result *result);
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "kernels/optimizer/optimizer.h"
-#include "runtime/device/parallel.h"
 
 static const struct {
     const char *name;
@@ -51,7 +50,7 @@ int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options 
     int rc = SL_OK;
     const struct sl_device *device = weights->device;
     const size_t bytes = (size_t)weights->trained * sizeof(float);
-    const struct sl_optimizer shape = {weights->trained};
+    const struct sl_optimizer shape = {.n = weights->trained};
     struct sl_updater *u = calloc(1, sizeof *u);
     if (!u)
         return sl_fail(SL_SYSTEM, "out of memory for the updater");
@@ -62,7 +61,8 @@ int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options 
         u->state[i] = memory;
         SL_TRY(device->fill(device->self, memory, 0, bytes));
     }
-    u->kernel = sl_pick(kinds[options->kind].op, &shape, device->isa)->kernel;
+    SL_TRY(sl_choose(device, kinds[options->kind].op, &shape, &u->step));
+    SL_TRY(sl_choose_subtract(device, &shape, &u->subtract));
     *updater = u;
     u = NULL;
 out:
@@ -76,20 +76,21 @@ void sl_updater_close(struct sl_updater *updater)
         return;
     for (int32_t i = 0; i < updater->slots; i++)
         updater->weights->device->free(updater->weights->device->self, updater->state[i]);
+    sl_choice_close(&updater->step);
+    sl_choice_close(&updater->subtract);
     free(updater);
 }
 
-/* The factor before m: with Adam's bias corrections; epsilon where it is not usable, as DL4J. */
-static double step_size(const struct sl_updater_options *o, double rate, uint64_t iteration)
+float sl_updater_rate(const struct sl_updater_options *o, double rate, uint64_t iteration)
 {
     if (o->kind == SL_UPDATER_SGD)
-        return rate;
+        return (float)rate;
     const double k = (double)iteration + 1.0;
     const double size = rate * sqrt(1.0 - pow(o->beta2, k)) / (1.0 - pow(o->beta1, k));
-    return isfinite(size) && size != 0.0 ? size : o->epsilon;
+    return (float)(isfinite(size) && size != 0.0 ? size : o->epsilon);
 }
 
-int sl_updater_step(struct sl_updater *updater, double rate, uint64_t iteration, float *update)
+int sl_updater_step(struct sl_updater *updater, const struct sl_now *now, float *update)
 {
     const struct sl_updater_options *o = &updater->options;
     const struct sl_weights *w = updater->weights;
@@ -99,7 +100,7 @@ int sl_updater_step(struct sl_updater *updater, double rate, uint64_t iteration,
     } ranges[] = {{0, w->decayed, o->l2}, {w->decayed, w->trained, 0.0}};
     for (size_t r = 0; r < sizeof ranges / sizeof *ranges; r++) {
         const int64_t at = ranges[r].begin;
-        const struct sl_optimizer shape = {ranges[r].end - at};
+        const struct sl_optimizer shape = {.n = ranges[r].end - at};
         const struct sl_optimizer_step args = {
             .w = w->values + at,
             .g = w->gradients + at,
@@ -107,16 +108,23 @@ int sl_updater_step(struct sl_updater *updater, double rate, uint64_t iteration,
             .v = updater->state[1] ? updater->state[1] + at : NULL,
             .h = updater->state[2] ? updater->state[2] + at : NULL,
             .u = update ? update + at : NULL,
-            .rate = (float)step_size(o, rate, iteration),
+            .now = now,
             .momentum = (float)o->momentum,
             .beta1 = (float)o->beta1,
             .beta2 = (float)o->beta2,
             .epsilon = (float)o->epsilon,
             .l2 = (float)ranges[r].l2,
         };
-        const int rc = shape.n ? sl_launch(w->device, updater->kernel, &shape, &args) : SL_OK;
+        const int rc = shape.n ? sl_launch(&updater->step, updater->step.op, &shape, &args) : SL_OK;
         if (rc != SL_OK)
             return rc;
     }
     return SL_OK;
+}
+
+int sl_updater_subtract(struct sl_updater *updater, const struct sl_now *now, const float *update)
+{
+    const struct sl_optimizer shape = {.n = updater->weights->trained};
+    const struct sl_subtract args = {updater->weights->values, update, now};
+    return sl_launch_subtract(&updater->subtract, &shape, &args);
 }

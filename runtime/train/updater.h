@@ -3,6 +3,8 @@
 #ifndef SL_RUNTIME_TRAIN_UPDATER_H
 #define SL_RUNTIME_TRAIN_UPDATER_H
 
+#include "kernels/step/step.h"
+#include "runtime/device/launch.h"
 #include "runtime/plan/weights.h"
 
 #ifdef __cplusplus
@@ -34,16 +36,23 @@ struct sl_updater {
     struct sl_weights *weights;
     int32_t slots;                  /* how many state arrays this kind keeps */
     float *state[SL_UPDATER_SLOTS]; /* m, v, h: [weights->trained] each */
-    const struct sl_kernel *kernel;
+    struct sl_choice step, subtract;
 };
 
 int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options *options, struct sl_updater **updater);
 void sl_updater_close(struct sl_updater *updater);
 
-/* One step at `iteration` (0-based, for bias correction) with learning rate `rate`. With `update` NULL the weights
- * change; otherwise they stay and the change goes there ([weights->trained], to be subtracted): what an exchange
- * encodes. */
-int sl_updater_step(struct sl_updater *updater, double rate, uint64_t iteration, float *update);
+/* The rate that the kernels take at `iteration` (0-based): the learning rate with Adam's bias corrections; epsilon
+ * where that is not usable, as DL4J. */
+float sl_updater_rate(const struct sl_updater_options *options, double rate, uint64_t iteration);
+
+/* One step at now->rate, unless now->bad. With `update` NULL the weights change; otherwise they stay and the change
+ * goes there ([weights->trained], to be subtracted): what an exchange encodes. `now` and `update` are in the memory of
+ * the device. */
+int sl_updater_step(struct sl_updater *updater, const struct sl_now *now, float *update);
+
+/* weights -= update, unless now->bad. */
+int sl_updater_subtract(struct sl_updater *updater, const struct sl_now *now, const float *update);
 
 /* "m", "v", "h": the state arrays' names in files. */
 const char *sl_updater_slot_name(int32_t slot);

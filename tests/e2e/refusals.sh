@@ -170,11 +170,11 @@ refuses 69 'memory' 'a memory limit that is too small' train_tinyimagenet --data
 check 'lists who wants what' says \
     'needs [0-9.]+ MB of memory and the limit is 1\.0 MB: weights [0-9.]+, training [0-9.]+ \(largest: conv[0-9] [a-z ]+ [0-9.]+ MB, '
 check 'and the rest' says '\), validation [0-9.]+, scratch of [0-9]+ threads [0-9.]+, loading [0-9.]+, compressed shards 0\.0; raise --memory-limit'
-# Counted before anything is read or allocated: the shards are not even there, and 4,096 images a step would take 35 GB.
+# Counted before anything is read or allocated: the shards are not even there, and 4,096 images a step would take 2 GB.
 cp -r "$data" "$place/no-shards"
 rm "$place/no-shards"/*.tar
-refuses 69 'the limit is 2147\.5 MB' 'a limit far below what is wanted' train_tinyimagenet --data "$place/no-shards" \
-    --run "$place/limit2" --batch-size 4096 --memory-limit 2GB
+refuses 69 'the limit is 1073\.7 MB' 'a limit far below what is wanted' train_tinyimagenet --data "$place/no-shards" \
+    --run "$place/limit2" --batch-size 4096 --memory-limit 1GB
 refuses 66 'no-shards/train-000000.tar' 'the same data set within the limit' train_tinyimagenet --data "$place/no-shards" --run "$place/limit2" \
     --model "$here/tiny.json" --memory-limit 2GB
 refuses 69 'this model needs [0-9.]+ MB of memory and the limit is 0\.1 MB: weights 0\.0, buffers [0-9.]+ \(largest: [a-z0-9]+ ' \

@@ -27,7 +27,7 @@ static bool modest(const struct sl_graph *graph)
         uint64_t parameters = 1;
         for (int32_t k = 0; k < layer->parameter_count; k++)
             parameters += (uint64_t)sl_parameter_floats(&layer->parameters[k]);
-        if (sl_tensor_floats(&layer->shape) > MOST_FLOATS || parameters > MOST_WORK)
+        if (sl_tensor_elements(&layer->shape) > MOST_FLOATS || parameters > MOST_WORK)
             return false;
         work += parameters * (uint64_t)layer->shape.h * (uint64_t)layer->shape.w;
     }
@@ -39,7 +39,7 @@ static void train_once(struct sl_weights *weights, const float *images)
     const struct sl_plan_options options = {.batch = BATCH, .training = true};
     const struct sl_updater_options defaults = sl_updater_defaults();
     static const int32_t labels[BATCH];
-    const struct sl_train_input step = {.images = images, .labels = labels, .count = BATCH, .rate = 1e-3};
+    const struct sl_train_input step = {.batch = {.images = images, .labels = labels, .count = BATCH}, .rate = 1e-3};
     struct sl_train_result result = {0};
     struct sl_plan *plan;
     struct sl_updater *updater;
@@ -59,7 +59,8 @@ static void predict_once(struct sl_weights *weights, const float *images)
     int32_t stride;
     FUZZ_MUST(sl_plan_open(weights->graph, weights, &options, &plan) == SL_OK);
     FUZZ_MUST(sl_plan_prepare(plan) == SL_OK && sl_plan_forward(plan, &input) == SL_OK);
-    const float *p = sl_plan_probabilities(plan, &stride);
+    const float *p;
+    FUZZ_MUST(sl_plan_probabilities(plan, &p, &stride) == SL_OK);
     for (int32_t i = 0; i < BATCH; i++)
         for (int32_t c = 0; c < sl_graph_classes(weights->graph); c++)
             FUZZ_MUST(!(p[i * stride + c] < 0 || p[i * stride + c] > 1.0001f)); /* or not a number */
@@ -68,7 +69,7 @@ static void predict_once(struct sl_weights *weights, const float *images)
 
 static void run(struct sl_weights *weights)
 {
-    const size_t floats = BATCH * sl_tensor_floats(&weights->graph->layers[0].shape);
+    const size_t floats = BATCH * sl_tensor_elements(&weights->graph->layers[0].shape);
     float *images = malloc(floats * sizeof *images);
     FUZZ_MUST(images && sl_weights_init(weights, 1) == SL_OK);
     for (size_t i = 0; i < floats; i++)
@@ -93,7 +94,7 @@ static void plan_and_run(const struct sl_graph *graph, bool reference)
     struct sl_device device;
     struct sl_weights *weights;
     FUZZ_MUST(sl_device_cpu_open(1, &device) == SL_OK);
-    device.isa = reference ? 0 : device.isa;
+    device.isa = reference ? SL_CPU : device.isa;
     FUZZ_MUST(sl_weights_open(graph, &device, true, &weights) == SL_OK);
     plan_within_limit(weights, LARGE_BATCH, true);
     plan_within_limit(weights, SL_MAX_BATCH, false);

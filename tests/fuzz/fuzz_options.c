@@ -4,6 +4,8 @@
 #include "apps/cli.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/kernels.h"
+#include "runtime/device/launch.h"
+#include "runtime/device/parallel.h"
 #include "runtime/train/schedule.h"
 #include "runtime/train/updater.h"
 #include "tests/fuzz/fuzz.h"
@@ -42,11 +44,19 @@ static void judge_schedule(const char *text)
 /* By putenv, because setenv never frees. */
 static void judge_environment(const char *name, const char *text)
 {
-    const struct sl_flat any = {1};
+    const struct sl_flat any = {1, SL_ELEMENT_F32};
+    struct sl_device device;
+    struct sl_choice choice;
     char *setting;
     FUZZ_MUST(asprintf(&setting, "%s=%s", name, text) > 0 && putenv(setting) == 0);
     FUZZ_MUST((sl_isa() & ~sl_isa_detect()) == 0);
-    FUZZ_MUST(sl_pick(SL_OP_accumulate, &any, sl_isa()) != NULL);
+    const int rc = sl_device_cpu_open(1, &device);
+    FUZZ_MUST(rc == SL_OK || rc == SL_BAD_CONFIG);
+    if (rc == SL_OK) {
+        FUZZ_MUST(sl_choose_accumulate(&device, &any, &choice) == SL_OK);
+        sl_choice_close(&choice);
+        device.close(device.self);
+    }
     FUZZ_MUST(unsetenv(name) == 0);
     free(setting);
 }

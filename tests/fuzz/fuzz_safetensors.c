@@ -32,7 +32,7 @@ static void judge(const void *bytes, size_t length)
         const struct sl_named_tensor *tensor = sl_safetensors_at(file, i);
         uint64_t size;
         FUZZ_MUST(sl_safetensors_find(file, tensor->name) == tensor);
-        FUZZ_MUST(sl_tensor_bytes(tensor, &size) == SL_OK && size <= length);
+        FUZZ_MUST(sl_named_tensor_bytes(tensor, &size) == SL_OK && size <= length);
         FUZZ_MUST(size == 0 || (uintptr_t)tensor->data % sl_dtype_bytes(tensor->dtype) == 0);
         fuzz_touch(tensor->data, (size_t)size);
     }

@@ -9,7 +9,7 @@ static const struct sl_option options[] = {
 
 struct activation {
     float slope;
-    const struct sl_kernel *fwd, *bwd;
+    struct sl_choice fwd, bwd;
 };
 
 bool sl_activation_slope(const struct sl_layer *layer, float *slope)
@@ -35,7 +35,7 @@ static struct sl_leaky_relu flat(const struct sl_stage *stage, int32_t count)
     const struct activation *state = stage->state;
     struct sl_tensor t = stage->y->shape;
     t.n = count;
-    return (struct sl_leaky_relu){(int64_t)sl_tensor_floats(&t), state->slope};
+    return (struct sl_leaky_relu){(int64_t)sl_tensor_elements(&t), state->slope, t.element};
 }
 
 static int plan(struct sl_stage *stage, struct sl_planner *planner)
@@ -43,27 +43,30 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
     struct activation *state = stage->state;
     sl_activation_slope(stage->layer, &state->slope);
     const struct sl_leaky_relu p = flat(stage, stage->y->shape.n);
-    state->fwd = sl_planner_pick(planner, SL_OP_leaky_relu_fwd, &p);
-    state->bwd = sl_planner_pick(planner, SL_OP_leaky_relu_bwd, &p);
-    return SL_OK;
+    int rc = SL_OK;
+    SL_TRY(sl_planner_choose(planner, SL_OP_leaky_relu_fwd, &p, &state->fwd));
+    if (sl_planner_training(planner))
+        SL_TRY(sl_planner_choose(planner, SL_OP_leaky_relu_bwd, &p, &state->bwd));
+out:
+    return rc;
 }
 
 static int forward(struct sl_stage *stage, const struct sl_pass *pass)
 {
-    const struct activation *state = stage->state;
+    struct activation *state = stage->state;
     const struct sl_leaky_relu p = flat(stage, pass->count);
     const struct sl_leaky_relu_fwd args = {stage->x[0]->data, stage->y->data};
-    return sl_launch(pass->device, state->fwd, &p, &args);
+    return sl_launch_leaky_relu_fwd(&state->fwd, &p, &args);
 }
 
 static int backward(struct sl_stage *stage, const struct sl_pass *pass)
 {
-    const struct activation *state = stage->state;
+    struct activation *state = stage->state;
     if (!stage->dx[0])
         return SL_OK;
     const struct sl_leaky_relu p = flat(stage, pass->count);
     const struct sl_leaky_relu_bwd args = {stage->x[0]->data, stage->y->grad, stage->dx[0]};
-    return sl_launch(pass->device, state->bwd, &p, &args);
+    return sl_launch_leaky_relu_bwd(&state->bwd, &p, &args);
 }
 
 const struct sl_layer_type sl_layer_leaky_relu = {

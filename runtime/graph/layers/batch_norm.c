@@ -1,8 +1,6 @@
 /* batch_norm: kernels/norm/norm.h, with a following activation and 2 x 2 maximum pool in the same pass. Running
  * statistics are plain mean and population variance, new = decay*old + (1 - decay)*batch, as DL4J's; they are exact and
  * never quantised. */
-#include <math.h>
-
 #include "kernels/norm/norm.h"
 #include "runtime/graph/layer_type.h"
 
@@ -18,10 +16,10 @@ enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
 struct batch_norm {
     struct sl_norm shape;
     bool activated;
-    const struct sl_kernel *moments, *fwd, *reduce, *apply;
+    struct sl_choice moments, join, scaling, fwd, reduce, bwd_join, apply, commit;
     float *records, *sums;                    /* of the moments; of the gradient */
-    float *mean, *var, *rstd, *scale, *shift; /* [stride] each; lanes past c stay zero */
-    float *dbeta, *dgamma, *a, *b;
+    float *mean, *var, *rstd, *scale, *shift; /* [stride] each; lanes past c are zero */
+    float *a, *b;                             /* of the backward pass */
 };
 
 static int shape(const void *of, const struct sl_tensor *in, int32_t count, struct sl_tensor *out)
@@ -75,39 +73,58 @@ static int plan_vectors(struct batch_norm *norm, struct sl_planner *planner)
     float **const vectors[] = {&norm->mean, &norm->var, &norm->rstd, &norm->scale, &norm->shift};
     int rc = SL_OK;
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)norm->shape.xs, SL_LIFE_PLAN, "channel vectors"));
+        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)norm->shape.xs * sizeof(float), SL_LIFE_PLAN,
+                                 "channel vectors"));
 out:
     return rc;
 }
 
 /* Units of a kernel for the batch that has the most of them: a smaller batch may be cut finer than a full one. */
-static int64_t most_units(const struct sl_kernel *kernel, const struct sl_norm *shape)
+static int64_t most_units(const struct sl_choice *choice, const struct sl_norm *shape)
 {
     int64_t most = 0;
     struct sl_norm p = *shape;
     for (p.n = 1; p.n <= shape->n; p.n++) {
-        const int64_t units = sl_kernel_units(kernel, &p);
+        const int64_t units = sl_choice_units(choice, &p);
         most = units > most ? units : most;
     }
     return most;
+}
+
+static int choose_training(struct batch_norm *norm, struct sl_planner *planner)
+{
+    const struct {
+        enum sl_op op;
+        struct sl_choice *choice;
+    } wanted[] = {
+        {SL_OP_norm_moments, &norm->moments},   {SL_OP_norm_join, &norm->join},
+        {SL_OP_norm_bwd_reduce, &norm->reduce}, {SL_OP_norm_bwd_join, &norm->bwd_join},
+        {SL_OP_norm_bwd_apply, &norm->apply},   {SL_OP_norm_commit, &norm->commit},
+    };
+    int rc = SL_OK;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        SL_TRY(sl_planner_choose(planner, wanted[i].op, &norm->shape, wanted[i].choice));
+out:
+    return rc;
 }
 
 static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct batch_norm *norm = stage->state;
     const struct sl_norm *p = &norm->shape;
-    float **const vectors[] = {&norm->dbeta, &norm->dgamma, &norm->a, &norm->b};
+    float **const vectors[] = {&norm->a, &norm->b};
     int rc = SL_OK;
-    norm->moments = sl_planner_pick(planner, SL_OP_norm_moments, p);
-    norm->reduce = sl_planner_pick(planner, SL_OP_norm_bwd_reduce, p);
-    norm->apply = sl_planner_pick(planner, SL_OP_norm_bwd_apply, p);
+    SL_TRY(choose_training(norm, planner));
     if (stage->x[0]->moment_parts == 0)
-        SL_TRY(sl_planner_buffer(planner, &norm->records, (size_t)most_units(norm->moments, p) * sl_moments_size(p->xs),
+        SL_TRY(sl_planner_buffer(planner, &norm->records,
+                                 (size_t)most_units(&norm->moments, p) * sl_moments_size(p->xs) * sizeof(float),
                                  SL_LIFE_FORWARD, "moments"));
-    SL_TRY(sl_planner_buffer(planner, &norm->sums, (size_t)most_units(norm->reduce, p) * 2 * (size_t)p->xs,
-                             SL_LIFE_BACKWARD, "gradient sums"));
+    SL_TRY(sl_planner_buffer(planner, &norm->sums,
+                             (size_t)most_units(&norm->reduce, p) * 2 * (size_t)p->xs * sizeof(float), SL_LIFE_BACKWARD,
+                             "gradient sums"));
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        SL_TRY(sl_planner_buffer(planner, vectors[i], (size_t)p->xs, SL_LIFE_BACKWARD, "channel vectors"));
+        SL_TRY(
+            sl_planner_buffer(planner, vectors[i], (size_t)p->xs * sizeof(float), SL_LIFE_BACKWARD, "channel vectors"));
 out:
     return rc;
 }
@@ -122,9 +139,11 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
     norm->shape.w = x->w;
     norm->shape.c = x->c;
     norm->shape.xs = x->stride;
+    norm->shape.element = x->element;
     norm->shape.pool = norm->shape.pool ? norm->shape.pool : 1;
     norm->shape.slope = norm->activated ? norm->shape.slope : 1.0f;
-    norm->fwd = sl_planner_pick(planner, SL_OP_norm_fwd, &norm->shape);
+    SL_TRY(sl_planner_choose(planner, SL_OP_norm_scale, &norm->shape, &norm->scaling));
+    SL_TRY(sl_planner_choose(planner, SL_OP_norm_fwd, &norm->shape, &norm->fwd));
     SL_TRY(plan_vectors(norm, planner));
     if (sl_planner_training(planner))
         SL_TRY(plan_training(stage, planner));
@@ -133,54 +152,58 @@ out:
 }
 
 /* scale and shift from mean and variance. */
-static void derive(const struct sl_stage *stage, const float *mean, const float *var)
+static int derive(const struct sl_stage *stage, const float *mean, const float *var)
 {
     struct batch_norm *norm = stage->state;
-    const struct sl_batch_norm_options *o = stage->layer->options;
-    const float *gamma = stage->parameters[0][GAMMA], *beta = stage->parameters[0][BETA];
-    for (int32_t c = 0; c < norm->shape.c; c++) {
-        const double rstd = 1.0 / sqrt((double)var[c] + o->epsilon), scale = gamma[c] * rstd;
-        norm->rstd[c] = (float)rstd;
-        norm->scale[c] = (float)scale;
-        norm->shift[c] = (float)(beta[c] - mean[c] * scale);
-    }
+    const struct sl_norm_scale args = {
+        .mean = mean,
+        .var = var,
+        .gamma = stage->parameters[0][GAMMA],
+        .beta = stage->parameters[0][BETA],
+        .epsilon = ((const struct sl_batch_norm_options *)stage->layer->options)->epsilon,
+        .rstd = norm->rstd,
+        .scale = norm->scale,
+        .shift = norm->shift,
+    };
+    return sl_launch_norm_scale(&norm->scaling, &norm->shape, &args);
 }
 
-static int commit(struct sl_stage *stage)
+static int commit(struct sl_stage *stage, const struct sl_pass *pass)
 {
-    const struct batch_norm *norm = stage->state;
-    const double decay = ((const struct sl_batch_norm_options *)stage->layer->options)->decay;
-    float *mean = stage->parameters[0][RUNNING_MEAN], *var = stage->parameters[0][RUNNING_VAR];
-    for (int32_t c = 0; c < norm->shape.c; c++) {
-        mean[c] = (float)(decay * mean[c] + (1.0 - decay) * norm->mean[c]);
-        var[c] = (float)(decay * var[c] + (1.0 - decay) * norm->var[c]);
-    }
-    return SL_OK;
+    struct batch_norm *norm = stage->state;
+    const struct sl_norm_commit args = {
+        .mean = norm->mean,
+        .var = norm->var,
+        .decay = ((const struct sl_batch_norm_options *)stage->layer->options)->decay,
+        .now = pass->now,
+        .running_mean = stage->parameters[0][RUNNING_MEAN],
+        .running_var = stage->parameters[0][RUNNING_VAR],
+    };
+    return sl_launch_norm_commit(&norm->commit, &norm->shape, &args);
 }
 
-static int batch_moments(struct sl_stage *stage, const struct sl_pass *pass)
+/* Of the records of the layer before, or of our own. */
+static int batch_moments(struct sl_stage *stage)
 {
     struct batch_norm *norm = stage->state;
     const struct sl_value *x = stage->x[0];
-    int64_t parts = x->moment_parts;
-    const float *records = x->moments;
-    if (parts == 0) {
+    struct sl_norm_join join = {x->moments, x->moment_parts, norm->mean, norm->var};
+    int rc = SL_OK;
+    if (x->moment_parts == 0) {
         const struct sl_norm_moments args = {x->data, norm->records};
-        const int rc = sl_launch(pass->device, norm->moments, &norm->shape, &args);
-        if (rc != SL_OK)
-            return rc;
-        parts = sl_kernel_units(norm->moments, &norm->shape);
-        records = norm->records;
+        SL_TRY(sl_launch_norm_moments(&norm->moments, &norm->shape, &args));
+        join.moments = norm->records;
+        join.parts = sl_choice_units(&norm->moments, &norm->shape);
     }
-    sl_norm_join(norm->shape.xs, parts, records, norm->mean, norm->var);
-    return SL_OK;
+    SL_TRY(sl_launch_norm_join(&norm->join, &norm->shape, &join));
+out:
+    return rc;
 }
 
 static int prepare(struct sl_stage *stage, const struct sl_pass *pass)
 {
     (void)pass;
-    derive(stage, stage->parameters[0][RUNNING_MEAN], stage->parameters[0][RUNNING_VAR]);
-    return SL_OK;
+    return derive(stage, stage->parameters[0][RUNNING_MEAN], stage->parameters[0][RUNNING_VAR]);
 }
 
 static int forward(struct sl_stage *stage, const struct sl_pass *pass)
@@ -189,11 +212,35 @@ static int forward(struct sl_stage *stage, const struct sl_pass *pass)
     int rc = SL_OK;
     norm->shape.n = pass->count;
     if (pass->training) {
-        SL_TRY(batch_moments(stage, pass));
-        derive(stage, norm->mean, norm->var);
+        SL_TRY(batch_moments(stage));
+        SL_TRY(derive(stage, norm->mean, norm->var));
     }
     const struct sl_norm_fwd args = {stage->x[0]->data, norm->scale, norm->shift, stage->y->data};
-    SL_TRY(sl_launch(pass->device, norm->fwd, &norm->shape, &args));
+    SL_TRY(sl_launch_norm_fwd(&norm->fwd, &norm->shape, &args));
+out:
+    return rc;
+}
+
+/* Gradients of gamma and beta, and the factors of dx. */
+static int backward_sums(struct sl_stage *stage)
+{
+    struct batch_norm *norm = stage->state;
+    const struct sl_norm_bwd_reduce reduce = {stage->x[0]->data, norm->scale,    norm->shift, norm->mean,
+                                              norm->rstd,        stage->y->grad, norm->sums};
+    const struct sl_norm_bwd_join join = {
+        .sums = norm->sums,
+        .parts = sl_choice_units(&norm->reduce, &norm->shape),
+        .scale = norm->scale,
+        .mean = norm->mean,
+        .rstd = norm->rstd,
+        .dbeta = stage->gradients[0][BETA],
+        .dgamma = stage->gradients[0][GAMMA],
+        .a = norm->a,
+        .b = norm->b,
+    };
+    int rc = SL_OK;
+    SL_TRY(sl_launch_norm_bwd_reduce(&norm->reduce, &norm->shape, &reduce));
+    SL_TRY(sl_launch_norm_bwd_join(&norm->bwd_join, &norm->shape, &join));
 out:
     return rc;
 }
@@ -201,23 +248,14 @@ out:
 static int backward(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct batch_norm *norm = stage->state;
-    const float *x = stage->x[0]->data, *dy = stage->y->grad;
     int rc = SL_OK;
     norm->shape.n = pass->count;
-    const struct sl_norm_bwd_reduce reduce = {x, norm->scale, norm->shift, norm->mean, norm->rstd, dy, norm->sums};
-    SL_TRY(sl_launch(pass->device, norm->reduce, &norm->shape, &reduce));
-    sl_norm_join_sums(norm->shape.xs, sl_kernel_units(norm->reduce, &norm->shape), norm->sums, norm->dbeta,
-                      norm->dgamma);
-    for (int32_t c = 0; c < norm->shape.c; c++) {
-        stage->gradients[0][GAMMA][c] = norm->dgamma[c];
-        stage->gradients[0][BETA][c] = norm->dbeta[c];
-    }
+    SL_TRY(backward_sums(stage));
     if (!stage->dx[0])
         goto out;
-    sl_norm_bwd_coefficients(&norm->shape, norm->scale, norm->mean, norm->rstd, norm->dbeta, norm->dgamma, norm->a,
-                             norm->b);
-    const struct sl_norm_bwd_apply apply = {x, norm->scale, norm->shift, dy, norm->a, norm->b, stage->dx[0]};
-    SL_TRY(sl_launch(pass->device, norm->apply, &norm->shape, &apply));
+    const struct sl_norm_bwd_apply apply = {stage->x[0]->data, norm->scale, norm->shift, stage->y->grad,
+                                            norm->a,           norm->b,     stage->dx[0]};
+    SL_TRY(sl_launch_norm_bwd_apply(&norm->apply, &norm->shape, &apply));
 out:
     return rc;
 }

@@ -64,6 +64,7 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
         .ow = y->w,
         .xs = x->stride,
         .ys = y->stride,
+        .element = x->element,
     };
     SL_TRY(sl_window_axis(x->h, o->kernel[0], o->stride[0], &o->padding, true, &oh, &conv->shape.pad_top));
     SL_TRY(sl_window_axis(x->w, o->kernel[1], o->stride[1], &o->padding, false, &ow, &conv->shape.pad_left));

@@ -58,6 +58,7 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
         .ow = 1,
         .xs = x->stride,
         .ys = stage->y->shape.stride,
+        .element = x->element,
     };
     if (conv->rows_are_samples) {
         conv->shape.n = 1;

@@ -5,12 +5,14 @@
 #include "runtime/graph/layer_type.h"
 #include "runtime/base/random.h"
 
+_Static_assert((int)SL_DROPOUT_STREAMS >= (int)SL_MAX_LAYERS, "every layer has a stream of its own");
+
 static const struct sl_option options[] = {
     {"rate", SL_OPTION_REAL, offsetof(struct sl_dropout_options, rate), 0, 0.99, 0.5},
 };
 
 struct dropout {
-    const struct sl_kernel *kernel;
+    struct sl_choice choice;
 };
 
 static int shape(const void *of, const struct sl_tensor *in, int32_t count, struct sl_tensor *out)
@@ -25,24 +27,22 @@ static struct sl_dropout_shape flat(const struct sl_stage *stage, int32_t count,
     const struct sl_dropout_options *o = stage->layer->options;
     struct sl_tensor t = stage->y->shape;
     t.n = count;
-    return (struct sl_dropout_shape){(int64_t)sl_tensor_floats(&t), training ? (float)o->rate : 0.0f};
+    return (struct sl_dropout_shape){(int64_t)sl_tensor_elements(&t), training ? (float)o->rate : 0.0f, t.element};
 }
 
 static int plan(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct dropout *dropout = stage->state;
     const struct sl_dropout_shape p = flat(stage, stage->y->shape.n, true);
-    dropout->kernel = sl_planner_pick(planner, SL_OP_dropout, &p);
-    return SL_OK;
+    return sl_planner_choose(planner, SL_OP_dropout, &p, &dropout->choice);
 }
 
 static int run(struct sl_stage *stage, const struct sl_pass *pass, const float *x, float *y)
 {
-    const struct dropout *dropout = stage->state;
+    struct dropout *dropout = stage->state;
     const struct sl_dropout_shape p = flat(stage, pass->count, pass->training);
-    const uint64_t which = pass->iteration * SL_MAX_LAYERS + (uint64_t)stage->index;
-    const struct sl_dropout args = {x, y, pass->seed, sl_stream(SL_RANDOM_DROPOUT, which)};
-    return sl_launch(pass->device, dropout->kernel, &p, &args);
+    const struct sl_dropout args = {x, y, pass->now, sl_stream(SL_RANDOM_DROPOUT, (uint64_t)stage->number)};
+    return sl_launch_dropout(&dropout->choice, &p, &args);
 }
 
 static int forward(struct sl_stage *stage, const struct sl_pass *pass)

@@ -1,8 +1,5 @@
 #include "runtime/graph/layers/linear.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "kernels/norm/norm.h"
 
 bool sl_linear_absorb(struct sl_stage *stage, const struct sl_layer *next, bool training)
@@ -30,33 +27,30 @@ static void set_batch(struct sl_linear *conv, int32_t count)
         conv->shape.n = count;
 }
 
-static size_t packed_floats(const struct sl_kernel *kernel, const struct sl_conv2d *shape)
-{
-    return kernel->packed ? kernel->packed(shape) : 0;
-}
-
 static int plan_inference(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct sl_linear *conv = stage->state;
     int rc = SL_OK;
     if (conv->norm) {
-        SL_TRY(
-            sl_planner_buffer(planner, &conv->folded, sl_conv2d_weights(&conv->shape), SL_LIFE_PLAN, "folded weights"));
-        SL_TRY(sl_planner_buffer(planner, &conv->folded_bias, (size_t)conv->shape.k, SL_LIFE_PLAN, "folded bias"));
+        SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_fold, &conv->shape, &conv->fold));
+        SL_TRY(sl_planner_buffer(planner, &conv->folded, sl_conv2d_weights(&conv->shape) * sizeof(float), SL_LIFE_PLAN,
+                                 "folded weights"));
+        SL_TRY(sl_planner_buffer(planner, &conv->folded_bias, (size_t)conv->shape.k * sizeof(float), SL_LIFE_PLAN,
+                                 "folded bias"));
     }
-    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, packed_floats(conv->fwd, &conv->shape), SL_LIFE_PLAN,
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, sl_choice_need(&conv->fwd)->packed, SL_LIFE_PLAN,
                              "packed weights"));
 out:
     return rc;
 }
 
 /* Records of moments for the batch that has the most of them: a smaller batch may be cut finer than a full one. */
-static int64_t most_records(struct sl_linear conv, int32_t batch)
+static int64_t most_records(struct sl_linear *conv, int32_t batch)
 {
     int64_t most = 0;
     for (int32_t count = 1; count <= batch; count++) {
-        set_batch(&conv, count);
-        const int64_t units = sl_kernel_units(conv.fwd, &conv.shape);
+        set_batch(conv, count);
+        const int64_t units = sl_choice_units(&conv->fwd, &conv->shape);
         most = units > most ? units : most;
     }
     return most;
@@ -67,18 +61,18 @@ static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
     struct sl_linear *conv = stage->state;
     const struct sl_conv2d *shape = &conv->shape;
     int rc = SL_OK;
-    conv->bwd_data = sl_planner_pick(planner, SL_OP_conv2d_bwd_data, shape);
-    conv->bwd_weights = sl_planner_pick(planner, SL_OP_conv2d_bwd_weights, shape);
-    conv->bias_bwd = sl_planner_pick(planner, SL_OP_bias_bwd, shape);
-    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, packed_floats(conv->fwd, shape), SL_LIFE_FORWARD,
+    SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_bwd_data, shape, &conv->bwd_data));
+    SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_bwd_weights, shape, &conv->bwd_weights));
+    SL_TRY(sl_planner_choose(planner, SL_OP_bias_bwd, shape, &conv->bias_bwd));
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, sl_choice_need(&conv->fwd)->packed, SL_LIFE_FORWARD,
                              "packed weights"));
-    SL_TRY(sl_planner_buffer(planner, &conv->packed_bwd, packed_floats(conv->bwd_data, shape), SL_LIFE_BACKWARD,
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_bwd, sl_choice_need(&conv->bwd_data)->packed, SL_LIFE_BACKWARD,
                              "packed weights"));
     if (conv->moments) {
-        stage->y->moment_parts = most_records(*conv, stage->y->shape.n);
+        stage->y->moment_parts = most_records(conv, stage->y->shape.n);
         SL_TRY(sl_planner_buffer(planner, &conv->moment_records,
-                                 (size_t)stage->y->moment_parts * sl_moments_size(shape->ys), SL_LIFE_STAGE,
-                                 "moments"));
+                                 (size_t)stage->y->moment_parts * sl_moments_size(shape->ys) * sizeof(float),
+                                 SL_LIFE_STAGE, "moments"));
     }
 out:
     return rc;
@@ -89,32 +83,40 @@ int sl_linear_plan(struct sl_stage *stage, struct sl_planner *planner)
     struct sl_linear *conv = stage->state;
     if (!conv->activated)
         conv->slope = 1.0f;
-    conv->fwd = sl_planner_pick(planner, SL_OP_conv2d_fwd, &conv->shape);
+    const int rc = sl_planner_choose(planner, SL_OP_conv2d_fwd, &conv->shape, &conv->fwd);
+    if (rc != SL_OK)
+        return rc;
     return sl_planner_training(planner) ? plan_training(stage, planner) : plan_inference(stage, planner);
 }
 
-/* y = gamma*(conv + bias - mean)*rstd + beta, as a convolution with other weights and another bias. */
-static void fold(const struct sl_stage *stage, struct sl_linear *conv)
+static int fold(const struct sl_stage *stage, struct sl_linear *conv)
 {
     float *const *norm = stage->parameters[conv->norm];
-    const float *gamma = norm[0], *beta = norm[1], *mean = norm[2], *var = norm[3];
-    const float *weights = stage->parameters[0][0], *bias = conv->bias ? stage->parameters[0][1] : NULL;
-    const size_t row = sl_conv2d_weights(&conv->shape) / (size_t)conv->shape.k;
-    for (int32_t k = 0; k < conv->shape.k; k++) {
-        const double scale = gamma[k] / sqrt((double)var[k] + conv->epsilon);
-        conv->folded_bias[k] = (float)(beta[k] + ((bias ? bias[k] : 0.0) - mean[k]) * scale);
-        for (size_t i = 0; i < row; i++)
-            conv->folded[(size_t)k * row + i] = (float)(weights[(size_t)k * row + i] * scale);
-    }
+    const struct sl_conv2d_fold args = {
+        .weights = stage->parameters[0][0],
+        .bias = conv->bias ? stage->parameters[0][1] : NULL,
+        .gamma = norm[0],
+        .beta = norm[1],
+        .mean = norm[2],
+        .var = norm[3],
+        .epsilon = conv->epsilon,
+        .folded = conv->folded,
+        .folded_bias = conv->folded_bias,
+    };
+    return sl_launch_conv2d_fold(&conv->fold, &conv->shape, &args);
 }
 
 int sl_linear_prepare(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct sl_linear *conv = stage->state;
+    int rc = SL_OK;
+    (void)pass;
     if (conv->norm)
-        fold(stage, conv);
-    return sl_launch_pack(pass->device, conv->fwd, &conv->shape, conv->norm ? conv->folded : stage->parameters[0][0],
-                          conv->packed_fwd);
+        SL_TRY(fold(stage, conv));
+    SL_TRY(sl_launch_pack(&conv->fwd, &conv->shape, conv->norm ? conv->folded : stage->parameters[0][0],
+                          conv->packed_fwd));
+out:
+    return rc;
 }
 
 int sl_linear_forward(struct sl_stage *stage, const struct sl_pass *pass)
@@ -123,14 +125,14 @@ int sl_linear_forward(struct sl_stage *stage, const struct sl_pass *pass)
     int rc = SL_OK;
     set_batch(conv, pass->count);
     if (pass->training)
-        SL_TRY(sl_launch_pack(pass->device, conv->fwd, &conv->shape, stage->parameters[0][0], conv->packed_fwd));
+        SL_TRY(sl_launch_pack(&conv->fwd, &conv->shape, stage->parameters[0][0], conv->packed_fwd));
     stage->y->moments = conv->moment_records;
-    stage->y->moment_parts = conv->moments ? sl_kernel_units(conv->fwd, &conv->shape) : 0;
+    stage->y->moment_parts = conv->moments ? sl_choice_units(&conv->fwd, &conv->shape) : 0;
     const struct sl_conv2d_fwd args = {
         .x = stage->x[0]->data,
-        .weights = conv->fwd->packed ? conv->packed_fwd
-                   : conv->norm      ? conv->folded
-                                     : stage->parameters[0][0],
+        .weights = sl_choice_need(&conv->fwd)->packed ? conv->packed_fwd
+                   : conv->norm                       ? conv->folded
+                                                      : stage->parameters[0][0],
         .bias = conv->norm   ? conv->folded_bias
                 : conv->bias ? stage->parameters[0][1]
                              : NULL,
@@ -138,22 +140,22 @@ int sl_linear_forward(struct sl_stage *stage, const struct sl_pass *pass)
         .y = stage->y->data,
         .moments = conv->moment_records,
     };
-    SL_TRY(sl_launch(pass->device, conv->fwd, &conv->shape, &args));
+    SL_TRY(sl_launch_conv2d_fwd(&conv->fwd, &conv->shape, &args));
 out:
     return rc;
 }
 
-static int backward_data(struct sl_stage *stage, const struct sl_pass *pass)
+static int backward_data(struct sl_stage *stage)
 {
     struct sl_linear *conv = stage->state;
     int rc = SL_OK;
-    SL_TRY(sl_launch_pack(pass->device, conv->bwd_data, &conv->shape, stage->parameters[0][0], conv->packed_bwd));
+    SL_TRY(sl_launch_pack(&conv->bwd_data, &conv->shape, stage->parameters[0][0], conv->packed_bwd));
     const struct sl_conv2d_bwd_data args = {
         .dy = stage->y->grad,
-        .weights = conv->bwd_data->packed ? conv->packed_bwd : stage->parameters[0][0],
+        .weights = sl_choice_need(&conv->bwd_data)->packed ? conv->packed_bwd : stage->parameters[0][0],
         .dx = stage->dx[0],
     };
-    SL_TRY(sl_launch(pass->device, conv->bwd_data, &conv->shape, &args));
+    SL_TRY(sl_launch_conv2d_bwd_data(&conv->bwd_data, &conv->shape, &args));
 out:
     return rc;
 }
@@ -164,13 +166,13 @@ int sl_linear_backward(struct sl_stage *stage, const struct sl_pass *pass)
     int rc = SL_OK;
     set_batch(conv, pass->count);
     const struct sl_conv2d_bwd_weights args = {stage->x[0]->data, stage->y->grad, stage->gradients[0][0]};
-    SL_TRY(sl_launch(pass->device, conv->bwd_weights, &conv->shape, &args));
+    SL_TRY(sl_launch_conv2d_bwd_weights(&conv->bwd_weights, &conv->shape, &args));
     if (conv->bias) {
         const struct sl_bias_bwd bias = {stage->y->grad, stage->gradients[0][1]};
-        SL_TRY(sl_launch(pass->device, conv->bias_bwd, &conv->shape, &bias));
+        SL_TRY(sl_launch_bias_bwd(&conv->bias_bwd, &conv->shape, &bias));
     }
     if (stage->dx[0])
-        SL_TRY(backward_data(stage, pass));
+        SL_TRY(backward_data(stage));
 out:
     return rc;
 }

@@ -15,7 +15,7 @@ struct sl_linear {
     double epsilon; /* of that batch norm */
     bool activated; /* an activation was absorbed */
     float slope;    /* of that activation; 1: none */
-    const struct sl_kernel *fwd, *bwd_data, *bwd_weights, *bias_bwd;
+    struct sl_choice fwd, bwd_data, bwd_weights, bias_bwd, fold;
     float *folded, *folded_bias;
     float *packed_fwd, *packed_bwd;
     float *moment_records;

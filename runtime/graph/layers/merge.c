@@ -4,18 +4,21 @@
 #include "runtime/graph/layer_type.h"
 
 struct merge {
-    const struct sl_kernel *add, *copy;
+    struct sl_choice add, copy;
 };
 
 static int plan(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
-    const struct sl_flat flat = {(int64_t)sl_tensor_floats(y)};
-    const struct sl_channels channels = {1, y->c, y->stride, 0, y->stride, 0, false};
-    merge->add = sl_planner_pick(planner, SL_OP_add_fwd, &flat);
-    merge->copy = sl_planner_pick(planner, SL_OP_channel_copy, &channels);
-    return SL_OK;
+    const struct sl_flat flat = {(int64_t)sl_tensor_elements(y), y->element};
+    const struct sl_channels channels = {
+        .pixels = 1, .c = y->c, .from_stride = y->stride, .to_stride = y->stride, .element = y->element};
+    int rc = SL_OK;
+    SL_TRY(sl_planner_choose(planner, SL_OP_add_fwd, &flat, &merge->add));
+    SL_TRY(sl_planner_choose(planner, SL_OP_channel_copy, &channels, &merge->copy));
+out:
+    return rc;
 }
 
 static int64_t pixels(const struct sl_tensor *t, int32_t count)
@@ -36,13 +39,13 @@ static int add_shape(const void *of, const struct sl_tensor *in, int32_t count, 
 
 static int add_forward(struct sl_stage *stage, const struct sl_pass *pass)
 {
-    const struct merge *merge = stage->state;
+    struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
-    const struct sl_flat flat = {pixels(y, pass->count) * y->stride};
+    const struct sl_flat flat = {pixels(y, pass->count) * y->stride, y->element};
     const float *sum = stage->x[0]->data;
     for (int32_t i = 1; i < stage->input_count; i++) {
         const struct sl_add_fwd args = {sum, stage->x[i]->data, stage->y->data};
-        const int rc = sl_launch(pass->device, merge->add, &flat, &args);
+        const int rc = sl_launch_add_fwd(&merge->add, &flat, &args);
         if (rc != SL_OK)
             return rc;
         sum = stage->y->data;
@@ -52,12 +55,12 @@ static int add_forward(struct sl_stage *stage, const struct sl_pass *pass)
 
 static int add_backward(struct sl_stage *stage, const struct sl_pass *pass)
 {
-    const struct merge *merge = stage->state;
+    struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
-    const struct sl_channels all = {pixels(y, pass->count), y->stride, y->stride, 0, y->stride, 0, false};
+    const struct sl_channels all = {pixels(y, pass->count), y->stride, y->stride, 0, y->stride, 0, false, y->element};
     for (int32_t i = 0; i < stage->input_count; i++) {
         const struct sl_channel_copy args = {stage->y->grad, stage->dx[i]};
-        const int rc = stage->dx[i] ? sl_launch(pass->device, merge->copy, &all, &args) : SL_OK;
+        const int rc = stage->dx[i] ? sl_launch_channel_copy(&merge->copy, &all, &args) : SL_OK;
         if (rc != SL_OK)
             return rc;
     }
@@ -83,22 +86,22 @@ static int clear_padding(const struct sl_pass *pass, const struct sl_tensor *t, 
 {
     if (t->c == t->stride)
         return SL_OK;
-    const size_t bytes = (size_t)pixels(t, pass->count) * (size_t)t->stride * sizeof(float);
+    const size_t bytes = (size_t)pixels(t, pass->count) * (size_t)t->stride * sl_element_bytes(t->element);
     return pass->device->fill(pass->device->self, at, 0, bytes);
 }
 
 static int concat_forward(struct sl_stage *stage, const struct sl_pass *pass)
 {
-    const struct merge *merge = stage->state;
+    struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
     int rc = SL_OK;
     int32_t at = 0;
     SL_TRY(clear_padding(pass, y, stage->y->data));
     for (int32_t i = 0; i < stage->input_count; i++) {
         const struct sl_tensor *x = &stage->x[i]->shape;
-        const struct sl_channels part = {pixels(y, pass->count), x->c, x->stride, 0, y->stride, at, false};
+        const struct sl_channels part = {pixels(y, pass->count), x->c, x->stride, 0, y->stride, at, false, y->element};
         const struct sl_channel_copy args = {stage->x[i]->data, stage->y->data};
-        SL_TRY(sl_launch(pass->device, merge->copy, &part, &args));
+        SL_TRY(sl_launch_channel_copy(&merge->copy, &part, &args));
         at += x->c;
     }
 out:
@@ -107,7 +110,7 @@ out:
 
 static int concat_backward(struct sl_stage *stage, const struct sl_pass *pass)
 {
-    const struct merge *merge = stage->state;
+    struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
     int rc = SL_OK;
     int32_t at = 0;
@@ -116,9 +119,9 @@ static int concat_backward(struct sl_stage *stage, const struct sl_pass *pass)
         if (!stage->dx[i])
             continue;
         SL_TRY(clear_padding(pass, x, stage->dx[i]));
-        const struct sl_channels part = {pixels(y, pass->count), x->c, y->stride, at, x->stride, 0, false};
+        const struct sl_channels part = {pixels(y, pass->count), x->c, y->stride, at, x->stride, 0, false, y->element};
         const struct sl_channel_copy args = {stage->y->grad, stage->dx[i]};
-        SL_TRY(sl_launch(pass->device, merge->copy, &part, &args));
+        SL_TRY(sl_launch_channel_copy(&merge->copy, &part, &args));
     }
 out:
     return rc;

@@ -15,7 +15,7 @@ static const struct sl_option options[] = {
 
 struct pool {
     struct sl_pool shape;
-    const struct sl_kernel *fwd, *bwd;
+    struct sl_choice fwd, bwd;
 };
 
 /* The window along both axes; no window may lie wholly in the padding. */
@@ -52,10 +52,13 @@ static int plan_with(struct sl_stage *stage, struct sl_planner *planner, enum sl
 {
     struct pool *pool = stage->state;
     const struct sl_tensor *x = &stage->x[0]->shape;
-    pool->shape = (struct sl_pool){.n = x->n, .h = x->h, .w = x->w, .c = x->c, .xs = x->stride};
-    const int rc = window(stage->layer->options, x, &pool->shape);
-    pool->fwd = sl_planner_pick(planner, fwd, &pool->shape);
-    pool->bwd = sl_planner_pick(planner, bwd, &pool->shape);
+    pool->shape = (struct sl_pool){.n = x->n, .h = x->h, .w = x->w, .c = x->c, .xs = x->stride, .element = x->element};
+    int rc = SL_OK;
+    SL_TRY(window(stage->layer->options, x, &pool->shape));
+    SL_TRY(sl_planner_choose(planner, fwd, &pool->shape, &pool->fwd));
+    if (sl_planner_training(planner))
+        SL_TRY(sl_planner_choose(planner, bwd, &pool->shape, &pool->bwd));
+out:
     return rc;
 }
 
@@ -74,7 +77,7 @@ static int forward(struct sl_stage *stage, const struct sl_pass *pass)
     struct pool *pool = stage->state;
     pool->shape.n = pass->count;
     const struct sl_pool_fwd args = {stage->x[0]->data, stage->y->data};
-    return sl_launch(pass->device, pool->fwd, &pool->shape, &args);
+    return sl_launch(&pool->fwd, pool->fwd.op, &pool->shape, &args);
 }
 
 static int backward(struct sl_stage *stage, const struct sl_pass *pass)
@@ -84,7 +87,7 @@ static int backward(struct sl_stage *stage, const struct sl_pass *pass)
         return SL_OK;
     pool->shape.n = pass->count;
     const struct sl_pool_bwd args = {stage->x[0]->data, stage->y->grad, stage->dx[0]};
-    return sl_launch(pass->device, pool->bwd, &pool->shape, &args);
+    return sl_launch(&pool->bwd, pool->bwd.op, &pool->shape, &args);
 }
 
 const struct sl_layer_type sl_layer_max_pool = {

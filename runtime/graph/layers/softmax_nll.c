@@ -6,7 +6,7 @@
 
 struct softmax_nll {
     struct sl_softmax shape;
-    const struct sl_kernel *fwd, *bwd;
+    struct sl_choice fwd, bwd;
 };
 
 static int shape(const void *of, const struct sl_tensor *in, int32_t count, struct sl_tensor *out)
@@ -24,10 +24,14 @@ static int shape(const void *of, const struct sl_tensor *in, int32_t count, stru
 static int plan(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct softmax_nll *loss = stage->state;
-    loss->shape = (struct sl_softmax){stage->y->shape.n, stage->y->shape.c, stage->y->shape.stride};
-    loss->fwd = sl_planner_pick(planner, SL_OP_softmax_nll_fwd, &loss->shape);
-    loss->bwd = sl_planner_pick(planner, SL_OP_softmax_nll_bwd, &loss->shape);
-    return SL_OK;
+    const struct sl_tensor *y = &stage->y->shape;
+    loss->shape = (struct sl_softmax){y->n, y->c, y->stride, y->element};
+    int rc = SL_OK;
+    SL_TRY(sl_planner_choose(planner, SL_OP_softmax_nll_fwd, &loss->shape, &loss->fwd));
+    if (sl_planner_training(planner))
+        SL_TRY(sl_planner_choose(planner, SL_OP_softmax_nll_bwd, &loss->shape, &loss->bwd));
+out:
+    return rc;
 }
 
 static int forward(struct sl_stage *stage, const struct sl_pass *pass)
@@ -36,7 +40,7 @@ static int forward(struct sl_stage *stage, const struct sl_pass *pass)
     loss->shape.n = pass->count;
     const struct sl_softmax_nll_fwd args = {stage->x[0]->data, pass->labels, stage->y->data,
                                             pass->labels ? pass->losses : NULL};
-    return sl_launch(pass->device, loss->fwd, &loss->shape, &args);
+    return sl_launch_softmax_nll_fwd(&loss->fwd, &loss->shape, &args);
 }
 
 static int backward(struct sl_stage *stage, const struct sl_pass *pass)
@@ -44,7 +48,7 @@ static int backward(struct sl_stage *stage, const struct sl_pass *pass)
     struct softmax_nll *loss = stage->state;
     loss->shape.n = pass->count;
     const struct sl_softmax_nll_bwd args = {stage->y->data, pass->labels, 1.0f / (float)pass->count, stage->dx[0]};
-    return sl_launch(pass->device, loss->bwd, &loss->shape, &args);
+    return sl_launch_softmax_nll_bwd(&loss->bwd, &loss->shape, &args);
 }
 
 const struct sl_layer_type sl_layer_softmax_nll = {

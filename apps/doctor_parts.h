@@ -1,0 +1,11 @@
+/* The parts of starling-doctor that choose and run kernels. */
+#ifndef SL_APPS_DOCTOR_PARTS_H
+#define SL_APPS_DOCTOR_PARTS_H
+
+/* Plans the default network for training and for inference, without the memory to run it, and prints for each operation
+ * which row each layer gets on this machine, and why the better rows were not taken. */
+int sl_doctor_print_kernels(void);
+
+/* The forward convolution that this machine would use against the reference, on one small image. SL_INTERNAL. */
+int sl_doctor_self_test(void);
+#endif

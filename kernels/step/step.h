@@ -1,0 +1,44 @@
+/* The scalars of a training step, and what decides over it.
+ *
+ * They lie in the memory of the device, so that a step is enqueued without waiting for any of its numbers: operations
+ * that change what lasts (updaters, running statistics) look at `bad` themselves, and the host reads the result once.
+ */
+#ifndef SL_KERNELS_STEP_STEP_H
+#define SL_KERNELS_STEP_STEP_H
+
+#include "kernels/base.h"
+
+enum sl_step_fault {
+    SL_BAD_LOSS = 1,     /* the loss or the weights are not finite */
+    SL_BAD_GRADIENT = 2, /* a gradient is not finite */
+};
+
+struct sl_now {
+    /* Given to the step. */
+    uint64_t iteration, seed;
+    float rate; /* of the updater: optimizer/optimizer.h */
+    /* Found by it. */
+    uint32_t bad;         /* sl_step_fault; 0: the step counts */
+    double loss;          /* mean over the batch */
+    double half_norm;     /* 0.5 * sum of squares of the decayed weights: DL4J's regularisation is l2 times this */
+    double gradient_norm; /* of the whole gradient, without L2 */
+};
+
+/* sum_squares: for each chunk of SL_FLAT_CHUNK floats (elementwise/flat.h), sums[chunk] = sum x^2 in double. No square
+ * of a finite float overflows, so the sum is finite if all are. */
+struct sl_sum_squares {
+    const float *x;
+    double *sums;
+};
+
+/* judge: joins losses and sums of squares, in order, to `now`. */
+struct sl_judge_shape {
+    int64_t losses, weights, gradients; /* how many of each */
+    enum sl_element element;
+};
+struct sl_judge {
+    const double *losses;              /* of each sample */
+    const double *weights, *gradients; /* of sum_squares */
+    struct sl_now *now;
+};
+#endif

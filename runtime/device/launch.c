@@ -1,0 +1,149 @@
+#include "runtime/device/launch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void ready_close(struct sl_ready *ready)
+{
+    if (ready->row && ready->row->kernel->close && ready->state)
+        ready->row->kernel->close(ready->state);
+    free(ready->state);
+    *ready = (struct sl_ready){0};
+}
+
+/* SL_UNAVAILABLE: not this row, after all. */
+static int ready_open(const struct sl_kernel_row *row, const struct sl_device *device, const struct sl_need *need,
+                      const void *shape, struct sl_ready *ready)
+{
+    int rc = SL_OK;
+    *ready = (struct sl_ready){.row = row, .need = *need};
+    memcpy(ready->shape, shape, sl_op_shape_bytes(row->op));
+    if (need->state) {
+        if (!(ready->state = calloc(1, need->state)))
+            SL_FAIL(SL_SYSTEM, "out of memory for the kernel %s", row->symbol);
+        if (row->kernel->open)
+            SL_TRY(row->kernel->open(shape, device, ready->state));
+    }
+out:
+    if (rc != SL_OK) {
+        free(ready->state);
+        *ready = (struct sl_ready){0};
+    }
+    return rc;
+}
+
+/* The first row from `first` on that can be made ready, of those SL_KERNEL names or of all. */
+static int open_first(const struct sl_device *device, enum sl_op op, const void *shape,
+                      const struct sl_kernel_row *first, bool forced, struct sl_ready *ready)
+{
+    struct sl_need need;
+    for (const struct sl_kernel_row *row = first; row < device->rows + device->row_count; row++) {
+        if (!sl_row_takes(row, op, shape, device->isa, &need) || (forced && !sl_row_forced(row)))
+            continue;
+        const int rc = ready_open(row, device, &need, shape, ready);
+        if (rc != SL_UNAVAILABLE)
+            return rc;
+    }
+    return SL_UNAVAILABLE;
+}
+
+int sl_choose(const struct sl_device *device, enum sl_op op, const void *shape, struct sl_choice *choice)
+{
+    *choice = (struct sl_choice){.op = op, .device = device};
+    int rc = open_first(device, op, shape, device->rows, true, &choice->ready[0]);
+    if (rc == SL_UNAVAILABLE)
+        rc = open_first(device, op, shape, device->rows, false, &choice->ready[0]);
+    if (rc == SL_UNAVAILABLE)
+        return sl_fail(rc, "the device %s has no kernel for %s at this shape", device->name, sl_op_name(op));
+    if (rc == SL_OK)
+        sl_row_say(choice->ready[0].row);
+    return rc;
+}
+
+void sl_choice_close(struct sl_choice *choice)
+{
+    ready_close(&choice->ready[0]);
+    ready_close(&choice->ready[1]);
+}
+
+int64_t sl_choice_units(const struct sl_choice *choice, const void *shape)
+{
+    struct sl_need need;
+    const bool taken = sl_row_takes(choice->ready[0].row, choice->op, shape, choice->device->isa, &need);
+    return taken ? need.units : 0;
+}
+
+/* The row made ready for this shape. */
+static int ready_for(struct sl_choice *choice, const void *shape, const struct sl_ready **ready)
+{
+    const size_t bytes = sl_op_shape_bytes(choice->op);
+    assert(choice->ready[0].row);
+    for (int i = 0; i < 2; i++) {
+        *ready = &choice->ready[i];
+        if (choice->ready[i].row && !memcmp(choice->ready[i].shape, shape, bytes))
+            return SL_OK;
+    }
+    ready_close(&choice->ready[1]);
+    return open_first(choice->device, choice->op, shape, choice->ready[0].row, false, &choice->ready[1]);
+}
+
+struct job {
+    const struct sl_ready *ready;
+    const void *args;
+    const float *weights;
+    void *packed;
+    int64_t slices; /* of a kernel that joins units */
+};
+
+static void run_slice(void *self, const struct sl_work *work)
+{
+    const struct job *job = self;
+    struct sl_work slice = *work;
+    slice.state = job->ready->state;
+    job->ready->row->kernel->run(job->ready->shape, job->args, &slice);
+}
+
+/* One of `slices` even cuts of all units. */
+static void run_joined(void *self, const struct sl_work *work)
+{
+    const struct job *job = self;
+    const int64_t units = job->ready->need.units;
+    struct sl_work slice = *work;
+    slice.begin = units * work->begin / job->slices;
+    slice.end = units * work->end / job->slices;
+    slice.state = job->ready->state;
+    job->ready->row->kernel->run(job->ready->shape, job->args, &slice);
+}
+
+static void pack_slice(void *self, const struct sl_work *work)
+{
+    const struct job *job = self;
+    struct sl_work slice = *work;
+    slice.state = job->ready->state;
+    job->ready->row->kernel->pack(job->ready->shape, job->weights, job->packed, &slice);
+}
+
+int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const void *args)
+{
+    const struct sl_device *device = choice->device;
+    struct job job = {.args = args};
+    assert(choice->op == op);
+    const int rc = ready_for(choice, shape, &job.ready);
+    if (rc != SL_OK)
+        return rc;
+    const struct sl_need *need = &job.ready->need;
+    if (!need->joins || device->threads < 1)
+        return device->fork(device->self, need->units, need->scratch, run_slice, &job);
+    job.slices = need->units < device->threads ? need->units : device->threads;
+    return device->fork(device->self, job.slices, need->scratch, run_joined, &job);
+}
+
+int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, void *packed)
+{
+    struct job job = {.weights = weights, .packed = packed};
+    const int rc = ready_for(choice, shape, &job.ready);
+    if (rc != SL_OK || !job.ready->need.packed)
+        return rc;
+    return choice->device->fork(choice->device->self, job.ready->need.pack_units, 0, pack_slice, &job);
+}

@@ -1,0 +1,73 @@
+/* From an operation to work on a device: one function chooses the row, one launches it. */
+#ifndef SL_RUNTIME_DEVICE_LAUNCH_H
+#define SL_RUNTIME_DEVICE_LAUNCH_H
+
+#include "kernels/exec.h"
+#include "kernels/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A row made ready for one shape. */
+struct sl_ready {
+    const struct sl_kernel_row *row; /* NULL: nothing is ready */
+    struct sl_need need;
+    void *state;
+    unsigned char shape[SL_SHAPE_BYTES];
+};
+
+/* The row for an operation on a device: ready for the shape it was chosen for and for one more, so that the short
+ * batch at an epoch's end prepares nothing twice. A cleared one is closed. */
+struct sl_choice {
+    enum sl_op op;
+    const struct sl_device *device;
+    struct sl_ready ready[2];
+};
+
+/* Chooses the first of the device's rows that its instruction sets allow and that takes the shape; one that SL_KERNEL
+ * names comes before. SL_UNAVAILABLE: the device has none. SL_SYSTEM. */
+int sl_choose(const struct sl_device *device, enum sl_op op, const void *shape, struct sl_choice *choice);
+void sl_choice_close(struct sl_choice *choice);
+
+static inline const struct sl_kernel_row *sl_choice_row(const struct sl_choice *choice)
+{
+    return choice->ready[0].row;
+}
+
+/* What the chosen row needs at the shape it was chosen for. */
+static inline const struct sl_need *sl_choice_need(const struct sl_choice *choice)
+{
+    return &choice->ready[0].need;
+}
+
+/* The units of the chosen row at another shape. */
+int64_t sl_choice_units(const struct sl_choice *choice, const void *shape);
+
+/* Runs the operation on `shape`, which may be another than the one chosen for: then the chosen row or a later one is
+ * made ready for it. Typed, per operation: sl_launch_OP below. */
+int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const void *args);
+
+/* Re-orders weights as the row wants them; a no-op for one that reads them as stored. */
+int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, void *packed);
+
+#define SL_OP(op, shape_type, args_type)                                                             \
+    struct shape_type;                                                                               \
+    struct args_type;                                                                                \
+    static inline int sl_choose_##op(const struct sl_device *device, const struct shape_type *shape, \
+                                     struct sl_choice *choice)                                       \
+    {                                                                                                \
+        return sl_choose(device, SL_OP_##op, shape, choice);                                         \
+    }                                                                                                \
+    static inline int sl_launch_##op(struct sl_choice *choice, const struct shape_type *shape,       \
+                                     const struct args_type *args)                                   \
+    {                                                                                                \
+        return sl_launch(choice, SL_OP_##op, shape, args);                                           \
+    }
+#include "kernels/ops.def"
+#undef SL_OP
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,81 @@
+/* The verdict on a step: sums in double of the same terms, in the row's own order. */
+#include <stdio.h>
+
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/elementwise/flat.h"
+#include "tests/check.h"
+#include "tests/check_flat.h"
+
+static const void *flat_shape(size_t index, char *name, size_t size)
+{
+    static struct sl_flat s;
+    s = (struct sl_flat){.n = check_lengths[index]};
+    snprintf(name, size, "n%lld", (long long)s.n);
+    return &s;
+}
+
+/* Compared as floats: the reference rounds to double, which holds the sums of both rows to more bits than a float. */
+static void as_floats(struct check_case *c, size_t index)
+{
+    const double *sums = check_find(c, "sums");
+    float *rounded = check_find(c, "rounded");
+    for (int64_t i = 0; i < sl_flat_units(check_lengths[index]); i++)
+        rounded[i] = (float)sums[i];
+}
+
+static void sum_squares(struct check_case *c, size_t index)
+{
+    struct sl_sum_squares *t = (void *)c->args.bytes;
+    const size_t units = (size_t)sl_flat_units(check_lengths[index]);
+    t->x = check_input(c, "x", (size_t)check_lengths[index], CHECK_UNIFORM);
+    t->sums = check_work_double(c, "sums", units);
+    check_output(c, "rounded", units, (struct check_tolerance){0.0, 1e-7, 1});
+}
+
+static const struct sl_judge_shape judge_shapes[] = {
+    {1, 1, 1, SL_ELEMENT_F32}, {32, 0, 5, SL_ELEMENT_F32}, {7, 65, 66, SL_ELEMENT_F32}};
+enum { JUDGE_SHAPES = sizeof judge_shapes / sizeof *judge_shapes };
+
+static const void *judge_shape(size_t index, char *name, size_t size)
+{
+    const struct sl_judge_shape *s = &judge_shapes[index];
+    snprintf(name, size, "l%lldw%lldg%lld", (long long)s->losses, (long long)s->weights, (long long)s->gradients);
+    return s;
+}
+
+static const double *doubles(struct check_case *c, const char *name, int64_t n)
+{
+    double *at = check_input_bytes(c, name, (size_t)n * sizeof *at, sizeof *at);
+    for (int64_t i = 0; i < n; i++)
+        at[i] = (double)check_draw(c, CHECK_POSITIVE);
+    check_freeze(c, at);
+    return at;
+}
+
+static void judge(struct check_case *c, size_t index)
+{
+    const struct sl_judge_shape *s = &judge_shapes[index];
+    struct sl_judge *t = (void *)c->args.bytes;
+    t->losses = doubles(c, "losses", s->losses);
+    t->weights = doubles(c, "weights", s->weights);
+    t->gradients = doubles(c, "gradients", s->gradients);
+    t->now = (void *)check_work_double(c, "now", sizeof(struct sl_now) / sizeof(double));
+    check_output(c, "found", 4, (struct check_tolerance){0.0, 1e-7, 1});
+}
+
+static void found(struct check_case *c, size_t index)
+{
+    const struct sl_now *now = check_find(c, "now");
+    float *to = check_find(c, "found");
+    (void)index;
+    to[0] = (float)now->loss;
+    to[1] = (float)now->half_norm;
+    to[2] = (float)now->gradient_norm;
+    to[3] = (float)now->bad;
+}
+
+static const struct check_op ops[] = {
+    {SL_OP_sum_squares, CHECK_LENGTHS, flat_shape, sum_squares, as_floats},
+    {SL_OP_judge, JUDGE_SHAPES, judge_shape, judge, found},
+};
+const struct check_area check_step = {ops, sizeof ops / sizeof *ops};
