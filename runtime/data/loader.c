@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/draw.h"
+#include "runtime/base/random.h"
 #include "runtime/data/loader_internal.h"
 
 static const uint64_t max_epoch = UINT64_C(1) << 56;

@@ -1,7 +1,7 @@
 /* A batch out of samples: decoded, and where each is mirrored and cropped. It depends on (seed, epoch, index) alone. */
 #include <string.h>
 
-#include "runtime/base/draw.h"
+#include "runtime/base/random.h"
 #include "runtime/data/loader_internal.h"
 
 static struct sl_image_place place_of(const struct sl_loader_options *o, uint64_t epoch, uint32_t sample, int64_t index)
