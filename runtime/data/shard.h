@@ -40,10 +40,12 @@ struct sl_shard_reader {
     uint8_t **copies; /* samples that do not: those of a compressed shard */
     size_t copy_count;
     uint64_t copied_bytes; /* in them */
+    uint64_t kept_bytes;   /* in them and the keys: bounded, whatever a compressed shard unpacks to */
 };
 
 /* Maps FOLDER/NAME, compares size and hash with what dataset.json says, then reads the index; no image is decoded.
- * SL_MISSING, SL_BAD_DATA (damaged; a label that is no class; not the promised samples), SL_IO. */
+ * SL_MISSING, SL_BAD_DATA (damaged; a label that is no class; not the promised samples; a compressed one that unpacks
+ * to more than 64 MiB and 256 times its bytes), SL_IO. */
 int sl_shard_reader_open(const char *folder, const struct sl_shard *shard, size_t class_count,
                          struct sl_shard_reader *reader);
 void sl_shard_reader_close(struct sl_shard_reader *reader); /* a cleared one is fine */
