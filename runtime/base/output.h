@@ -15,10 +15,10 @@ static inline char *sl_path_join(const char *folder, const char *name)
     return sl_io_join(folder, name, &path) == SL_OK ? path : NULL;
 }
 
-/* Creates one folder; one that exists already is fine. SL_CANNOT_CREATE. */
+/* Creates one folder, durably; one that exists already is fine. SL_CANNOT_CREATE, SL_IO. */
 int sl_folder_create(const char *path);
 
-/* The same with the folders above it, and durable. SL_CANNOT_CREATE, SL_IO. */
+/* The same with the folders above it. SL_CANNOT_CREATE, SL_IO. */
 int sl_folder_create_all(const char *path);
 
 /* What systems leave in any folder: .DS_Store, Thumbs.db, lost+found, __MACOSX, ... */
