@@ -225,6 +225,31 @@ static void a_marker_that_is_no_file_is_refused(void **state)
     sl_dataset_close(set);
 }
 
+/* 30,002 images, one a file. */
+static void too_many_shards_are_refused_before_the_work(void **state)
+{
+    (void)state;
+    enum { EACH = 15001 };
+    char name[PATH_ROOM], *path = NULL;
+    char *from = strdup(at("shards")), *to = strdup(at("no-shards"));
+    struct sl_dataset *set;
+    put_text("shards/a/0.jpg", "x");
+    put_text("shards/b/0.jpg", "x");
+    for (int class = 0; class < 2; class ++)
+        for (int i = 1; i < EACH; i++) {
+            snprintf(name, sizeof name, "shards/%c/%d.jpg", 'a' + class, i);
+            path = strdup(at(name));
+            assert_int_equal(symlink("0.jpg", path), 0);
+            free(path);
+        }
+    struct sl_prepare_options options = prepare_options(from, to);
+    options.images_per_file = 1;
+    assert_fails(sl_prepare(&options, &set), SL_BAD_CONFIG, "30002 shards of 1 images; at most 30000 can be");
+    assert_false(exists("no-shards"));
+    free(from);
+    free(to);
+}
+
 static void clutter_is_no_content(void **state)
 {
     (void)state;
@@ -342,6 +367,7 @@ int main(void)
         CASE(a_fault_after_the_commit_keeps_the_set),
         CASE(a_new_folder_that_cannot_be_synced_is_an_error),
         CASE(a_marker_that_is_no_file_is_refused),
+        CASE(too_many_shards_are_refused_before_the_work),
         CASE(clutter_is_no_content),
         CASE(missing_folders_are_created),
         CASE(dataset_json_names_its_folder),
