@@ -140,7 +140,7 @@ check 'with exit 75' test "$status" -eq 75
         --epochs 100000 --eval-every 0
 ) >"$place/out" 2>"$place/err" &
 pid=$!
-check 'a soft limit of CPU time ends it' soon 30
+check 'a soft limit of CPU time ends it' soon 120 # a busy machine grants that second late
 check 'with exit 75' test "$status" -eq 75
 check 'saved' test -s "$place/cpu-time/last-good"
 
