@@ -110,7 +110,7 @@ check 'grep -q "warning: 40 of 40 validation images are training images too" err
 # ---- progress ----
 expect 0 "4 classes" "$prepare" --input set --output told
 check '[ ! -s err ]'
-if command -v script >/dev/null; then
+if script -qec true /dev/null >/dev/null 2>&1; then # it is there, and there are terminals to be had
     SHELL=/bin/sh script -qec "'$prepare' --input set --output drawn --image-size 1024 --threads 1" drawn.log >/dev/null
     check 'grep -q "verified 40 of 48 images" drawn.log && grep -q "4 classes, 1024" drawn.log'
     SHELL=/bin/sh script -qec "'$prepare' --input set --output quiet --image-size 1024 --threads 1 --quiet" quiet.log \

@@ -41,7 +41,7 @@ static inline int strict_alloc(void *self, size_t bytes, void **memory)
     bytes = (bytes + 4096) / 4096 * 4096;
     *memory = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (*memory == MAP_FAILED)
-        return sl_fail(SL_UNAVAILABLE, "no memory for the strict device");
+        return sl_fail(SL_UNAVAILABLE, "out of memory for the strict device");
     strict->blocks[i].at = *memory;
     strict->blocks[i].bytes = bytes;
     return SL_OK;

@@ -1,6 +1,7 @@
 /* dataset.json and shards: what was written comes back, and what was damaged is refused. */
 #include "tests/data_fixture.h"
 
+#include "runtime/data/dataset_format.h"
 #include "runtime/data/shard.h"
 #include "runtime/base/hash.h"
 
@@ -238,6 +239,52 @@ static void shards_with_a_forged_hash_never_crash(void **state)
     sl_dataset_close(set);
 }
 
+/* A few thousand bytes that unpack to 72 MB: refused before the memory is taken. */
+static void a_shard_that_unpacks_without_end_is_refused(void **state)
+{
+    (void)state;
+    enum { IMAGE_BYTES = 8 << 20, COPIES = 9 };
+    uint8_t *zeros = calloc(IMAGE_BYTES, 1);
+    struct sl_shard shard = {.name = (char *)(uintptr_t) "bomb.tar.zst"};
+    struct sl_shard_writer *writer;
+    struct sl_shard_reader reader;
+    assert_non_null(zeros);
+    for (int copies = COPIES - 1; copies <= COPIES; copies++) {
+        assert_ok(sl_shard_writer_open(at(shard.name), true, &writer));
+        for (int i = 0; i < copies; i++) {
+            const char key[] = {(char)('a' + i), '\0'};
+            assert_ok(sl_shard_writer_add(writer, key, zeros, IMAGE_BYTES - 1, 0));
+        }
+        assert_ok(sl_shard_writer_finish(writer, &shard));
+        sl_shard_writer_close(writer);
+        if (copies < COPIES)
+            assert_ok(sl_shard_reader_open(at("."), &shard, 1, &reader));
+        else
+            assert_fails(sl_shard_reader_open(at("."), &shard, 1, &reader), SL_BAD_DATA, "unpack to more than 256");
+        assert_true(reader.copied_bytes <= (COPIES - 1) * (uint64_t)IMAGE_BYTES);
+        sl_shard_reader_close(&reader);
+    }
+    free(zeros);
+}
+
+/* No set needs so large a dataset.json: neither read nor written. */
+static void a_huge_dataset_json_is_refused(void **state)
+{
+    (void)state;
+    struct sl_dataset *set = prepare("huge", false);
+    assert_int_equal(truncate(at("huge/dataset.json"), SL_DATASET_MAX_BYTES + 1), 0);
+    struct sl_dataset *again;
+    assert_fails(sl_dataset_open(at("huge"), &again), SL_BAD_DATA, "allowed here");
+    assert_int_equal(unlink(at("huge/dataset.json")), 0);
+    free(set->classes[1].words);
+    assert_non_null(set->classes[1].words = malloc(SL_DATASET_MAX_BYTES + 1));
+    memset(set->classes[1].words, 'w', SL_DATASET_MAX_BYTES);
+    set->classes[1].words[SL_DATASET_MAX_BYTES] = '\0';
+    assert_fails(sl_dataset_write(set), SL_BAD_DATA, "--images-per-file");
+    assert_int_not_equal(access(at("huge/dataset.json"), F_OK), 0);
+    sl_dataset_close(set);
+}
+
 static void an_unfinished_shard_leaves_nothing(void **state)
 {
     (void)state;
@@ -253,11 +300,17 @@ static void an_unfinished_shard_leaves_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hash_has_its_published_value),       cmocka_unit_test(what_was_written_comes_back),
-        cmocka_unit_test(missing_sets_are_missing),           cmocka_unit_test(damaged_dataset_json_is_refused),
-        cmocka_unit_test(sealed_nonsense_is_refused),         cmocka_unit_test(shards_hold_the_original_bytes),
-        cmocka_unit_test(damaged_shards_are_refused),         cmocka_unit_test(shards_with_a_forged_hash_never_crash),
+        cmocka_unit_test(hash_has_its_published_value),
+        cmocka_unit_test(what_was_written_comes_back),
+        cmocka_unit_test(missing_sets_are_missing),
+        cmocka_unit_test(damaged_dataset_json_is_refused),
+        cmocka_unit_test(sealed_nonsense_is_refused),
+        cmocka_unit_test(shards_hold_the_original_bytes),
+        cmocka_unit_test(damaged_shards_are_refused),
+        cmocka_unit_test(shards_with_a_forged_hash_never_crash),
         cmocka_unit_test(an_unfinished_shard_leaves_nothing),
+        cmocka_unit_test(a_huge_dataset_json_is_refused),
+        cmocka_unit_test(a_shard_that_unpacks_without_end_is_refused),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

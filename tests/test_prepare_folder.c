@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include "runtime/base/folder.h"
+
 static char reported[4096];
 
 static void remember(void *self, const char *line)
@@ -189,6 +191,67 @@ static void a_fault_after_the_commit_keeps_the_set(void **state)
 
 /* ---- folders ---- */
 
+static int no_sync(const char *step, const char *path)
+{
+    return !strcmp(step, "sync") && !strcmp(path, at(".")) ? EIO : 0;
+}
+
+static void a_new_folder_that_cannot_be_synced_is_an_error(void **state)
+{
+    (void)state;
+    assert_ok(sl_folder_create(at("there")));
+    assert_ok(sl_folder_create(at("there")));
+    sl_io_fault_hook = no_sync;
+    assert_fails(sl_folder_create(at("./new")), SL_IO, "cannot sync the folder");
+    sl_io_fault_hook = NULL;
+}
+
+/* A FIFO would wait for a reader, and a link may lead anywhere. */
+static void a_marker_that_is_no_file_is_refused(void **state)
+{
+    (void)state;
+    struct sl_dataset *set;
+    for (int kind = 0; kind < 3; kind++) {
+        put_text("marked/x", "");
+        assert_int_equal(unlink(at("marked/x")), 0);
+        char *marker = strdup(at("marked/unfinished"));
+        assert_int_equal(kind == 0   ? mkfifo(marker, 0600)
+                         : kind == 1 ? symlink("/nowhere/at/all", marker)
+                                     : mkdir(marker, 0700),
+                         0);
+        assert_fails(prepare("marked", &set), SL_CANNOT_CREATE, "unfinished: not a regular file; remove it");
+        assert_int_equal(remove(marker), 0);
+        free(marker);
+    }
+    assert_ok(prepare("marked", &set));
+    sl_dataset_close(set);
+}
+
+/* 30,002 images, one a file. */
+static void too_many_shards_are_refused_before_the_work(void **state)
+{
+    (void)state;
+    enum { EACH = 15001 };
+    char name[PATH_ROOM], *path = NULL;
+    char *from = strdup(at("shards")), *to = strdup(at("no-shards"));
+    struct sl_dataset *set;
+    put_text("shards/a/0.jpg", "x");
+    put_text("shards/b/0.jpg", "x");
+    for (int class = 0; class < 2; class ++)
+        for (int i = 1; i < EACH; i++) {
+            snprintf(name, sizeof name, "shards/%c/%d.jpg", 'a' + class, i);
+            path = strdup(at(name));
+            assert_int_equal(symlink("0.jpg", path), 0);
+            free(path);
+        }
+    struct sl_prepare_options options = prepare_options(from, to);
+    options.images_per_file = 1;
+    assert_fails(sl_prepare(&options, &set), SL_BAD_CONFIG, "30002 shards of 1 images; at most 30000 can be");
+    assert_false(exists("no-shards"));
+    free(from);
+    free(to);
+}
+
 static void clutter_is_no_content(void **state)
 {
     (void)state;
@@ -304,6 +367,9 @@ int main(void)
         CASE(a_marker_must_be_a_file),
         CASE(every_fault_leaves_all_or_nothing),
         CASE(a_fault_after_the_commit_keeps_the_set),
+        CASE(a_new_folder_that_cannot_be_synced_is_an_error),
+        CASE(a_marker_that_is_no_file_is_refused),
+        CASE(too_many_shards_are_refused_before_the_work),
         CASE(clutter_is_no_content),
         CASE(missing_folders_are_created),
         CASE(dataset_json_names_its_folder),

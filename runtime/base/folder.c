@@ -27,7 +27,8 @@ int sl_folder_create(const char *path)
     if (is_folder(path))
         return SL_OK;
     const int rc = sl_io_make_folder(path);
-    return rc != SL_OK && is_folder(path) ? SL_OK : rc;
+    /* Another process may have been faster. */
+    return rc != SL_OK && sl_io_last_error() == EEXIST && is_folder(path) ? SL_OK : rc;
 }
 
 int sl_folder_create_all(const char *path)
@@ -40,9 +41,6 @@ int sl_folder_create_all(const char *path)
     if (strcmp(above, path))
         SL_TRY(sl_folder_create_all(above));
     SL_TRY(sl_folder_create(path));
-    /* A folder that may not be read cannot be synced. */
-    if (access(above, R_OK) == 0)
-        SL_TRY(sl_io_sync_folder(above));
 out:
     free(above);
     return rc;

@@ -8,10 +8,10 @@
 extern "C" {
 #endif
 
-/* Creates one folder; one that exists already is fine. SL_CANNOT_CREATE, SL_IO. */
+/* Creates one folder, durably; one that exists already is fine. SL_CANNOT_CREATE, SL_IO. */
 int sl_folder_create(const char *path);
 
-/* Creates a folder and those above it, and makes them durable. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
+/* The same with the folders above it. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
 int sl_folder_create_all(const char *path);
 
 /* Is this the name of something that systems leave in any folder: .DS_Store, Thumbs.db, lost+found, __MACOSX, ...? */

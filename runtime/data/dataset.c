@@ -9,7 +9,7 @@
 #include "runtime/data/dataset_format.h"
 #include "runtime/base/file_io.h"
 
-enum { MAX_JSON_BYTES = 256 << 20, MAX_SPLITS = 16 };
+enum { MAX_SPLITS = 16 };
 static const uint64_t max_samples = UINT32_MAX;
 
 void sl_dataset_close(struct sl_dataset *dataset)
@@ -247,7 +247,7 @@ int sl_dataset_open(const char *folder, struct sl_dataset **dataset)
     *dataset = NULL;
     if (!self || !(self->folder = folder_of(folder)) || !(path = sl_io_path(self->folder, "dataset.json")))
         SL_FAIL(SL_SYSTEM, "out of memory for the data set %s", folder);
-    rc = sl_io_read(path, MAX_JSON_BYTES, &bytes, &length);
+    rc = sl_io_read(path, SL_DATASET_MAX_BYTES, &bytes, &length);
     if (rc == SL_MISSING)
         SL_FAIL(rc, "%s: holds no prepared data set (no dataset.json); make one with starling-prepare", folder);
     SL_TRY(rc);

@@ -52,8 +52,8 @@ enum { SL_DATASET_MAX_CLASSES = 65536, SL_DATASET_MAX_IMAGE_SIZE = 1024 };
 int sl_dataset_open(const char *folder, struct sl_dataset **dataset);
 void sl_dataset_close(struct sl_dataset *dataset); /* NULL is fine */
 
-/* Writes dataset.json into the set's folder, whole or not at all. SL_BAD_DATA: a text is not UTF-8. SL_CANNOT_CREATE,
- * SL_IO, SL_SYSTEM. */
+/* Writes dataset.json into the set's folder, whole or not at all. SL_BAD_DATA: a text is not UTF-8, or the whole is
+ * too large to be read again. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
 int sl_dataset_write(const struct sl_dataset *dataset);
 
 /* The split of that name, or NULL. */

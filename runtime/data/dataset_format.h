@@ -10,7 +10,8 @@
 
 #include "runtime/base/hash.h"
 
-enum { SL_DATASET_VERSION = 1 };
+/* Room for the most classes there may be and 30,000 shards; parsed, it may take forty times its bytes of memory. */
+enum { SL_DATASET_VERSION = 1, SL_DATASET_MAX_BYTES = 16 << 20 };
 
 /* `"xxh3": "HHHHHHHHHHHHHHHH"\n}\n` */
 #define SL_DATASET_SEAL_HEAD "\"xxh3\": \""

@@ -88,6 +88,11 @@ int sl_dataset_write(const struct sl_dataset *dataset)
                      (json_int_t)dataset->skipped, "mean", pack_channels(dataset->mean), "deviation",
                      pack_channels(dataset->deviation), "classes", classes, "splits", splits);
     SL_TRY(seal_text(root, &text));
+    if (strlen(text) > SL_DATASET_MAX_BYTES)
+        SL_FAIL(SL_BAD_DATA,
+                "%s would have %zu bytes, and at most %d are read; take more --images-per-file, or shorter "
+                "words",
+                path, strlen(text), SL_DATASET_MAX_BYTES);
     SL_TRY(sl_replace(path, text, strlen(text)));
 out:
     json_decref(classes);

@@ -18,7 +18,8 @@ int sl_image_input_open(const struct sl_pixels *pixels, int32_t batch_size, stru
 {
     const int32_t size = pixels->size;
     if (size < 1 || size > SL_DATASET_MAX_IMAGE_SIZE)
-        return sl_fail(SL_BAD_CONFIG, "images of %d pixels a side; 1 to %d can be", size, SL_DATASET_MAX_IMAGE_SIZE);
+        return sl_fail(SL_BAD_CONFIG, "images of %d pixels a side; it must be 1 to %d", size,
+                       SL_DATASET_MAX_IMAGE_SIZE);
     const uint64_t bytes = (uint64_t)size * (uint64_t)size * 3 * sizeof(float);
     if (batch_size < 1 || (uint64_t)batch_size > max_batch_bytes / bytes)
         return sl_fail(SL_BAD_CONFIG, "a batch size of %d; 1 to %llu can be at %d pixels a side", batch_size,

@@ -23,8 +23,7 @@ struct sl_loader_options {
     struct sl_pixels pixels; /* of a model; size 0: all but range are the data set's */
     int threads;             /* decoding threads; 0: 1 */
     int prefetch;            /* batches decoded ahead; 0: 4 */
-    uint64_t cache_bytes; /* keep decoded bytes in memory if the whole split fits beside what compressed shards unpack
-                             to, else decode live */
+    uint64_t cache_bytes; /* most bytes for decoded images; kept if the whole split fits beside the unpacked shards */
     uint64_t unpacked_limit; /* most bytes that compressed shards may unpack to; 0: no limit */
     bool skip_bad_images;    /* leave a bad image out of its batch, which gets shorter; false: it ends the run */
 };
@@ -42,9 +41,9 @@ struct sl_batch {
     double waited;                 /* seconds the caller waited for it */
 };
 
-/* Bytes that a loader takes without its cache, from dataset.json alone: nothing is opened. What compressed shards
- * unpack to is not written there: `shards` follows from what they are packed, as JPEGs hardly shrink; the
- * option unpacked_limit holds them to a limit. Errors as sl_loader_open for the options. */
+/* Bytes that a loader takes, its cache left out. Only dataset.json is used. It does not say what compressed shards
+ * unpack to, so `shards` is estimated from their packed size: JPEGs hardly shrink. unpacked_limit enforces a limit.
+ * Errors: sl_loader_open's for the options. */
 struct sl_loader_memory {
     uint64_t buffers, shards; /* batches ahead and the index; compressed shards */
 };
@@ -66,11 +65,12 @@ uint64_t sl_loader_unpacked(const struct sl_loader *loader); /* bytes held of co
 bool sl_loader_cached(const struct sl_loader *loader);
 uint64_t sl_loader_skipped(const struct sl_loader *loader); /* bad images so far */
 
-/* Continues with that batch of that epoch (drops what was prefetched). SL_BAD_CONFIG: the epoch has no such batch. */
+/* Goes on with that batch of that epoch; what was decoded ahead is dropped. SL_BAD_CONFIG: the epoch has no such batch.
+ */
 int sl_loader_seek(struct sl_loader *loader, uint64_t epoch, uint64_t index);
 
-/* The next batch, valid until the following call. After an epoch's last batch comes the next epoch's first.
- * SL_BAD_DATA names the sample; *batch then holds those before it, or is NULL. A failed batch fails again until
+/* Gives the next batch, valid until the next call. The first batch of an epoch follows the last of the one before.
+ * SL_BAD_DATA names the sample; *batch holds the samples before it, or is NULL. The error repeats until
  * sl_loader_seek. */
 int sl_loader_next(struct sl_loader *loader, const struct sl_batch **batch);
 

@@ -9,13 +9,13 @@ enum { DEFAULT_PREFETCH = 4, MAX_THREADS = 256, MAX_PREFETCH = 4096, MAX_PADDING
 static int check_options(const struct sl_loader_options *o, int32_t size)
 {
     if (o->crop_padding < 0 || o->crop_padding > MAX_PADDING)
-        return sl_fail(SL_BAD_CONFIG, "a crop padding of %d; 0 to %d can be", o->crop_padding, MAX_PADDING);
+        return sl_fail(SL_BAD_CONFIG, "a crop padding of %d pixels; it must be 0 to %d", o->crop_padding, MAX_PADDING);
     if (o->crop_padding >= size)
         return sl_fail(SL_BAD_CONFIG, "a crop padding of %d pixels; it must be less than the %d of an image's side",
                        o->crop_padding, size);
     if (o->threads < 0 || o->threads > MAX_THREADS || o->prefetch < 0 || o->prefetch > MAX_PREFETCH)
-        return sl_fail(SL_BAD_CONFIG, "%d loader threads and %d batches ahead; at most %d and %d can be", o->threads,
-                       o->prefetch, MAX_THREADS, MAX_PREFETCH);
+        return sl_fail(SL_BAD_CONFIG, "%d loader threads and %d batches ahead; at most %d and %d are allowed",
+                       o->threads, o->prefetch, MAX_THREADS, MAX_PREFETCH);
     return SL_OK;
 }
 
@@ -121,7 +121,7 @@ static int open_buffers(struct sl_loader *loader)
     loader->ring = calloc(ring_size, sizeof *loader->ring);
     loader->workers = calloc((size_t)threads, sizeof *loader->workers);
     if (!loader->order || !loader->ring || !loader->workers)
-        SL_FAIL(SL_UNAVAILABLE, "no memory for the loader");
+        SL_FAIL(SL_UNAVAILABLE, "out of memory for the loader");
     while (loader->ring_size < ring_size)
         SL_TRY(open_slot(loader, &loader->ring[loader->ring_size++]));
     while (loader->worker_count < threads)
@@ -137,7 +137,7 @@ int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_opti
     struct sl_loader *self = calloc(1, sizeof *self);
     *loader = NULL;
     if (!self)
-        SL_FAIL(SL_UNAVAILABLE, "no memory for the loader");
+        SL_FAIL(SL_UNAVAILABLE, "out of memory for the loader");
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->wake_workers, NULL);
     pthread_cond_init(&self->wake_consumer, NULL);

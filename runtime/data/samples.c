@@ -47,7 +47,7 @@ static int refuse_twins(const struct sl_samples *samples, const struct sl_split 
     int rc = SL_OK;
     const struct sl_shard_sample **sorted = calloc((size_t)samples->count + 1, sizeof *sorted);
     if (!sorted)
-        SL_FAIL(SL_UNAVAILABLE, "no memory for the keys of %u samples", samples->count);
+        SL_FAIL(SL_UNAVAILABLE, "out of memory for the keys of %u samples", samples->count);
     memcpy(sorted, samples->at, samples->count * sizeof *sorted);
     qsort(sorted, samples->count, sizeof *sorted, by_key);
     for (uint32_t i = 1; i < samples->count; i++)
@@ -65,7 +65,7 @@ static int check_class_counts(const struct sl_samples *samples, const struct sl_
     const size_t classes = samples->dataset->class_count;
     uint64_t *counts = calloc(classes, sizeof *counts);
     if (!counts)
-        SL_FAIL(SL_UNAVAILABLE, "no memory for the counts of %zu classes", classes);
+        SL_FAIL(SL_UNAVAILABLE, "out of memory for the counts of %zu classes", classes);
     for (uint32_t i = 0; i < samples->count; i++)
         counts[samples->at[i]->label]++;
     for (size_t i = 0; i < classes; i++)
@@ -104,7 +104,7 @@ static int open_shards(struct sl_samples *samples, const struct sl_split *split,
     samples->at = calloc((size_t)split->samples + 1, sizeof *samples->at);
     samples->state = calloc((size_t)split->samples + 1, sizeof *samples->state);
     if (!samples->shards || !samples->at || !samples->state)
-        SL_FAIL(SL_UNAVAILABLE, "no memory for the index of %llu samples", (unsigned long long)split->samples);
+        SL_FAIL(SL_UNAVAILABLE, "out of memory for the index of %llu samples", (unsigned long long)split->samples);
     for (size_t i = 0; i < split->shard_count; i++)
         SL_TRY(open_shard(samples, &split->shards[i], unpacked_limit));
     SL_TRY(refuse_twins(samples, split));
@@ -130,7 +130,7 @@ int sl_samples_open(const struct sl_dataset *dataset, const struct sl_split *spl
     struct sl_samples *self = calloc(1, sizeof *self);
     *samples = NULL;
     if (!self)
-        SL_FAIL(SL_UNAVAILABLE, "no memory for the samples");
+        SL_FAIL(SL_UNAVAILABLE, "out of memory for the samples");
     self->dataset = dataset;
     self->input = input;
     self->image_bytes = sl_image_input_bytes(input);

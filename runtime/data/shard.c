@@ -22,6 +22,9 @@
 
 enum { BLOCK_BYTES = 1 << 20, LABEL_DIGITS = 16 };
 
+/* What a shard may unpack to. JPEGs hardly shrink, and a forged shard of one repeated byte would fill any memory. */
+enum { KEPT_FLOOR = 64 << 20, KEPT_RATIO = 256 };
+
 /* ---- writing ---- */
 
 struct sl_shard_writer {
@@ -197,6 +200,18 @@ out:
     return rc;
 }
 
+/* Counts what the reader is about to keep in memory of its own. */
+static int keep(struct sl_shard_reader *reader, uint64_t bytes)
+{
+    reader->kept_bytes += bytes;
+    if (reader->kept_bytes <= KEPT_FLOOR + reader->map_bytes * (uint64_t)KEPT_RATIO)
+        return SL_OK;
+    return sl_fail(SL_BAD_DATA,
+                   "its %zu bytes unpack to more than %d times as many; copies of one image are prepared "
+                   "with --compress none",
+                   reader->map_bytes, KEPT_RATIO);
+}
+
 /* One file of the archive, whole. libarchive hands out pointers into the mapped file for a plain tar. */
 static int read_entry(struct archive *archive, struct archive_entry *entry, struct sl_shard_reader *reader,
                       const uint8_t **bytes, size_t *length)
@@ -216,6 +231,7 @@ static int read_entry(struct archive *archive, struct archive_entry *entry, stru
         *bytes = at;
         goto out;
     }
+    SL_TRY(keep(reader, (uint64_t)size));
     uint8_t *copy = reader->copies[reader->copy_count++] = malloc((size_t)size);
     if (!copy)
         SL_FAIL(SL_SYSTEM, "out of memory for %lld bytes", (long long)size);
@@ -276,6 +292,7 @@ static int read_sample(struct archive *archive, struct sl_shard_reader *reader, 
     const uint8_t *label = NULL;
     size_t label_length = 0;
     SL_TRY(next_entry(archive, "jpg", &entry, &sample->key));
+    SL_TRY(keep(reader, strlen(sample->key)));
     SL_TRY(read_entry(archive, entry, reader, &sample->jpeg, &sample->length));
     SL_TRY(next_entry(archive, "cls", &entry, &sample->key));
     SL_TRY(read_entry(archive, entry, reader, &label, &label_length));

@@ -43,11 +43,12 @@ struct sl_shard_reader {
     uint8_t **copies; /* the samples of a compressed shard */
     size_t copy_count;
     uint64_t copied_bytes; /* in them */
+    uint64_t kept_bytes;   /* in them and the keys: bounded, whatever a compressed shard unpacks to */
 };
 
 /* Maps FOLDER/NAME, compares its size and its hash with what dataset.json says, and reads its index. No image is
- * decoded. SL_MISSING. SL_BAD_DATA: damaged, a label that is no class, or other samples than promised. SL_IO,
- * SL_SYSTEM. */
+ * decoded. SL_MISSING. SL_BAD_DATA: damaged, a label that is no class, other samples than promised, or a compressed
+ * shard that unpacks to more than 64 MiB and 256 times its bytes. SL_IO, SL_SYSTEM. */
 int sl_shard_reader_open(const char *folder, const struct sl_shard *shard, size_t class_count,
                          struct sl_shard_reader *reader);
 void sl_shard_reader_close(struct sl_shard_reader *reader); /* a cleared one is fine */

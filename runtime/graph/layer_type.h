@@ -1,4 +1,4 @@
-/* What a layer type is: the row behind layers.def. A layer is told of shapes once, plans its kernels and buffers once,
+/* What a type of layer can do: one row of layers.def. A layer learns its shapes once, chooses kernels and buffers once,
  * and then only runs. */
 #ifndef SL_RUNTIME_GRAPH_LAYER_TYPE_H
 #define SL_RUNTIME_GRAPH_LAYER_TYPE_H
@@ -26,7 +26,7 @@ struct sl_option {
     enum sl_option_kind kind;
     size_t offset;
     double minimum, maximum;
-    double preset; /* what zero stands for; 0 where zero is meant or refused by the minimum */
+    double preset; /* what zero means; 0: zero means zero, or is refused by the minimum */
 };
 
 /* A value that flows between stages. */
@@ -34,7 +34,7 @@ struct sl_value {
     struct sl_tensor shape; /* n is the plan's batch */
     float *data;
     float *grad; /* NULL: nobody asks for it */
-    /* Records of its moments, if the stage that writes it sums as it goes (kernels/norm/norm.h). */
+    /* Partial sums of this value, if the stage that makes it also sums (kernels/norm/norm.h). */
     float *moments;
     int64_t moment_parts;
 };
@@ -65,14 +65,26 @@ enum sl_life {
     SL_LIFE_PLAN,     /* always */
 };
 
-struct sl_planner;
+/* What a stage asks of the plan that is being made (runtime/plan/place.c). */
+struct sl_planner {
+    bool training;
+    int (*buffer)(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose);
+    int (*choose)(struct sl_planner *planner, enum sl_op op, const void *shape, struct sl_choice *choice);
+};
 
 /* Asks for `bytes` in the arena; the pointer at `at`, of any type, is set when the plan is complete. */
-int sl_planner_buffer(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose);
+static inline int sl_planner_buffer(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life,
+                                    const char *purpose)
+{
+    return planner->buffer(planner, at, bytes, life, purpose);
+}
 
 /* Chooses the row for an operation on the plan's device; the plan closes it. */
-int sl_planner_choose(struct sl_planner *planner, enum sl_op op, const void *shape, struct sl_choice *choice);
-bool sl_planner_training(const struct sl_planner *planner);
+static inline int sl_planner_choose(struct sl_planner *planner, enum sl_op op, const void *shape,
+                                    struct sl_choice *choice)
+{
+    return planner->choose(planner, op, shape, choice);
+}
 
 /* What is true during one pass over a batch. */
 struct sl_pass {
@@ -101,7 +113,7 @@ struct sl_layer_type {
     int (*shape)(const void *options, const struct sl_tensor *inputs, int32_t count, struct sl_tensor *output);
     /* Declares parameters; returns how many. NULL: none. */
     int32_t (*parameters)(const void *options, const struct sl_tensor *input, struct sl_parameter *list);
-    /* Is shown the only reader of its output; true: that layer becomes part of this stage. NULL: never. */
+    /* May the only reader of this output become part of this stage? True: it does. NULL: never. */
     bool (*absorb)(struct sl_stage *stage, const struct sl_layer *next, bool training);
     /* Chooses kernels, asks for buffers. */
     int (*plan)(struct sl_stage *stage, struct sl_planner *planner);
@@ -109,7 +121,7 @@ struct sl_layer_type {
     int (*prepare)(struct sl_stage *stage, const struct sl_pass *pass);
     int (*forward)(struct sl_stage *stage, const struct sl_pass *pass);
     int (*backward)(struct sl_stage *stage, const struct sl_pass *pass);
-    /* The training step of the last forward was taken: running statistics follow. NULL: there are none. */
+    /* The step counts: running statistics take over the batch's. NULL: there are none. */
     int (*commit)(struct sl_stage *stage, const struct sl_pass *pass);
 };
 
@@ -117,7 +129,7 @@ struct sl_layer_type {
 const struct sl_layer_type *sl_layer_type_find(const char *name);
 const struct sl_layer_type *sl_layer_type_at(size_t index); /* NULL past the end */
 
-/* The number, or its preset where zero. */
+/* `value`, or `preset` where it is 0. */
 static inline int32_t sl_or(int32_t value, int32_t preset)
 {
     return value ? value : preset;

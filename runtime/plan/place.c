@@ -6,7 +6,9 @@
 #include "kernels/elementwise/flat.h"
 #include "runtime/plan/plan_internal.h"
 
-struct sl_planner {
+/* A plan being made. */
+struct placing {
+    struct sl_planner planner; /* what a layer sees of it; first, so that both have one address */
     struct sl_plan *plan;
     const struct sl_stage *stage; /* the one being planned */
     struct sl_block *blocks;
@@ -24,23 +26,23 @@ static int32_t end_time(const struct sl_plan *plan)
     return 2 * plan->stage_count;
 }
 
-static int grow(struct sl_planner *planner)
+static int grow(struct placing *placing)
 {
-    if (planner->count < planner->room)
+    if (placing->count < placing->room)
         return SL_OK;
-    const size_t room = planner->room ? 2 * planner->room : 256;
-    struct sl_block *blocks = realloc(planner->blocks, room * sizeof *blocks);
-    planner->blocks = blocks ? blocks : planner->blocks;
-    void **targets = realloc(planner->targets, room * sizeof *targets);
-    planner->targets = targets ? targets : planner->targets;
+    const size_t room = placing->room ? 2 * placing->room : 256;
+    struct sl_block *blocks = realloc(placing->blocks, room * sizeof *blocks);
+    placing->blocks = blocks ? blocks : placing->blocks;
+    void **targets = realloc(placing->targets, room * sizeof *targets);
+    placing->targets = targets ? targets : placing->targets;
     if (!blocks || !targets)
         return sl_fail(SL_SYSTEM, "out of memory for a plan");
-    planner->room = room;
+    placing->room = room;
     return SL_OK;
 }
 
 /* `at`: a pointer of any type, which is to be set. */
-static int add_block(struct sl_planner *planner, void *at, size_t bytes, int32_t first, int32_t last, const char *owner,
+static int add_block(struct placing *placing, void *at, size_t bytes, int32_t first, int32_t last, const char *owner,
                      const char *what)
 {
     const size_t most = (size_t)1 << 46; /* so that no sum of blocks overflows */
@@ -49,40 +51,41 @@ static int add_block(struct sl_planner *planner, void *at, size_t bytes, int32_t
     if (bytes > most)
         return sl_fail(SL_UNAVAILABLE, "layer \"%s\" asks for %zu bytes (%s); use a smaller --batch-size", owner, bytes,
                        what);
-    const int rc = grow(planner);
+    const int rc = grow(placing);
     if (rc != SL_OK)
         return rc;
-    planner->blocks[planner->count] = (struct sl_block){bytes, first, last, owner, what, 0};
-    planner->targets[planner->count++] = at;
+    placing->blocks[placing->count] = (struct sl_block){bytes, first, last, owner, what, 0};
+    placing->targets[placing->count++] = at;
     return SL_OK;
 }
 
-int sl_planner_buffer(struct sl_planner *planner, void *at, size_t bytes, enum sl_life life, const char *purpose)
+static int stage_buffer(struct sl_planner *self, void *at, size_t bytes, enum sl_life life, const char *purpose)
 {
-    const int32_t forward = planner->stage->index, backward = backward_time(planner->plan, forward);
+    struct placing *placing = (struct placing *)self;
+    const int32_t forward = placing->stage->index, backward = backward_time(placing->plan, forward);
     const int32_t first = life == SL_LIFE_PLAN ? 0 : life == SL_LIFE_BACKWARD ? backward : forward;
-    const int32_t last = life == SL_LIFE_PLAN ? end_time(planner->plan) : life == SL_LIFE_FORWARD ? forward : backward;
-    return add_block(planner, at, bytes, first, last, planner->stage->layer->name, purpose);
+    const int32_t last = life == SL_LIFE_PLAN ? end_time(placing->plan) : life == SL_LIFE_FORWARD ? forward : backward;
+    return add_block(placing, at, bytes, first, last, placing->stage->layer->name, purpose);
 }
 
 /* The plan closes the choice, wherever it lies. */
-static int remember(struct sl_planner *planner, struct sl_choice *choice)
+static int remember(struct placing *placing, struct sl_choice *choice)
 {
-    struct sl_plan *plan = planner->plan;
+    struct sl_plan *plan = placing->plan;
     struct sl_plan_choice *more = realloc(plan->choices, (plan->choice_count + 1) * sizeof *more);
     if (!more)
         return sl_fail(SL_SYSTEM, "out of memory for a plan");
     plan->choices = more;
     plan->choices[plan->choice_count++] =
-        (struct sl_plan_choice){planner->stage ? planner->stage->layer->name : "", choice};
+        (struct sl_plan_choice){placing->stage ? placing->stage->layer->name : "", choice};
     return SL_OK;
 }
 
-int sl_planner_choose(struct sl_planner *planner, enum sl_op op, const void *shape, struct sl_choice *choice)
+static int choose(struct placing *placing, enum sl_op op, const void *shape, struct sl_choice *choice)
 {
     int rc = SL_OK;
-    struct sl_plan *plan = planner->plan;
-    SL_TRY(remember(planner, choice));
+    struct sl_plan *plan = placing->plan;
+    SL_TRY(remember(placing, choice));
     SL_TRY(sl_choose(plan->device, op, shape, choice));
     const size_t scratch = sl_choice_need(choice)->scratch;
     plan->scratch_bytes = scratch > plan->scratch_bytes ? scratch : plan->scratch_bytes;
@@ -90,9 +93,9 @@ out:
     return rc;
 }
 
-bool sl_planner_training(const struct sl_planner *planner)
+static int stage_choose(struct sl_planner *self, enum sl_op op, const void *shape, struct sl_choice *choice)
 {
-    return planner->plan->options.training;
+    return choose((struct placing *)self, op, shape, choice);
 }
 
 /* Who reads a value, and when for the last time. */
@@ -129,9 +132,9 @@ static bool in_place(const struct sl_plan *plan, int32_t producer, const struct 
 }
 
 /* Backward contributions: the first in backward order writes the gradient itself, the others are added. */
-static int place_contributions(struct sl_planner *planner, struct sl_value *value, const struct uses *uses)
+static int place_contributions(struct placing *placing, struct sl_value *value, const struct uses *uses)
 {
-    struct sl_plan *plan = planner->plan;
+    struct sl_plan *plan = placing->plan;
     for (int32_t s = 0; s < plan->stage_count; s++)
         for (int32_t k = 0; k < plan->stages[s].input_count; k++) {
             if (plan->stages[s].x[k] != value)
@@ -140,7 +143,7 @@ static int place_contributions(struct sl_planner *planner, struct sl_value *valu
             if (s == uses->last_stage && k == uses->last_input)
                 continue;
             plan->adds_to[s][k] = value;
-            const int rc = add_block(planner, &plan->stages[s].dx[k], sl_tensor_bytes(&value->shape), time, time,
+            const int rc = add_block(placing, &plan->stages[s].dx[k], sl_tensor_bytes(&value->shape), time, time,
                                      plan->stages[s].layer->name, "gradient to add");
             if (rc != SL_OK)
                 return rc;
@@ -148,9 +151,9 @@ static int place_contributions(struct sl_planner *planner, struct sl_value *valu
     return SL_OK;
 }
 
-static int place_value(struct sl_planner *planner, int32_t index)
+static int place_value(struct placing *placing, int32_t index)
 {
-    struct sl_plan *plan = planner->plan;
+    struct sl_plan *plan = placing->plan;
     struct sl_value *value = &plan->values[index];
     const int32_t producer = plan->producer[index];
     const char *owner = plan->graph->layers[index].name;
@@ -168,10 +171,10 @@ static int place_value(struct sl_planner *planner, int32_t index)
             last = own;
         else
             SL_TRY(
-                add_block(planner, &value->grad, bytes, backward_time(plan, uses.last_stage), own, owner, "gradient"));
-        SL_TRY(place_contributions(planner, value, &uses));
+                add_block(placing, &value->grad, bytes, backward_time(plan, uses.last_stage), own, owner, "gradient"));
+        SL_TRY(place_contributions(placing, value, &uses));
     }
-    SL_TRY(add_block(planner, &value->data, bytes, producer, last, owner, "output"));
+    SL_TRY(add_block(placing, &value->data, bytes, producer, last, owner, "output"));
 out:
     return rc;
 }
@@ -192,9 +195,9 @@ static void bind_gradients(struct sl_plan *plan)
     }
 }
 
-static int open_arena(struct sl_planner *planner)
+static int open_arena(struct placing *placing)
 {
-    struct sl_plan *plan = planner->plan;
+    struct sl_plan *plan = placing->plan;
     int rc = SL_OK;
     const uint64_t limit = plan->options.memory_limit;
     if (limit && plan->arena_bytes > limit) {
@@ -206,18 +209,18 @@ static int open_arena(struct sl_planner *planner)
     }
     SL_TRY(plan->device->alloc(plan->device->self, plan->arena_bytes, &plan->arena));
     SL_TRY(plan->device->fill(plan->device->self, plan->arena, 0, plan->arena_bytes));
-    for (size_t i = 0; i < planner->count; i++) {
-        void *address = (char *)plan->arena + planner->blocks[i].offset;
-        memcpy(planner->targets[i], &address, sizeof address); /* pointers of any type */
+    for (size_t i = 0; i < placing->count; i++) {
+        void *address = (char *)plan->arena + placing->blocks[i].offset;
+        memcpy(placing->targets[i], &address, sizeof address); /* pointers of any type */
     }
 out:
     return rc;
 }
 
 /* What a pass begins and ends with. */
-static int place_ends(struct sl_planner *planner)
+static int place_ends(struct placing *placing)
 {
-    struct sl_plan *plan = planner->plan;
+    struct sl_plan *plan = placing->plan;
     struct sl_plan_buffers *m = &plan->buffers;
     const struct sl_tensor *image = &plan->values[0].shape;
     const size_t n = (size_t)plan->options.batch;
@@ -237,26 +240,26 @@ static int place_ends(struct sl_planner *planner)
     };
     int rc = SL_OK;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        SL_TRY(add_block(planner, wanted[i].at, wanted[i].bytes, 0, end_time(plan), plan->graph->layers[0].name,
+        SL_TRY(add_block(placing, wanted[i].at, wanted[i].bytes, 0, end_time(plan), plan->graph->layers[0].name,
                          wanted[i].what));
 out:
     return rc;
 }
 
-static int choose_operations(struct sl_planner *planner)
+static int choose_operations(struct placing *placing)
 {
-    const struct sl_plan *plan = planner->plan;
-    struct sl_plan_operations *o = &planner->plan->operations;
+    const struct sl_plan *plan = placing->plan;
+    struct sl_plan_operations *o = &placing->plan->operations;
     const struct sl_tensor *image = &plan->values[0].shape;
     const struct sl_image pixels = {image->h, image->w, image->h, image->w, image->n, image->element};
     const struct sl_flat all = {.n = plan->weights->trained};
     const struct sl_judge_shape judge = {.losses = plan->options.batch};
     int rc = SL_OK;
-    SL_TRY(sl_planner_choose(planner, SL_OP_accumulate, &all, &o->accumulate));
+    SL_TRY(choose(placing, SL_OP_accumulate, &all, &o->accumulate));
     if (image->c == 3)
-        SL_TRY(sl_planner_choose(planner, SL_OP_image_to_float, &pixels, &o->image_to_float));
-    SL_TRY(sl_planner_choose(planner, SL_OP_sum_squares, &all, &o->sum_squares));
-    SL_TRY(sl_planner_choose(planner, SL_OP_judge, &judge, &o->judge));
+        SL_TRY(choose(placing, SL_OP_image_to_float, &pixels, &o->image_to_float));
+    SL_TRY(choose(placing, SL_OP_sum_squares, &all, &o->sum_squares));
+    SL_TRY(choose(placing, SL_OP_judge, &judge, &o->judge));
 out:
     return rc;
 }
@@ -264,25 +267,28 @@ out:
 int sl_plan_place(struct sl_plan *plan)
 {
     int rc = SL_OK;
-    struct sl_planner planner = {.plan = plan};
-    SL_TRY(choose_operations(&planner));
+    struct placing placing = {
+        .planner = {.training = plan->options.training, .buffer = stage_buffer, .choose = stage_choose},
+        .plan = plan,
+    };
+    SL_TRY(choose_operations(&placing));
     for (int32_t s = 0; s < plan->stage_count; s++) {
-        planner.stage = &plan->stages[s];
-        SL_TRY(plan->stages[s].layer->type->plan(&plan->stages[s], &planner));
+        placing.stage = &plan->stages[s];
+        SL_TRY(plan->stages[s].layer->type->plan(&plan->stages[s], &placing.planner));
     }
     for (int32_t i = 1; i < plan->graph->layer_count; i++)
         if (plan->producer[i] >= 0)
-            SL_TRY(place_value(&planner, i));
-    SL_TRY(place_ends(&planner));
-    SL_TRY(sl_arena_place(planner.blocks, planner.count, &plan->arena_bytes));
-    sl_arena_consumers(planner.blocks, planner.count, plan->largest, sizeof plan->largest);
+            SL_TRY(place_value(&placing, i));
+    SL_TRY(place_ends(&placing));
+    SL_TRY(sl_arena_place(placing.blocks, placing.count, &plan->arena_bytes));
+    sl_arena_consumers(placing.blocks, placing.count, plan->largest, sizeof plan->largest);
     if (plan->options.dry)
         goto out;
-    SL_TRY(open_arena(&planner));
+    SL_TRY(open_arena(&placing));
     if (plan->options.training)
         bind_gradients(plan);
 out:
-    free(planner.blocks);
-    free(planner.targets);
+    free(placing.blocks);
+    free(placing.targets);
     return rc;
 }

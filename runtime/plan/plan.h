@@ -26,18 +26,18 @@ struct sl_image_place;
 
 enum { SL_PLAN_LARGEST = 512 };
 
-/* What a plan takes: its arena, the scratch of its hungriest kernel for each thread of the device, and who wants most
+/* What a plan takes: its arena; the scratch of the kernel that wants most, once for each thread; and the largest users
  * of the arena, for a refusal. */
 struct sl_plan_memory {
     uint64_t arena, scratch; /* bytes */
     char largest[SL_PLAN_LARGEST];
 };
 
-/* Works that out and allocates nothing; `weights` need no memory yet (sl_weights_lay_out). */
+/* Counts this and allocates nothing; `weights` need no memory yet (sl_weights_lay_out). */
 int sl_plan_measure(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
                     struct sl_plan_memory *memory);
 
-/* SL_UNAVAILABLE: over the limit (lists who wanted what), or no memory. */
+/* SL_UNAVAILABLE: over the memory limit (the message lists who wants what), or out of memory. */
 int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
                  struct sl_plan **plan);
 void sl_plan_close(struct sl_plan *plan);
@@ -63,7 +63,7 @@ struct sl_plan_input {
     float rate;                          /* for the updater (optimizer/optimizer.h) */
 };
 
-/* One pass over a batch; the device may still be at it when this returns. */
+/* Starts one pass over a batch; the device may still be working when this returns. */
 int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input);
 
 /* Gradients of the mean loss of the last forward, into weights->gradients (without L2). */

@@ -1,6 +1,7 @@
 #include "runtime/prepare/prepare.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,25 @@ static int check_options(const struct sl_prepare_options *options)
     return SL_OK;
 }
 
+static uint64_t count_shards(const struct sl_image_list *list, int32_t each)
+{
+    return (list->count + (uint64_t)each - 1) / (uint64_t)each;
+}
+
+/* Before the work: dataset.json lists every shard, and must stay small enough to be read. */
+static int check_shards(const struct sl_prepare_options *o, const struct sl_scan *scan)
+{
+    enum { MOST = 30000 };
+    const uint64_t shards =
+        count_shards(&scan->train, o->images_per_file) + count_shards(&scan->val, o->images_per_file);
+    if (shards > MOST)
+        return sl_fail(SL_BAD_CONFIG,
+                       "%s: %" PRIu64 " shards of %d images; at most %d can be: take more "
+                       "--images-per-file",
+                       o->input, shards, o->images_per_file, MOST);
+    return SL_OK;
+}
+
 /* After a failure: shards without a dataset.json are no data set, and go. */
 static void remove_shards(const struct sl_dataset *dataset)
 {
@@ -146,6 +166,7 @@ int sl_prepare(const struct sl_prepare_options *options, struct sl_dataset **dat
     *dataset = NULL;
     SL_TRY(check_options(options));
     SL_TRY(sl_scan_open(&how, &scan));
+    SL_TRY(check_shards(options, &scan));
     SL_TRY(sl_prepare_folder_open(options, &folder));
     SL_TRY(dataset_begin(options, &scan, &self));
     struct sl_prepare_pass pass = {options, "verified", 0, scan.train.count + scan.val.count};

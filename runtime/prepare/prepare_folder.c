@@ -81,7 +81,8 @@ static int open_marker(const char *path, int *fd, bool *created)
         *fd = open(path, flags);
     if (*fd < 0 && errno == ENOENT)
         return SL_OK; /* removed in between */
-    if (*fd < 0 && errno != ENXIO)
+    /* A FIFO without a reader, a link, a folder. */
+    if (*fd < 0 && errno != ENXIO && errno != ELOOP && errno != EISDIR)
         return sl_io_fail("create it", path, errno);
     if (*fd >= 0 && fstat(*fd, &status) == 0 && S_ISREG(status.st_mode))
         return SL_OK;

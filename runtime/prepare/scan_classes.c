@@ -40,6 +40,7 @@ int sl_scan_sort_classes(struct sl_scan *scan, const char *where)
     qsort(scan->classes, scan->class_count, sizeof *scan->classes, by_id);
     for (size_t i = 1; i < scan->class_count; i++)
         if (!strcmp(scan->classes[i].id, scan->classes[i - 1].id))
-            return sl_fail(SL_BAD_DATA, "%s: names the class %s twice", where, scan->classes[i].id);
+            return sl_fail(SL_BAD_DATA, "%s: names the class %s twice%s", where, scan->classes[i].id,
+                           strchr(scan->classes[i].id, '%') ? " (bytes that are not UTF-8 are written as %XX)" : "");
     return SL_OK;
 }

@@ -111,7 +111,7 @@ cut=$place/cut
 "$bin/train_tinyimagenet" --data "$place/live" --run "$cut" --model "$here/tiny.json" --batch-size 5 --threads 1 \
     --epochs 1000 --checkpoint-every 20 --memory-limit 900K >"$place/out" 2>"$place/err" &
 pid=$!
-while kill -0 $pid 2>/dev/null && [ ! -e "$cut/ckpt-20" ]; do sleep 0.01; done
+while kill -0 $pid 2>/dev/null && [ ! -s "$cut/last-good" ]; do sleep 0.01; done
 : >"$place/live/train-000000.tar"
 status=0
 wait $pid || status=$?

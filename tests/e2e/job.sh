@@ -12,7 +12,7 @@ is_json() {
     if command -v python3 >/dev/null; then
         python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1"
     else
-        [ "$(head -c 1 "$1")" = '{' ] && [ "$(tail -n 1 "$1")" = '}' ]
+        [ "$(head -c 1 "$1")" = '{' ] && [ "$(tail -c 2 "$1" | tr -d '\n')" = '}' ]
     fi
 }
 are_json_lines() {

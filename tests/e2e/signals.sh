@@ -134,12 +134,13 @@ check 'with exit 75' test "$status" -eq 75
 
 # ---- the limit of CPU time ----
 (
+    # shellcheck disable=SC3045 # dash and bash both know it
     ulimit -S -t 1
     exec "$bin/train_tinyimagenet" --data "$data" --run "$place/cpu-time" --model "$here/tiny.json" --threads 1 --batch-size 5 \
         --epochs 100000 --eval-every 0
 ) >"$place/out" 2>"$place/err" &
 pid=$!
-check 'a soft limit of CPU time ends it' soon 30
+check 'a soft limit of CPU time ends it' soon 120 # a busy machine grants that second late
 check 'with exit 75' test "$status" -eq 75
 check 'saved' test -s "$place/cpu-time/last-good"
 
@@ -147,8 +148,10 @@ check 'saved' test -s "$place/cpu-time/last-good"
 starts_slowly 30 sync "$place/forced"
 waits_for_text 'slow sync'
 kill -INT "$pid"
-sleep 0.2 # two that come at once are one
-kill -INT "$pid"
+presses=0
+while sleep 0.2 && kill -INT "$pid" 2>/dev/null && [ "$presses" -lt 40 ]; do
+    presses=$((presses + 1)) # two that come at once are one
+done
 check 'a second SIGINT ends it at once' soon 3
 check 'by the signal' test "$status" -eq 130
 check 'what it left does not stop the next' trains 0 "$place/forced" --resume --max-steps 1
@@ -195,6 +198,9 @@ ends_soon 65 'train-000001.tar' 'a FIFO as shard' train_tinyimagenet --data "$pl
 ends_soon 65 'fifo: not a regular file' 'a FIFO as model of evaluate' starling-evaluate --data "$data" --model "$place/fifo"
 ends_soon 65 'fifo: not a regular file' 'a FIFO as model of predict' starling-predict --data "$data" --model "$place/fifo"
 ends_soon 65 'fifo: a special file' 'a FIFO as image' starling-predict --model "$place/cpu-time" "$place/fifo"
-mkfifo "$place/images/train/$(ls "$place/images/train" | head -n 1)/images/fifo.JPEG"
+for class in "$place"/images/train/*; do
+    mkfifo "$class/images/fifo.JPEG"
+    break
+done
 ends_soon 65 'fifo.JPEG' 'a FIFO among the images' starling-prepare --input "$place/images" --output "$place/fifo-prepared"
 finish

@@ -45,7 +45,7 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
     const struct sl_leaky_relu p = flat(stage, stage->y->shape.n);
     int rc = SL_OK;
     SL_TRY(sl_planner_choose(planner, SL_OP_leaky_relu_fwd, &p, &state->fwd));
-    if (sl_planner_training(planner))
+    if (planner->training)
         SL_TRY(sl_planner_choose(planner, SL_OP_leaky_relu_bwd, &p, &state->bwd));
 out:
     return rc;

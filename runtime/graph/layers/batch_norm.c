@@ -145,7 +145,7 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
     SL_TRY(sl_planner_choose(planner, SL_OP_norm_scale, &norm->shape, &norm->scaling));
     SL_TRY(sl_planner_choose(planner, SL_OP_norm_fwd, &norm->shape, &norm->fwd));
     SL_TRY(plan_vectors(norm, planner));
-    if (sl_planner_training(planner))
+    if (planner->training)
         SL_TRY(plan_training(stage, planner));
 out:
     return rc;

@@ -86,7 +86,7 @@ int sl_linear_plan(struct sl_stage *stage, struct sl_planner *planner)
     const int rc = sl_planner_choose(planner, SL_OP_conv2d_fwd, &conv->shape, &conv->fwd);
     if (rc != SL_OK)
         return rc;
-    return sl_planner_training(planner) ? plan_training(stage, planner) : plan_inference(stage, planner);
+    return planner->training ? plan_training(stage, planner) : plan_inference(stage, planner);
 }
 
 static int fold(const struct sl_stage *stage, struct sl_linear *conv)

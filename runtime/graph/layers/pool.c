@@ -56,7 +56,7 @@ static int plan_with(struct sl_stage *stage, struct sl_planner *planner, enum sl
     int rc = SL_OK;
     SL_TRY(window(stage->layer->options, x, &pool->shape));
     SL_TRY(sl_planner_choose(planner, fwd, &pool->shape, &pool->fwd));
-    if (sl_planner_training(planner))
+    if (planner->training)
         SL_TRY(sl_planner_choose(planner, bwd, &pool->shape, &pool->bwd));
 out:
     return rc;

@@ -28,7 +28,7 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
     loss->shape = (struct sl_softmax){y->n, y->c, y->stride, y->element};
     int rc = SL_OK;
     SL_TRY(sl_planner_choose(planner, SL_OP_softmax_nll_fwd, &loss->shape, &loss->fwd));
-    if (sl_planner_training(planner))
+    if (planner->training)
         SL_TRY(sl_planner_choose(planner, SL_OP_softmax_nll_bwd, &loss->shape, &loss->bwd));
 out:
     return rc;
