@@ -3,7 +3,7 @@
 #   apps -> models -> runtime -> kernels, apps -> comm -> kernels; nothing -> tests, bench, apps.
 #   One exception: fuzz targets reach the programs' own parsers.
 # The rooms of runtime/ stand on floors, and each may include only the rooms below that its row names; comm knows only
-# runtime/base. A foreign library's header may stand only where the table below says, and in no public header.
+# runtime/base. No files include each other in a circle. A foreign library's header may stand only where the table below says, and in no public header.
 #   sh tests/layering.sh ROOT         checks the tree; prints each violation, exits 1 if there is any
 #   sh tests/layering.sh --self-test  plants every kind of violation and demands that it is found
 set -eu
@@ -109,6 +109,20 @@ violations() {
     }'
 }
 
+# Prints what tsort finds: files that include each other in a circle. A header and its source count as one, and so does
+# NAME_internal.h with NAME.
+circles() {
+    (cd "$1" && find kernels runtime comm models apps -type f \( -name '*.c' -o -name '*.h' -o -name '*.cu' \) \
+        -exec grep -HE '^[ 	]*#[ 	]*include[ 	]*"' {} + 2>/dev/null) | awk '
+    function unit(path) { sub(/\.[a-z]+$/, "", path); sub(/_internal$/, "", path); return path }
+    {
+        match($0, /"[^"]*"/)
+        header = substr($0, RSTART + 1, RLENGTH - 2)
+        from = unit(substr($0, 1, index($0, ":") - 1))
+        if (header ~ /\.h$/ && from != unit(header)) print from, unit(header)
+    }' | LC_ALL=C sort -u | { tsort 2>&1 >/dev/null || :; } | sed 's/^tsort: -: .*/files include each other in a circle:/; s/^tsort: /    /'
+}
+
 # Plants one line in one file of an otherwise empty tree; it must be found.
 must_find() {
     rm -rf "${tree:?}"/*
@@ -150,12 +164,19 @@ self_test() {
     must_find runtime/data/jpeg.c '#include <jpeglib.h>'
     must_pass runtime/data/jpeg_encode.c '#include <turbojpeg.h>'
     must_pass bench/bench_a.cc '#include <vector>'
+    rm -rf "${tree:?}"/*
+    mkdir -p "$tree/runtime/graph"
+    echo '#include "runtime/graph/b.h"' >"$tree/runtime/graph/a.c"
+    echo '#include "runtime/graph/c.h"' >"$tree/runtime/graph/b_internal.h"
+    [ -z "$(circles "$tree")" ] || { echo "refused: a row of includes"; failed=1; }
+    echo '#include "runtime/graph/a.h"' >"$tree/runtime/graph/c.c"
+    [ -n "$(circles "$tree")" ] || { echo "not found: a circle of includes"; failed=1; }
     return $failed
 }
 
 if [ "${1:?usage: layering.sh ROOT | --self-test}" = --self-test ]; then
     self_test
 else
-    found=$(violations "$1")
+    found=$(violations "$1"; circles "$1")
     [ -z "$found" ] || { printf '%s\n' "$found"; exit 1; }
 fi

@@ -274,7 +274,7 @@ static void a_huge_dataset_json_is_refused(void **state)
     struct sl_dataset *set = prepare("huge", false);
     assert_int_equal(truncate(at("huge/dataset.json"), SL_DATASET_MAX_BYTES + 1), 0);
     struct sl_dataset *again;
-    assert_fails(sl_dataset_open(at("huge"), &again), SL_BAD_DATA, "allowed here");
+    assert_fails(sl_dataset_open(at("huge"), &again), SL_BAD_DATA, "are allowed");
     assert_int_equal(unlink(at("huge/dataset.json")), 0);
     free(set->classes[1].words);
     assert_non_null(set->classes[1].words = malloc(SL_DATASET_MAX_BYTES + 1));

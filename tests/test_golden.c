@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "runtime/graph/graph_json.h"
-#include "runtime/store/model.h"
+#include "runtime/store/safetensors.h"
 #include "runtime/device/parallel.h"
 #include "runtime/plan/plan.h"
 #include "runtime/train/train_step.h"

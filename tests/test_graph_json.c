@@ -6,6 +6,7 @@
 
 #include "models/models.h"
 #include "runtime/store/model.h"
+#include "runtime/store/model_json.h"
 
 static struct sl_graph *model(const char *name, int32_t classes)
 {

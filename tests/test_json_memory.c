@@ -7,6 +7,7 @@
 #include "runtime/store/model.h"
 #include "runtime/report/run_config.h"
 #include "runtime/store/manifest.h"
+#include "runtime/store/model_json.h"
 #include "tests/data_fixture.h"
 
 static int countdown; /* the allocation that fails; later ones do as well if `stays` */

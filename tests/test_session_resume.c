@@ -1,7 +1,9 @@
 /* What a checkpoint can be resumed with, and what it is refused for. */
 #include "tests/data_fixture.h"
 
+#include "kernels/kernels.h"
 #include "runtime/prepare/invent.h"
+#include "runtime/store/model_json.h"
 #include "runtime/train/session_identity.h"
 
 enum { BATCH = 5, CLASSES = 4, EPOCH = 5 /* batches */, SAVED = 7 };
@@ -188,6 +190,26 @@ static void refuses_another_data_set_of_equal_counts(void **state)
     sl_session_close(&session);
 }
 
+/* A cluster may have nodes of two kinds. */
+static void goes_on_with_other_kernels_and_says_so(void **state)
+{
+    (void)state;
+    struct sl_session first, again;
+    make_data("data", 1);
+    const struct sl_session_options options = defaults("data");
+    make_run("run", &options, &first);
+    sl_session_close(&first);
+    if (sl_isa() == SL_CPU)
+        skip();
+    assert_int_equal(setenv("SL_ISA", "ref", 1), 0);
+    const int rc = resume("run", &options, 4, &again);
+    assert_int_equal(unsetenv("SL_ISA"), 0);
+    assert_ok(rc);
+    assert_non_null(strstr(reports, "was made with the kernels "));
+    assert_non_null(strstr(reports, " and this run has ref ("));
+    sl_session_close(&again);
+}
+
 /* ---- Checkpoints that the session would not write ---- */
 
 static size_t tensors_of(const struct sl_safetensors *file, struct sl_named_tensor list[16])
@@ -232,9 +254,10 @@ static void old_checkpoints_are_resumed(void **state)
     make_data("data", 1);
     struct sl_session_options options = defaults("data");
     make_run("run", &options, &first);
-    forge("old", SAVED, position, SL_IDENTITY_KEYS - 1, &first);
+    forge("old", SAVED, position, SL_IDENTITY_KEYS - 2, &first);
     assert_ok(resume("old", &options, 4, &again));
     assert_non_null(strstr(reports, "older version and does not name its data-set: not compared"));
+    assert_non_null(strstr(reports, "does not name its kernels: not compared"));
     assert_int_equal(again.best.step, 0);
     sl_session_close(&again);
     options.seed = 2;
@@ -286,6 +309,7 @@ int main(void)
         CASE(resumes_its_own),
         CASE(names_every_difference),
         CASE(refuses_another_data_set_of_equal_counts),
+        CASE(goes_on_with_other_kernels_and_says_so),
         CASE(old_checkpoints_are_resumed),
         CASE(a_position_belongs_to_its_step),
     };

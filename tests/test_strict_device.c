@@ -9,6 +9,7 @@
 #include "kernels/image/image.h"
 #include "models/models.h"
 #include "runtime/store/served_model.h"
+#include "runtime/store/model_weights.h"
 #include "runtime/train/session.h"
 #include "tests/data_fixture.h"
 #include "tests/layer_cases.h"

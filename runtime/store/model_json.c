@@ -1,11 +1,12 @@
-/* Model descriptions as JSON: the network, its classes, and how pixels become its input. */
+#include "runtime/store/model_json.h"
+
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/graph/graph_json.h"
 #include "runtime/base/json.h"
-#include "runtime/store/model.h"
+#include "runtime/graph/graph_json.h"
 
 int sl_model_to_json(const struct sl_model *model, char **text)
 {
@@ -102,6 +103,33 @@ int sl_model_from_json(const char *text, size_t length, struct sl_model *model)
     SL_TRY(read_pixels(json_object_get(root, "pixels"), model));
 out:
     json_decref(root);
+    if (rc != SL_OK)
+        sl_model_close(model);
+    return rc;
+}
+
+/* A small file must not make its reader take a large network's memory. */
+static int check_size(const struct sl_graph *graph, const struct sl_safetensors *file)
+{
+    const uint64_t parameters = sl_graph_parameters(graph), bytes = sl_safetensors_bytes(file);
+    if (parameters > bytes / sizeof(float))
+        return sl_fail(SL_BAD_CONFIG,
+                       "the file's %" PRIu64 " bytes cannot hold the %" PRIu64
+                       " parameters of its network: it is of another network",
+                       bytes, parameters);
+    return SL_OK;
+}
+
+int sl_model_describe(const struct sl_safetensors *file, struct sl_model *model)
+{
+    int rc = SL_OK;
+    const char *text = sl_safetensors_metadata(file, SL_MODEL_METADATA);
+    *model = (struct sl_model){0};
+    if (!text)
+        SL_FAIL(SL_BAD_DATA, "the file has no \"%s\" entry in its metadata: it is no model of ours", SL_MODEL_METADATA);
+    SL_TRY(sl_model_from_json(text, strlen(text), model));
+    SL_TRY(check_size(model->graph, file));
+out:
     if (rc != SL_OK)
         sl_model_close(model);
     return rc;

@@ -4,6 +4,8 @@
 
 #include "runtime/data/image_input.h"
 #include "runtime/device/parallel.h"
+#include "runtime/store/model_json.h"
+#include "runtime/store/model_weights.h"
 
 /* A maximum may swallow a NaN, so that the answers alone do not tell. */
 static int refuse_nan(const struct sl_safetensors *file)

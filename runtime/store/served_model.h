@@ -2,6 +2,7 @@
 #ifndef SL_RUNTIME_STORE_SERVED_MODEL_H
 #define SL_RUNTIME_STORE_SERVED_MODEL_H
 
+#include "runtime/data/loader.h"
 #include "runtime/store/model.h"
 #include "runtime/plan/plan.h"
 #include "runtime/store/store.h"

@@ -1,4 +1,3 @@
-#include "runtime/graph/graph_json.h"
 #include "runtime/train/session_identity.h"
 
 #include <inttypes.h>
@@ -8,20 +7,24 @@
 #include <string.h>
 
 #include "runtime/base/hash.h"
+#include "runtime/graph/graph_json.h"
+#include "runtime/store/model_json.h"
 
-enum key { SEED, BATCH_SIZE, SAMPLES, OPTIMIZER, WEIGHT_DECAY, AUGMENTATION, DATA_SET };
+enum key { SEED, BATCH_SIZE, SAMPLES, OPTIMIZER, WEIGHT_DECAY, AUGMENTATION, DATA_SET, KERNELS };
 
 static const struct {
     const char *name;
-    bool later; /* the first checkpoints lack it */
+    bool later;    /* the first checkpoints lack it */
+    bool may_vary; /* a difference is told, and the run goes on */
 } keys[SL_IDENTITY_KEYS] = {
-    [SEED] = {"seed", false},
-    [BATCH_SIZE] = {"batch-size", false},
-    [SAMPLES] = {"training-samples", false},
-    [OPTIMIZER] = {"optimizer", false},
-    [WEIGHT_DECAY] = {"weight-decay", false},
-    [AUGMENTATION] = {"augmentation", false},
-    [DATA_SET] = {"data-set", true},
+    [SEED] = {"seed", false, false},
+    [BATCH_SIZE] = {"batch-size", false, false},
+    [SAMPLES] = {"training-samples", false, false},
+    [OPTIMIZER] = {"optimizer", false, false},
+    [WEIGHT_DECAY] = {"weight-decay", false, false},
+    [AUGMENTATION] = {"augmentation", false, false},
+    [DATA_SET] = {"data-set", true, false},
+    [KERNELS] = {"kernels", true, true},
 };
 
 static void __attribute__((format(printf, 3, 4)))
@@ -32,6 +35,25 @@ set(struct sl_identity *identity, enum key key, const char *format, ...)
     vsnprintf(identity->texts[key], SL_IDENTITY_BYTES, format, arguments);
     va_end(arguments);
     identity->pairs[key] = (struct sl_text_pair){keys[key].name, identity->texts[key]};
+}
+
+/* The names of the rows that the training plan chose, each once, and a hash of which operation has which. */
+static void name_kernels(const struct sl_plan *plan, char text[SL_IDENTITY_BYTES])
+{
+    const struct sl_plan_choice *choices;
+    const size_t count = sl_plan_choices(plan, &choices);
+    uint64_t hash = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct sl_kernel_row *row = sl_choice_row(choices[i].choice);
+        size_t before = 0;
+        hash = hash * 31 + sl_hash64(row->symbol, strlen(row->symbol));
+        while (before < i && strcmp(sl_choice_row(choices[before].choice)->name, row->name))
+            before++;
+        if (before == i && n < SL_IDENTITY_BYTES / 2)
+            n += (size_t)snprintf(text + n, SL_IDENTITY_BYTES - n, "%.20s ", row->name);
+    }
+    snprintf(text + n, SL_IDENTITY_BYTES - n, "(%016" PRIx64 ")", hash);
 }
 
 void sl_session_identify(const struct sl_session *session, struct sl_identity *identity)
@@ -47,6 +69,9 @@ void sl_session_identify(const struct sl_session *session, struct sl_identity *i
     set(identity, WEIGHT_DECAY, "%.17g", o->updater.l2);
     set(identity, AUGMENTATION, "flip %d, crop %" PRId32 ", range %d", o->flip, o->crop_padding, (int)o->range);
     set(identity, DATA_SET, "%016" PRIx64, session->dataset->hash);
+    char kernels[SL_IDENTITY_BYTES];
+    name_kernels(session->training, kernels);
+    set(identity, KERNELS, "%s", kernels);
 }
 
 /* ---- Comparing ---- */
@@ -117,6 +142,18 @@ out:
     return rc;
 }
 
+static void __attribute__((format(printf, 3, 4))) tell(sl_store_report_fn *report, void *self, const char *format, ...)
+{
+    char line[512];
+    va_list arguments;
+    if (!report)
+        return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    report(self, line);
+}
+
 static void compare_keys(const struct sl_session *session, const struct sl_safetensors *rank, struct differences *found,
                          sl_store_report_fn *report, void *self)
 {
@@ -125,15 +162,16 @@ static void compare_keys(const struct sl_session *session, const struct sl_safet
     for (int i = 0; i < SL_IDENTITY_KEYS; i++) {
         const struct sl_text_pair *now = &identity.pairs[i];
         const char *then = sl_safetensors_metadata(rank, now->key);
-        if (!then && keys[i].later) {
-            char line[128];
-            snprintf(line, sizeof line, "the checkpoint is of an older version and does not name its %s: not compared",
-                     now->key);
-            if (report)
-                report(self, line);
-        } else if (!then || strcmp(then, now->value)) {
+        if (!then && keys[i].later)
+            tell(report, self, "the checkpoint is of an older version and does not name its %s: not compared",
+                 now->key);
+        else if (!then || (strcmp(then, now->value) && !keys[i].may_vary))
             differ(found, "it has %s %.64s and this run %s", now->key, then ? then : "(none)", now->value);
-        }
+        else if (strcmp(then, now->value))
+            tell(report, self,
+                 "the checkpoint was made with the %s %.95s and this run has %s: it goes on, but not to the same bits "
+                 "(SL_ISA holds instruction sets down)",
+                 now->key, then, now->value);
     }
 }
 

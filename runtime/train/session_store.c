@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "runtime/device/host_copy.h"
+#include "runtime/store/model_json.h"
+#include "runtime/store/model_weights.h"
 #include "runtime/train/session_identity.h"
 
 enum { POSITION_FIELDS = 4 };

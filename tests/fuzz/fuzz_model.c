@@ -6,6 +6,7 @@
 #include "kernels/elementwise/philox.h"
 #include "runtime/store/model.h"
 #include "runtime/device/parallel.h"
+#include "runtime/store/model_json.h"
 #include "runtime/train/train_step.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -3,6 +3,8 @@
 #include "runtime/base/hash.h"
 #include "runtime/store/model.h"
 #include "runtime/device/parallel.h"
+#include "runtime/store/model_json.h"
+#include "runtime/store/model_weights.h"
 #include "tests/fuzz/fuzz.h"
 
 static void load_model(const struct sl_safetensors *file)
