@@ -271,6 +271,12 @@ static bool finished(const struct training *t)
 static int train(struct training *t)
 {
     int rc = SL_OK;
+    const struct sl_position *p = &t->session.position;
+    if (p->iteration > 0 && finished(t))
+        sl_log_message(t->log,
+                       "nothing left to do: %" PRIu64 " epochs and %" PRIu64 " steps are trained; --epochs or "
+                       "--max-steps can ask for more",
+                       p->epoch, p->iteration);
     for (;;) {
         const bool trained = sl_session_epoch_trained(&t->session);
         if (!trained && finished(t))

@@ -153,6 +153,7 @@ check 'fewer epochs' trains 0 "$place/longer" --epochs 2 --seed 7
 check 'then more' trains 0 "$place/longer" --epochs 4 --seed 7 --resume
 check 'the bits of the unbroken run' same_run "$place/longer" "$place/unbroken"
 check 'resuming a finished run does nothing' trains 0 "$place/longer" --epochs 4 --seed 7 --resume
+check 'and says so' says 'nothing left to do: 4 epochs and '
 check 'and says its folder' prints "^$place/longer\$"
 check 'its metrics' same_metrics "$place/longer" "$place/unbroken"
 
