@@ -157,11 +157,10 @@ static void direct_forward_pack(const void *shape, const float *weights, void *p
 
 static void direct_forward_slice(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
     struct direct d = *(const struct direct *)work->state;
-    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, direct_forward_need, s));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, direct_forward_need, shape));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
     d.x = a->x;
     d.weights = a->weights;
     d.bias = a->bias;
@@ -222,11 +221,10 @@ static void direct_backward_pack(const void *shape, const float *weights, void *
 
 static void direct_backward_slice(const void *shape, const void *args, const struct sl_work *work)
 {
-    const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
     struct direct d = *(const struct direct *)work->state;
-    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, direct_backward_need, s));
-    assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, direct_backward_need, shape));
+    assert(sl_are_apart(a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
     d.x = a->dy;
     d.weights = a->weights;
     d.y = a->dx;
