@@ -41,7 +41,7 @@ struct Options {
 
 struct Layer {
     std::string name, passes;
-    sl_conv2d shape;
+    sl_conv2d shape = {};
 };
 
 constexpr sl_op kOps[] = {SL_OP_conv2d_fwd, SL_OP_conv2d_bwd_data, SL_OP_conv2d_bwd_weights};
