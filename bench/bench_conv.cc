@@ -26,6 +26,7 @@
 #include "kernels/kernels.h"
 #include "runtime/device/launch.h"
 #include "runtime/device/parallel.h"
+#include "tests/check.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -41,7 +42,7 @@ struct Options {
 
 struct Layer {
     std::string name, passes;
-    sl_conv2d shape;
+    sl_conv2d shape = {};
 };
 
 constexpr sl_op kOps[] = {SL_OP_conv2d_fwd, SL_OP_conv2d_bwd_data, SL_OP_conv2d_bwd_weights};
@@ -69,26 +70,23 @@ std::vector<Layer> read_layers(const Options &options)
     return layers;
 }
 
-// One of our rows with its operands, packed and ready.
+// One of our rows with its operands, packed and ready: set up as for the checker.
 class OurConv
 {
   public:
-    OurConv(const sl_device &device, const sl_kernel_row &row, const sl_conv2d &s)
-        : device_(device), shape_(s), x_(floats(size_t(s.n) * s.h * s.w * s.xs)),
-          y_(floats(size_t(s.n) * s.oh * s.ow * s.ys)), weights_(floats(sl_conv2d_weights(&s)))
+    OurConv(const sl_device &device, const sl_kernel_row &row, const sl_conv2d &s) : device_(device), shape_(s)
     {
         device_.rows = &row; // the only choice
         device_.row_count = 1;
-        if (sl_choose(&device_, row.op, &s, &choice_) != SL_OK)
+        case_.measured = true;
+        if (sl_choose(&device_, row.op, &shape_, &choice_) != SL_OK ||
+            !check_set_up(&case_, check_find_op(row.op), &shape_, &row))
             std::abort();
-        if (sl_choice_need(&choice_)->packed) {
-            packed_ = floats(sl_choice_need(&choice_)->packed / sizeof(float));
-            sl_launch_pack(&choice_, &s, weights_.get(), packed_.get());
-        }
     }
 
     ~OurConv()
     {
+        check_release(&case_);
         sl_choice_close(&choice_);
     }
 
@@ -97,37 +95,14 @@ class OurConv
 
     void run()
     {
-        float *weights = packed_ ? packed_.get() : weights_.get();
-        const sl_conv2d_fwd forward = {x_.get(), weights, nullptr, 1.0f, y_.get(), nullptr};
-        const sl_conv2d_bwd_data data = {y_.get(), weights, x_.get()};
-        const sl_conv2d_bwd_weights gradient = {x_.get(), y_.get(), weights_.get()};
-        const void *args = choice_.op == SL_OP_conv2d_fwd        ? static_cast<const void *>(&forward)
-                           : choice_.op == SL_OP_conv2d_bwd_data ? static_cast<const void *>(&data)
-                                                                 : &gradient;
-        sl_launch(&choice_, choice_.op, &shape_, args);
+        sl_launch(&choice_, choice_.op, &shape_, case_.args.bytes);
     }
 
   private:
-    struct Free {
-        void operator()(float *p) const
-        {
-            std::free(p);
-        }
-    };
-    using Floats = std::unique_ptr<float, Free>;
-
-    static Floats floats(size_t n)
-    {
-        auto *p = static_cast<float *>(std::aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64));
-        for (size_t i = 0; i < n; i++)
-            p[i] = static_cast<float>(i % 13) * 0.1f - 0.6f;
-        return Floats(p);
-    }
-
     sl_device device_;
     sl_choice choice_;
     const sl_conv2d shape_;
-    Floats x_, y_, weights_, packed_;
+    check_case case_ = {};
 };
 
 std::vector<const sl_kernel_row *> rows_of(sl_op op, const sl_conv2d &shape, const Options &options)

@@ -1,16 +1,23 @@
-/* The checker: every row of kernels.def that this machine can run, on every shape of its operation, against the
- * operation's reference. An operation joins by one `struct check_op`: how many shapes, and how to set one up.
+/* How an operation is set up: one `struct check_op` says how many shapes there are, and how to set one up. Two programs
+ * walk them: the checker (test_kernels.c) and the benchmark (bench/bench_ops.cc).
  *
- * A case is set up three times with the same contents: for the reference, for the row in one slice with every buffer
- * ending at a guard page, and for the row in seven uneven slices run last to first with every buffer misaligned by one
- * float. The last two must agree bit for bit; the reference within the tolerance stated with the output.
- * Inputs are read-only memory, outputs start as NaN, the bytes around a buffer are poisoned and looked at afterwards.
+ * The checker runs every row of kernels.def that this machine can run, on every shape of its operation, against the
+ * operation's reference. A case is set up three times with the same contents: for the reference, for the row in one
+ * slice with every buffer ending at a guard page, and for the row in seven uneven slices run last to first with every
+ * buffer misaligned by one float. The last two must agree bit for bit; the reference within the tolerance stated with
+ * the output. Inputs are read-only memory, outputs start as NaN, the bytes around a buffer are poisoned and looked at
+ * afterwards. The benchmark runs each row in one slice, over and over, on the shapes that are worth measuring.
  */
 #ifndef SL_TESTS_CHECK_H
 #define SL_TESTS_CHECK_H
 
+#include "kernels/elementwise/philox.h"
 #include "kernels/kernels.h"
 #include "kernels/step/step.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* |got - want| <= absolute + relative*|want|, or at most `ulp` floats apart. All zero: equal (-0 == 0). */
 struct check_tolerance {
@@ -34,6 +41,7 @@ struct check_buffer {
     size_t map_bytes, guard_at; /* the guard page begins `guard_at` bytes into the map */
     unsigned char *at;
     size_t bytes;
+    size_t reads, writes; /* bytes that the operation has to move */
     bool is_output;
     struct check_tolerance tolerance;
     int64_t pixels; /* > 0: lanes [channels, stride) of each pixel must be zero */
@@ -47,11 +55,16 @@ struct check_case {
     struct sl_need need;
     void *state; /* the row's, of the shape */
     const void *shape;
+    size_t index;   /* of the shape */
+    size_t variant; /* what a set-up varies by (in place, a bad step): the index; 0, the plain one, if measured */
+    bool measured;  /* by a benchmark */
     bool misaligned, sliced;
     uint64_t seed;
     uint64_t drawn; /* random words so far */
+    struct sl_philox words;
     struct check_buffer buffers[CHECK_BUFFERS];
     int count;
+    float *scratch; /* NULL: the row needs none */
     union {
         double align;
         unsigned char bytes[256];
@@ -60,13 +73,15 @@ struct check_case {
 
 struct check_op {
     enum sl_op op;
-    size_t shapes;
+    size_t shapes;   /* to check: chosen to hurt */
+    size_t measured; /* behind them those worth measuring: of the default network, batch 32; at least one */
     /* The shape structure of case `index`; writes its name. */
     const void *(*shape)(size_t index, char *name, size_t size);
-    /* Allocates and fills the buffers, and the arguments. */
-    void (*set_up)(struct check_case *c, size_t index);
+    /* Allocates and fills the buffers, and the arguments. Measured ones are used over and over: what is read and
+     * written stays finite. */
+    void (*set_up)(struct check_case *c);
     /* NULL, or brings the outputs to a form that all rows share (joins records); runs before they are compared. */
-    void (*finish)(struct check_case *c, size_t index);
+    void (*finish)(struct check_case *c);
 };
 
 struct check_area {
@@ -74,13 +89,34 @@ struct check_area {
     size_t count;
 };
 
-/* One for each check_*.c. */
+/* One for each file; check_find_op knows them all. */
 extern const struct check_area check_conv, check_norm, check_pool, check_activation, check_softmax, check_elementwise,
     check_optimizer, check_step, check_image;
 
-/* Runs all rows on all shapes; argv[1], if given, is a pattern of names (`*` and `?`). An operation of the table
- * that no area knows fails. SL_CHECK_SEED chooses the contents. Returns the number of failures. */
-int check_main(int argc, char **argv, const struct check_area *const *areas, size_t count);
+/* NULL: no area knows the operation. */
+const struct check_op *check_find_op(enum sl_op op);
+const struct sl_kernel_row *check_find_reference(enum sl_op op);
+
+/* --- for programs --- */
+
+/* Readies a cleared case, in which the kind (measured, ...) and the seed are chosen, for a row: in the plain way, on
+ * any shape. False if the row does not take it. */
+bool check_set_up(struct check_case *c, const struct check_op *op, const void *shape, const struct sl_kernel_row *row);
+/* The same on shape `index` of the operation. */
+bool check_set_up_at(struct check_case *c, const struct check_op *op, size_t index, const struct sl_kernel_row *row);
+/* All units, in one slice or in seven uneven ones. */
+void check_run(const struct check_case *c);
+void check_release(struct check_case *c);
+
+/* The first byte around a buffer that has changed, or NULL. */
+const unsigned char *check_margins(const struct check_buffer *b);
+
+/* Bytes that one run has to move: inputs and outputs. What check_work gives (records) is small beside them. */
+struct check_traffic {
+    size_t reads, writes;
+    bool in_place; /* what is written was read: no cache line is fetched only to be overwritten */
+};
+struct check_traffic check_traffic_of(const struct check_case *c);
 
 /* --- for set_up: buffers live until the case is over --- */
 
@@ -104,6 +140,8 @@ float *check_inout(struct check_case *c, const char *name, int64_t pixels, int32
 /* Memory that may differ between rows (records): guarded, NaN, only compared between slicings. */
 float *check_work(struct check_case *c, const char *name, size_t n);
 double *check_work_double(struct check_case *c, const char *name, size_t n);
+/* An operation that does not touch all of a buffer says how many bytes it reads and writes. */
+void check_moves(struct check_case *c, const void *at, size_t reads, size_t writes);
 /* The buffer of that name. */
 void *check_find(const struct check_case *c, const char *name);
 /* The scalars of a step (step/step.h), read-only: rate 8e-3, iteration 7, seed 11, and bad or not. */
@@ -118,7 +156,10 @@ void check_reference(enum sl_op op, const void *shape, const void *args);
 uint32_t check_random(struct check_case *c);
 float check_draw(struct check_case *c, enum check_fill fill);
 
-/* Runs `units` units in one slice, or in seven uneven ones from last to first. */
-void check_slices(const struct check_case *c, int64_t units, void (*run)(const void *self, const struct sl_work *work),
-                  const void *self, void *scratch);
+/* Stops the program with a message if the set-up itself is at fault. */
+void check_must(bool holds, const char *what);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

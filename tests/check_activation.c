@@ -8,16 +8,16 @@
 static const void *shape(size_t index, char *name, size_t size)
 {
     static struct sl_leaky_relu s;
-    s = (struct sl_leaky_relu){check_lengths[index], index % 3 ? 0.1f : 0.0f, SL_ELEMENT_F32};
+    s = (struct sl_leaky_relu){check_length(index, CHECK_ACTIVATIONS), index % 3 ? 0.1f : 0.0f, SL_ELEMENT_F32};
     snprintf(name, size, "n%lld_%g", (long long)s.n, (double)s.slope);
     return &s;
 }
 
-static void fwd(struct check_case *c, size_t index)
+static void fwd(struct check_case *c)
 {
-    const int64_t n = check_lengths[index];
+    const int64_t n = check_length_of(c);
     struct sl_leaky_relu_fwd *t = (void *)c->args.bytes;
-    if (index % 2) {
+    if (c->variant % 2) {
         t->y = check_inout(c, "y", n, 1, 1, CHECK_COARSE, check_exact);
         t->x = t->y;
     } else {
@@ -26,12 +26,12 @@ static void fwd(struct check_case *c, size_t index)
     }
 }
 
-static void bwd(struct check_case *c, size_t index)
+static void bwd(struct check_case *c)
 {
-    const int64_t n = check_lengths[index];
+    const int64_t n = check_length_of(c);
     struct sl_leaky_relu_bwd *t = (void *)c->args.bytes;
     t->x = check_input(c, "x", (size_t)n, CHECK_COARSE);
-    if (index % 2) {
+    if (c->variant % 2) {
         t->dx = check_inout(c, "dx", n, 1, 1, CHECK_UNIFORM, check_exact);
         t->dy = t->dx;
     } else {
@@ -41,7 +41,7 @@ static void bwd(struct check_case *c, size_t index)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_leaky_relu_fwd, CHECK_LENGTHS, shape, fwd, NULL},
-    {SL_OP_leaky_relu_bwd, CHECK_LENGTHS, shape, bwd, NULL},
+    {SL_OP_leaky_relu_fwd, CHECK_LENGTHS, 1, shape, fwd, NULL},
+    {SL_OP_leaky_relu_bwd, CHECK_LENGTHS, 1, shape, bwd, NULL},
 };
 const struct check_area check_activation = {ops, sizeof ops / sizeof *ops};

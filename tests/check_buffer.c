@@ -1,24 +1,29 @@
-/* Buffers of the checker: poison in front, data, then at most one number of poison and a page that may not be touched.
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+/* Buffers of a case: poison in front, data, then at most one number of poison and a page that may not be touched; in a
+ * benchmark more poison behind. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "kernels/elementwise/philox.h"
 #include "tests/check.h"
-#include "tests/check_buffer.h"
 
 enum { POISON = 0xa5, MARGIN = 256 };
+
+void check_must(bool holds, const char *what)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "checker: %s\n", what);
+    abort();
+}
 
 uint32_t check_random(struct check_case *c)
 {
     const uint64_t i = c->drawn++;
-    return sl_philox4x32(c->seed, 0, i / 4).word[i % 4];
+    if (i % 4 == 0)
+        c->words = sl_philox4x32(c->seed, 0, i / 4);
+    return c->words.word[i % 4];
 }
 
 float check_draw(struct check_case *c, enum check_fill fill)
@@ -35,27 +40,61 @@ float check_draw(struct check_case *c, enum check_fill fill)
     return 2.0f * u - 1.0f;
 }
 
+/* Measured buffers each begin elsewhere in their page, as in the arena: loads and stores 4096 bytes apart get in each
+ * other's way. */
+static size_t head_of(const struct check_case *c)
+{
+    return c->measured ? (size_t)(c->count % 8) * 576 + 64 : MARGIN;
+}
+
 static struct check_buffer *allocate(struct check_case *c, const char *name, size_t bytes, size_t number)
 {
-    assert_true(c->count < CHECK_BUFFERS);
+    check_must(c->count < CHECK_BUFFERS, "too many buffers");
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), head = head_of(c), tail = c->misaligned ? number : 0;
     struct check_buffer *b = &c->buffers[c->count++];
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), tail = c->misaligned ? number : 0;
     *b = (struct check_buffer){.name = name, .bytes = bytes};
-    b->guard_at = (MARGIN + bytes + tail + page - 1) / page * page;
+    b->guard_at = (head + bytes + tail + page - 1) / page * page;
     b->map_bytes = b->guard_at + page;
     b->map = mmap(NULL, b->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(b->map != MAP_FAILED);
-    assert_int_equal(mprotect(b->map + b->guard_at, page, PROT_NONE), 0);
+    check_must(b->map != MAP_FAILED, "no memory");
+    check_must(!mprotect(b->map + b->guard_at, page, PROT_NONE), "no guard page");
     memset(b->map, POISON, b->guard_at);
-    b->at = b->map + b->guard_at - tail - bytes;
+    b->at = c->measured ? b->map + head : b->map + b->guard_at - tail - bytes;
     return b;
+}
+
+static struct check_buffer *buffer_at(struct check_case *c, const void *at)
+{
+    for (int i = 0; i < c->count; i++)
+        if (c->buffers[i].at == at)
+            return &c->buffers[i];
+    check_must(false, "no buffer there");
+    return NULL;
 }
 
 void check_freeze(struct check_case *c, void *at)
 {
-    for (int i = 0; i < c->count; i++)
-        if (c->buffers[i].at == at)
-            assert_int_equal(mprotect(c->buffers[i].map, c->buffers[i].guard_at, PROT_READ), 0);
+    const struct check_buffer *b = buffer_at(c, at);
+    check_must(!mprotect(b->map, b->guard_at, PROT_READ), "cannot protect a buffer");
+}
+
+void check_moves(struct check_case *c, const void *at, size_t reads, size_t writes)
+{
+    struct check_buffer *b = buffer_at(c, at);
+    b->reads = reads;
+    b->writes = writes;
+}
+
+struct check_traffic check_traffic_of(const struct check_case *c)
+{
+    struct check_traffic t = {.in_place = true};
+    for (int i = 0; i < c->count; i++) {
+        const struct check_buffer *b = &c->buffers[i];
+        t.reads += b->reads;
+        t.writes += b->writes;
+        t.in_place = t.in_place && (b->reads || !b->writes);
+    }
+    return t;
 }
 
 static void fill_pixels(struct check_case *c, float *at, int64_t pixels, int32_t channels, int32_t stride,
@@ -82,7 +121,9 @@ float *check_input(struct check_case *c, const char *name, size_t n, enum check_
 
 void *check_input_bytes(struct check_case *c, const char *name, size_t bytes, size_t alignment)
 {
-    return allocate(c, name, bytes, alignment)->at;
+    struct check_buffer *b = allocate(c, name, bytes, alignment);
+    b->reads = bytes;
+    return b->at;
 }
 
 static void *allocate_work(struct check_case *c, const char *name, size_t n, size_t number)
@@ -109,7 +150,7 @@ void *check_find(const struct check_case *c, const char *name)
     for (int i = 0; i < c->count; i++)
         if (!strcmp(c->buffers[i].name, name))
             return c->buffers[i].at;
-    fail_msg("no buffer %s", name);
+    check_must(false, name);
     return NULL;
 }
 
@@ -118,6 +159,7 @@ float *check_output_pixels(struct check_case *c, const char *name, int64_t pixel
 {
     float *at = check_work(c, name, (size_t)(pixels * stride));
     struct check_buffer *b = &c->buffers[c->count - 1];
+    b->writes = b->bytes;
     b->tolerance = tolerance;
     b->pixels = pixels;
     b->channels = channels;
@@ -134,24 +176,23 @@ float *check_inout(struct check_case *c, const char *name, int64_t pixels, int32
                    enum check_fill fill, struct check_tolerance tolerance)
 {
     float *at = check_output_pixels(c, name, pixels, channels, stride, tolerance);
+    struct check_buffer *b = &c->buffers[c->count - 1];
+    b->reads = b->bytes;
     fill_pixels(c, at, pixels, channels, stride, fill);
     return at;
 }
 
-static void fail_if_touched(const struct check_buffer *b, const unsigned char *from, const unsigned char *to)
+static const unsigned char *first_touched(const unsigned char *from, const unsigned char *to)
 {
-    for (const unsigned char *p = from; p < to; p++)
-        if (*p != POISON)
-            fail_msg("%s: wrote outside, %td bytes from its start (it has %zu)", b->name, p - b->at, b->bytes);
+    while (from < to && *from == POISON)
+        from++;
+    return from < to ? from : NULL;
 }
 
-void check_margins(const struct check_case *c)
+const unsigned char *check_margins(const struct check_buffer *b)
 {
-    for (int i = 0; i < c->count; i++) {
-        const struct check_buffer *b = &c->buffers[i];
-        fail_if_touched(b, b->map, b->at);
-        fail_if_touched(b, b->at + b->bytes, b->map + b->guard_at);
-    }
+    const unsigned char *before = first_touched(b->map, b->at);
+    return before ? before : first_touched(b->at + b->bytes, b->map + b->guard_at);
 }
 
 void check_release(struct check_case *c)
@@ -159,6 +200,8 @@ void check_release(struct check_case *c)
     for (int i = 0; i < c->count; i++)
         munmap(c->buffers[i].map, c->buffers[i].map_bytes);
     c->count = 0;
+    free(c->state);
+    c->state = NULL;
 }
 
 const struct sl_now *check_now(struct check_case *c, bool bad)

@@ -8,17 +8,17 @@
 static const void *flat_shape(size_t index, char *name, size_t size)
 {
     static struct sl_flat s;
-    s.n = check_lengths[index];
+    s.n = check_length(index, CHECK_ACTIVATIONS);
     snprintf(name, size, "n%lld", (long long)s.n);
     return &s;
 }
 
-static void add_fwd(struct check_case *c, size_t index)
+static void add_fwd(struct check_case *c)
 {
-    const int64_t n = check_lengths[index];
+    const int64_t n = check_length_of(c);
     struct sl_add_fwd *t = (void *)c->args.bytes;
     t->a = check_input(c, "a", (size_t)n, CHECK_UNIFORM);
-    if (index % 2) {
+    if (c->variant % 2) {
         t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
         t->b = t->y;
     } else {
@@ -27,22 +27,27 @@ static void add_fwd(struct check_case *c, size_t index)
     }
 }
 
-static void accumulate(struct check_case *c, size_t index)
+static void accumulate(struct check_case *c)
 {
-    const int64_t n = check_lengths[index];
+    const int64_t n = check_length_of(c);
     struct sl_accumulate *t = (void *)c->args.bytes;
     t->x = check_input(c, "x", (size_t)n, CHECK_UNIFORM);
     t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
 }
 
-/* pixels, c, from_stride, from_at, to_stride, to_at, add */
+/* pixels, c, from_stride, from_at, to_stride, to_at, add; the last MEASURED to be measured */
 static const struct sl_channels channels[] = {
-    {1, 1, 16, 0, 16, 3, false, SL_ELEMENT_F32},     {5, 7, 16, 9, 32, 1, true, SL_ELEMENT_F32},
-    {64, 64, 64, 0, 192, 64, false, SL_ELEMENT_F32}, {64, 64, 192, 128, 64, 0, true, SL_ELEMENT_F32},
-    {3, 17, 32, 0, 48, 31, true, SL_ELEMENT_F32},    {129, 32, 32, 0, 32, 0, false, SL_ELEMENT_F32},
-    {11, 15, 15, 0, 16, 1, false, SL_ELEMENT_F32},   {1031, 8, 16, 8, 24, 16, false, SL_ELEMENT_F32},
+    {1, 1, 16, 0, 16, 3, false, SL_ELEMENT_F32},
+    {5, 7, 16, 9, 32, 1, true, SL_ELEMENT_F32},
+    {64, 64, 64, 0, 192, 64, false, SL_ELEMENT_F32},
+    {64, 64, 192, 128, 64, 0, true, SL_ELEMENT_F32},
+    {3, 17, 32, 0, 48, 31, true, SL_ELEMENT_F32},
+    {129, 32, 32, 0, 32, 0, false, SL_ELEMENT_F32},
+    {11, 15, 15, 0, 16, 1, false, SL_ELEMENT_F32},
+    {1031, 8, 16, 8, 24, 16, false, SL_ELEMENT_F32},
+    {32 * 32 * 32, 64, 64, 0, 192, 64, false, SL_ELEMENT_F32},
 };
-enum { CHANNELS = sizeof channels / sizeof *channels };
+enum { MEASURED = 1, CHANNELS = sizeof channels / sizeof *channels - MEASURED };
 
 static const void *channel_shape(size_t index, char *name, size_t size)
 {
@@ -52,28 +57,32 @@ static const void *channel_shape(size_t index, char *name, size_t size)
     return s;
 }
 
-static void channel_copy(struct check_case *c, size_t index)
+static void channel_copy(struct check_case *c)
 {
-    const struct sl_channels *s = &channels[index];
+    const struct sl_channels *s = c->shape;
+    const size_t moved = sizeof(float) * (size_t)(s->pixels * s->c);
     struct sl_channel_copy *t = (void *)c->args.bytes;
     t->from = check_input_pixels(c, "from", s->pixels, s->from_stride, s->from_stride, CHECK_UNIFORM);
     t->to = check_inout(c, "to", s->pixels, s->to_stride, s->to_stride, CHECK_UNIFORM, check_exact);
+    check_moves(c, t->from, moved, 0);
+    check_moves(c, t->to, s->add ? moved : 0, moved);
 }
 
 static const void *dropout_shape(size_t index, char *name, size_t size)
 {
     static const float rates[] = {0.0f, 0.5f, 0.999f, 0.2f};
     static struct sl_dropout_shape s;
-    s = (struct sl_dropout_shape){check_lengths[index], rates[index % 4], SL_ELEMENT_F32};
+    s = (struct sl_dropout_shape){check_length(index, CHECK_ACTIVATIONS),
+                                  index < CHECK_LENGTHS ? rates[index % 4] : 0.5f, SL_ELEMENT_F32};
     snprintf(name, size, "n%lld_%g", (long long)s.n, (double)s.rate);
     return &s;
 }
 
-static void dropout(struct check_case *c, size_t index)
+static void dropout(struct check_case *c)
 {
-    const int64_t n = check_lengths[index];
+    const int64_t n = check_length_of(c);
     struct sl_dropout *t = (void *)c->args.bytes;
-    if (index % 2) {
+    if (c->variant % 2) {
         t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
         t->x = t->y;
     } else {
@@ -85,9 +94,9 @@ static void dropout(struct check_case *c, size_t index)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_add_fwd, CHECK_LENGTHS, flat_shape, add_fwd, NULL},
-    {SL_OP_accumulate, CHECK_LENGTHS, flat_shape, accumulate, NULL},
-    {SL_OP_channel_copy, CHANNELS, channel_shape, channel_copy, NULL},
-    {SL_OP_dropout, CHECK_LENGTHS, dropout_shape, dropout, NULL},
+    {SL_OP_add_fwd, CHECK_LENGTHS, 1, flat_shape, add_fwd, NULL},
+    {SL_OP_accumulate, CHECK_LENGTHS, 1, flat_shape, accumulate, NULL},
+    {SL_OP_channel_copy, CHANNELS, MEASURED, channel_shape, channel_copy, NULL},
+    {SL_OP_dropout, CHECK_LENGTHS, 1, dropout_shape, dropout, NULL},
 };
 const struct check_area check_elementwise = {ops, sizeof ops / sizeof *ops};

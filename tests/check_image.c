@@ -9,7 +9,7 @@ static const struct {
     int32_t top, left;
     bool flip;
 } cases[] = {
-    /* images of one shape; the window of the first */
+    /* images of one shape; the window of the first; the last MEASURED to be measured */
     {{1, 1, 1, 1, 1, SL_ELEMENT_F32}, 0, 0, false},     {{1, 1, 3, 3, 1, SL_ELEMENT_F32}, -1, -1, true},
     {{7, 9, 7, 9, 3, SL_ELEMENT_F32}, 0, 0, true},      {{8, 8, 8, 8, 1, SL_ELEMENT_F32}, 0, 0, false},
     {{16, 16, 16, 16, 1, SL_ELEMENT_F32}, 1, -2, true}, {{17, 33, 13, 31, 5, SL_ELEMENT_F32}, 2, 1, false},
@@ -17,8 +17,9 @@ static const struct {
     {{64, 64, 64, 64, 1, SL_ELEMENT_F32}, -4, 4, true}, {{64, 64, 64, 64, 1, SL_ELEMENT_F32}, 3, -3, false},
     {{5, 5, 4, 40, 1, SL_ELEMENT_F32}, 0, -20, true},   {{5, 5, 3, 7, 1, SL_ELEMENT_F32}, 9, 0, false},
     {{6, 6, 3, 7, 1, SL_ELEMENT_F32}, 0, -9, true},     {{100, 75, 64, 67, 1, SL_ELEMENT_F32}, 18, 5, true},
+    {{64, 64, 64, 64, 1, SL_ELEMENT_F32}, 0, 0, false}, {{64, 64, 64, 64, 1, SL_ELEMENT_F32}, 0, 0, true},
 };
-enum { CASES = sizeof cases / sizeof *cases };
+enum { MEASURED = 2, CASES = sizeof cases / sizeof *cases - MEASURED };
 
 static const void *shape(size_t index, char *name, size_t size)
 {
@@ -28,17 +29,17 @@ static const void *shape(size_t index, char *name, size_t size)
     return s;
 }
 
-static void to_float(struct check_case *c, size_t index)
+static void to_float(struct check_case *c)
 {
-    const struct sl_image *s = &cases[index].shape;
+    const struct sl_image *s = c->shape;
     struct sl_image_to_float *t = (void *)c->args.bytes;
     enum { STORED = 4 };
     const size_t bytes = STORED * 3 * (size_t)s->height * (size_t)s->width;
     struct sl_image_place *places =
         check_input_bytes(c, "places", (size_t)s->n * sizeof *places, _Alignof(struct sl_image_place));
     for (int32_t i = 0; i < s->n; i++)
-        places[i] = (struct sl_image_place){check_random(c) % STORED, cases[index].top + i, cases[index].left - i,
-                                            cases[index].flip ^ (i & 1)};
+        places[i] = (struct sl_image_place){check_random(c) % STORED, cases[c->index].top + i, cases[c->index].left - i,
+                                            cases[c->index].flip ^ (i & 1)};
     check_freeze(c, places);
     t->places = places;
     uint8_t *x = check_input_bytes(c, "x", bytes, 1);
@@ -46,6 +47,7 @@ static void to_float(struct check_case *c, size_t index)
         x[i] = (uint8_t)check_random(c);
     check_freeze(c, x);
     t->x = x;
+    check_moves(c, x, bytes / STORED * (size_t)s->n, 0);
     for (int i = 0; i < 3; i++) {
         t->scale[i] = check_draw(c, CHECK_UNIFORM);
         t->shift[i] = check_draw(c, CHECK_UNIFORM);
@@ -53,5 +55,5 @@ static void to_float(struct check_case *c, size_t index)
     t->y = check_output(c, "y", 3 * (size_t)s->n * (size_t)s->oh * (size_t)s->ow, check_exact);
 }
 
-static const struct check_op ops[] = {{SL_OP_image_to_float, CASES, shape, to_float, NULL}};
+static const struct check_op ops[] = {{SL_OP_image_to_float, CASES, MEASURED, shape, to_float, NULL}};
 const struct check_area check_image = {ops, sizeof ops / sizeof *ops};

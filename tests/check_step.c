@@ -9,32 +9,37 @@
 static const void *flat_shape(size_t index, char *name, size_t size)
 {
     static struct sl_flat s;
-    s = (struct sl_flat){.n = check_lengths[index]};
+    s = (struct sl_flat){.n = check_length(index, CHECK_WEIGHTS)};
     snprintf(name, size, "n%lld", (long long)s.n);
     return &s;
 }
 
 /* Compared as floats: the reference rounds to double, which holds the sums of both rows to more bits than a float. */
-static void as_floats(struct check_case *c, size_t index)
+static void as_floats(struct check_case *c)
 {
     const double *sums = check_find(c, "sums");
     float *rounded = check_find(c, "rounded");
-    for (int64_t i = 0; i < sl_flat_units(check_lengths[index]); i++)
+    for (int64_t i = 0; i < sl_flat_units(check_length_of(c)); i++)
         rounded[i] = (float)sums[i];
 }
 
-static void sum_squares(struct check_case *c, size_t index)
+static void sum_squares(struct check_case *c)
 {
     struct sl_sum_squares *t = (void *)c->args.bytes;
-    const size_t units = (size_t)sl_flat_units(check_lengths[index]);
-    t->x = check_input(c, "x", (size_t)check_lengths[index], CHECK_UNIFORM);
+    const size_t units = (size_t)sl_flat_units(check_length_of(c));
+    t->x = check_input(c, "x", (size_t)check_length_of(c), CHECK_UNIFORM);
     t->sums = check_work_double(c, "sums", units);
     check_output(c, "rounded", units, (struct check_tolerance){0.0, 1e-7, 1});
 }
 
+/* losses, weights, gradients; the last MEASURED to be measured */
 static const struct sl_judge_shape judge_shapes[] = {
-    {1, 1, 1, SL_ELEMENT_F32}, {32, 0, 5, SL_ELEMENT_F32}, {7, 65, 66, SL_ELEMENT_F32}};
-enum { JUDGE_SHAPES = sizeof judge_shapes / sizeof *judge_shapes };
+    {1, 1, 1, SL_ELEMENT_F32},
+    {32, 0, 5, SL_ELEMENT_F32},
+    {7, 65, 66, SL_ELEMENT_F32},
+    {32, 66, 66, SL_ELEMENT_F32},
+};
+enum { MEASURED = 1, JUDGE_SHAPES = sizeof judge_shapes / sizeof *judge_shapes - MEASURED };
 
 static const void *judge_shape(size_t index, char *name, size_t size)
 {
@@ -52,9 +57,9 @@ static const double *doubles(struct check_case *c, const char *name, int64_t n)
     return at;
 }
 
-static void judge(struct check_case *c, size_t index)
+static void judge(struct check_case *c)
 {
-    const struct sl_judge_shape *s = &judge_shapes[index];
+    const struct sl_judge_shape *s = c->shape;
     struct sl_judge *t = (void *)c->args.bytes;
     t->losses = doubles(c, "losses", s->losses);
     t->weights = doubles(c, "weights", s->weights);
@@ -63,11 +68,10 @@ static void judge(struct check_case *c, size_t index)
     check_output(c, "found", 4, (struct check_tolerance){0.0, 1e-7, 1});
 }
 
-static void found(struct check_case *c, size_t index)
+static void found(struct check_case *c)
 {
     const struct sl_now *now = check_find(c, "now");
     float *to = check_find(c, "found");
-    (void)index;
     to[0] = (float)now->loss;
     to[1] = (float)now->half_norm;
     to[2] = (float)now->gradient_norm;
@@ -75,7 +79,7 @@ static void found(struct check_case *c, size_t index)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_sum_squares, CHECK_LENGTHS, flat_shape, sum_squares, as_floats},
-    {SL_OP_judge, JUDGE_SHAPES, judge_shape, judge, found},
+    {SL_OP_sum_squares, CHECK_LENGTHS, 1, flat_shape, sum_squares, as_floats},
+    {SL_OP_judge, JUDGE_SHAPES, MEASURED, judge_shape, judge, found},
 };
 const struct check_area check_step = {ops, sizeof ops / sizeof *ops};

@@ -1,10 +1,209 @@
-/* Every kernel against its reference. */
+/* Every kernel against its reference: names, choice of rows, comparison (tests/check.h). */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
 #include "tests/check.h"
 
+enum { NAME_SIZE = 128 };
+
+/* One test: a row on a shape. */
+struct check_test {
+    const struct check_op *op;
+    const struct sl_kernel_row *row, *reference;
+    size_t index;
+    char name[NAME_SIZE];
+    const char *complaint;      /* why this row cannot be checked, or NULL */
+    struct check_case cases[3]; /* here, so that the group's end releases what a failed test left */
+};
+
+static uint64_t seed = 1;
+
+static uint32_t runnable_isa(void)
+{
+#ifdef SL_CHECK_EMULATED
+    return sl_isa() | SL_AVX512;
+#else
+    return sl_isa();
+#endif
+}
+
+/* Distance in representable floats; floats of one sign are ordered like their bits. */
+static int64_t ulps(float a, float b)
+{
+    int32_t i, j;
+    memcpy(&i, &a, sizeof i);
+    memcpy(&j, &b, sizeof j);
+    const int64_t x = i < 0 ? (int64_t)INT32_MIN - i : i, y = j < 0 ? (int64_t)INT32_MIN - j : j;
+    return x > y ? x - y : y - x;
+}
+
+static bool close_enough(float got, float want, struct check_tolerance t)
+{
+    if (isnan(got) || isnan(want))
+        return isnan(got) && isnan(want);
+    const double error = fabs((double)got - want);
+    return got == want || error <= t.absolute + t.relative * fabs(want) || ulps(got, want) <= t.ulp;
+}
+
+static void compare(const struct check_buffer *got, const struct check_buffer *want)
+{
+    const float *g = (const float *)got->at, *w = (const float *)want->at;
+    assert_int_equal(got->bytes, want->bytes);
+    for (size_t i = 0; i < got->bytes / sizeof(float); i++)
+        if (!close_enough(g[i], w[i], got->tolerance))
+            fail_msg("%s[%zu] of %zu: %.9g, the reference says %.9g (seed %llu)", got->name, i,
+                     got->bytes / sizeof(float), g[i], w[i], (unsigned long long)seed);
+}
+
+static void compare_bits(const struct check_buffer *one, const struct check_buffer *seven)
+{
+    assert_int_equal(one->bytes, seven->bytes);
+    for (size_t i = 0; i < one->bytes; i++)
+        if (one->at[i] != seven->at[i])
+            fail_msg("%s: byte %zu of %zu depends on the slices", one->name, i, one->bytes);
+}
+
+static void margins_are_whole(const struct check_case *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        const struct check_buffer *b = &c->buffers[i];
+        const unsigned char *at = check_margins(b);
+        if (at)
+            fail_msg("%s: wrote outside, %td bytes from its start (it has %zu)", b->name, at - b->at, b->bytes);
+    }
+}
+
+static void padding_is_zero(const struct check_buffer *b)
+{
+    const float *at = (const float *)b->at;
+    for (int64_t i = 0; i < b->pixels; i++)
+        for (int32_t l = b->channels; l < b->stride; l++)
+            if (at[i * b->stride + l] != 0.0f)
+                fail_msg("%s: padding lane %d of pixel %lld is %g", b->name, l, (long long)i, at[i * b->stride + l]);
+}
+
+static void run_case(struct check_case *c, const struct check_test *test, const struct sl_kernel_row *row, bool sliced)
+{
+    *c = (struct check_case){.misaligned = sliced, .sliced = sliced, .seed = seed};
+    assert_true(check_set_up_at(c, test->op, test->index, row));
+    check_run(c);
+    margins_are_whole(c);
+    if (test->op->finish)
+        test->op->finish(c);
+}
+
+static void check_row(void **state)
+{
+    struct check_test *test = *state;
+    if (test->complaint)
+        fail_msg("%s", test->complaint);
+    if (test->row->needs & ~runnable_isa()) {
+        print_message("%s: needs %s\n", test->name, sl_isa_text(test->row->needs));
+        skip();
+    }
+    struct check_case *want = &test->cases[0], *got = &test->cases[1], *seven = &test->cases[2];
+    run_case(want, test, test->reference, false);
+    run_case(got, test, test->row, false);
+    run_case(seven, test, test->row, true);
+    for (int i = 0; i < got->count; i++) {
+        const struct check_buffer *b = &got->buffers[i];
+        if (!b->is_output)
+            continue;
+        compare_bits(b, &seven->buffers[i]);
+        padding_is_zero(b);
+        if (b->tolerance.ulp >= 0)
+            compare(b, &want->buffers[i]);
+    }
+}
+
+static int release(void **state)
+{
+    struct check_test *test = *state;
+    for (size_t i = 0; i < sizeof test->cases / sizeof *test->cases; i++)
+        check_release(&test->cases[i]);
+    return 0;
+}
+
+/* Appends the tests of one row to `tests` (NULL: only counts them). A row without any gets one that fails. */
+static size_t list_row(const struct sl_kernel_row *row, struct check_test *tests)
+{
+    size_t n = 0;
+    const struct check_op *op = check_find_op(row->op);
+    const struct check_test test = {.op = op, .row = row, .reference = check_find_reference(row->op)};
+    for (size_t i = 0; op && op->measured && test.reference && i < op->shapes; i++) {
+        char name[NAME_SIZE];
+        const void *shape = op->shape(i, name, sizeof name);
+        /* need() itself is compiled for the row's instructions; a row that cannot run is listed and skipped. */
+        const bool runs = !(row->needs & ~runnable_isa());
+        struct sl_need need;
+        if (runs && !sl_row_takes(row, row->op, shape, row->needs, &need))
+            continue;
+        if (tests) {
+            tests[n] = test;
+            tests[n].index = i;
+            snprintf(tests[n].name, NAME_SIZE, "%s/%s/%.80s", sl_op_name(row->op), row->name, name);
+        }
+        n++;
+    }
+    if (n == 0 && tests) {
+        tests[0] = test;
+        tests[0].complaint = !op               ? "no checker knows this operation: add one to tests/check_*.c"
+                             : !op->measured   ? "no shape of the operation is measured: add one behind those to check"
+                             : !test.reference ? "the operation has no row `ref`"
+                                               : "the row takes none of the checker's shapes";
+        snprintf(tests[0].name, NAME_SIZE, "%s/%s", sl_op_name(row->op), row->name);
+    }
+    return n ? n : 1;
+}
+
+/* The emulated build repeats only what it emulates. */
+static bool wanted(const struct sl_kernel_row *row)
+{
+#ifdef SL_CHECK_EMULATED
+    return row->needs & SL_AVX512;
+#else
+    return !(row->needs & SL_CUDA);
+#endif
+}
+
+static size_t list_all(struct check_test *tests)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sl_kernel_row_count; i++) {
+        const struct sl_kernel_row *row = &sl_kernel_rows[i];
+        if (wanted(row))
+            n += list_row(row, tests ? tests + n : NULL);
+    }
+    return n;
+}
+
+/* argv[1], if given, is a pattern of names (`*` and `?`); SL_CHECK_SEED chooses the contents. */
 int main(int argc, char **argv)
 {
-    const struct check_area *const areas[] = {&check_conv,       &check_norm,    &check_pool,
-                                              &check_activation, &check_softmax, &check_elementwise,
-                                              &check_optimizer,  &check_step,    &check_image};
-    return check_main(argc, argv, areas, sizeof areas / sizeof *areas);
+    const char *wish = getenv("SL_CHECK_SEED");
+    if (wish)
+        seed = strtoull(wish, NULL, 0);
+    fprintf(stderr, "SL_CHECK_SEED=%llu, instructions: %s\n", (unsigned long long)seed, sl_isa_text(runnable_isa()));
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    const size_t n = list_all(NULL);
+    struct check_test *tests = calloc(n + 1, sizeof *tests);
+    struct CMUnitTest *units = calloc(n + 1, sizeof *units);
+    int failures = 1;
+    if (tests && units) {
+        list_all(tests);
+        for (size_t i = 0; i < n; i++)
+            units[i] = (struct CMUnitTest){tests[i].name, check_row, NULL, release, &tests[i]};
+        failures = _cmocka_run_group_tests("kernels", units, n, NULL, NULL);
+    }
+    free(units);
+    free(tests);
+    return failures;
 }
