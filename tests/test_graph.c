@@ -159,7 +159,7 @@ static void windows(void **state)
     must_be_broken(graph, "a window lies wholly outside the 4 x 4 image");
 }
 
-static void darknet_is_the_chapters(void **state)
+static void darknet_is_the_cookbooks(void **state)
 {
     (void)state;
     struct sl_graph *graph;
@@ -207,7 +207,7 @@ int main(void)
         cmocka_unit_test(networks_are_whole),
         cmocka_unit_test(sizes_are_capped),
         cmocka_unit_test(windows),
-        cmocka_unit_test(darknet_is_the_chapters),
+        cmocka_unit_test(darknet_is_the_cookbooks),
         cmocka_unit_test(unknown_models_are_usage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* Batch normalisation fused with activation and maximum pooling (Ioffe & Szegedy 2015).
  *
  *   z[n,i,j,c] = scale[c] * x[n,i,j,c] + shift[c]        scale = gamma*rstd, shift = beta - mean*scale
- *   a          = z >= 0 ? z : slope*z                     slope 1: none, 0: ReLU, 0.1: the chapter's
+ *   a          = z >= 0 ? z : slope*z                     slope 1: none, 0: ReLU, 0.1: Darknet's
  *   y          = a if pool == 1, else the maximum of each pool x pool window (stride pool)
  * z is one fused multiply-add in every row, so that all agree on its sign and on equal ones.
  * mean and var (population) are over n,i,j, rstd = 1/sqrt(var + eps). The window's maximum is its
