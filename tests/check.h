@@ -89,9 +89,13 @@ struct check_area {
     size_t count;
 };
 
-/* One for each file; check_find_op knows them all. */
-extern const struct check_area check_conv, check_norm, check_pool, check_activation, check_softmax, check_elementwise,
-    check_optimizer, check_step, check_image;
+/* Every area: one for each check_*.c. */
+#define CHECK_AREAS(AREA) \
+    AREA(conv)            \
+    AREA(norm) AREA(pool) AREA(activation) AREA(softmax) AREA(elementwise) AREA(optimizer) AREA(step) AREA(image)
+#define CHECK_DECLARE(area) extern const struct check_area check_##area;
+CHECK_AREAS(CHECK_DECLARE)
+#undef CHECK_DECLARE
 
 /* NULL: no area knows the operation. */
 const struct check_op *check_find_op(enum sl_op op);

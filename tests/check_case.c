@@ -8,9 +8,9 @@ enum { SLICES = 7 };
 
 const struct check_tolerance check_exact = {0.0, 0.0, 0};
 
-static const struct check_area *const areas[] = {&check_conv,       &check_norm,    &check_pool,
-                                                 &check_activation, &check_softmax, &check_elementwise,
-                                                 &check_optimizer,  &check_step,    &check_image};
+#define CHECK_ADDRESS(area) &check_##area,
+static const struct check_area *const areas[] = {CHECK_AREAS(CHECK_ADDRESS)};
+#undef CHECK_ADDRESS
 
 const struct check_op *check_find_op(enum sl_op op)
 {
