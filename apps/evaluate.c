@@ -37,9 +37,9 @@ static int check_classes(const struct sl_served_model *served, const struct sl_d
         if (strcmp(model->classes[i].id, dataset->classes[i].id))
             return sl_fail(SL_BAD_CONFIG, "class %zu is %s in the model and %s in the data set", i,
                            model->classes[i].id, dataset->classes[i].id);
-    if (served->pixels.size != dataset->image_size)
+    if (served->pixels.size != dataset->pixels.size)
         return sl_fail(SL_BAD_CONFIG, "the model takes images of %d pixels a side, the data set holds %d",
-                       served->pixels.size, dataset->image_size);
+                       served->pixels.size, dataset->pixels.size);
     return SL_OK;
 }
 

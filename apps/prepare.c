@@ -17,7 +17,7 @@ struct settings {
 
 static void summarise(const struct sl_dataset *set)
 {
-    printf("%s: %zu classes, %d x %d pixels\n", set->folder, set->class_count, set->image_size, set->image_size);
+    printf("%s: %zu classes, %d x %d pixels\n", set->folder, set->class_count, set->pixels.size, set->pixels.size);
     for (size_t i = 0; i < set->split_count; i++) {
         const struct sl_split *split = &set->splits[i];
         uint64_t bytes = 0;
@@ -26,11 +26,12 @@ static void summarise(const struct sl_dataset *set)
         printf("%-6s %" PRIu64 " images in %zu files, %.1f MB\n", split->name, split->samples, split->shard_count,
                (double)bytes / 1e6);
     }
-    printf("mean %.4f %.4f %.4f, deviation %.4f %.4f %.4f\n", set->mean[0], set->mean[1], set->mean[2],
-           set->deviation[0], set->deviation[1], set->deviation[2]);
+    printf("mean %.4f %.4f %.4f, deviation %.4f %.4f %.4f\n", set->pixels.mean[0], set->pixels.mean[1],
+           set->pixels.mean[2], set->pixels.deviation[0], set->pixels.deviation[1], set->pixels.deviation[2]);
     if (set->turned)
-        printf(set->apply_orientation ? "turned %" PRIu64 " images as their EXIF orientation says\n"
-                                      : "left %" PRIu64 " images as stored, though their EXIF orientation turns them\n",
+        printf(set->pixels.apply_orientation ? "turned %" PRIu64 " images as their EXIF orientation says\n"
+                                             : "left %" PRIu64
+                                               " images as stored, though their EXIF orientation turns them\n",
                set->turned);
     printf("skipped %" PRIu64 " unreadable images\n", set->skipped);
 }

@@ -107,7 +107,7 @@ double bare_pass(const Bench &bench)
 class Conversion
 {
   public:
-    Conversion(const sl_dataset *set) : side(set->image_size), images((size_t)BATCH * (size_t)side * (size_t)side * 3)
+    Conversion(const sl_dataset *set) : side(set->pixels.size), images((size_t)BATCH * (size_t)side * (size_t)side * 3)
     {
         must(sl_device_cpu_open(1, &device));
         const sl_image shape = shape_of(BATCH);

@@ -37,13 +37,13 @@ static void what_was_written_comes_back(void **state)
     struct sl_dataset *set = prepare("back", false), *again;
     assert_ok(sl_dataset_open(at("back"), &again));
     assert_string_equal(again->name, "tiny");
-    assert_int_equal(again->image_size, 16);
+    assert_int_equal(again->pixels.size, 16);
     assert_int_equal(again->class_count, 2);
     assert_string_equal(again->classes[1].id, "class01");
     assert_int_equal(again->split_count, 2);
     assert_int_equal(again->skipped, 0);
-    assert_memory_equal(again->mean, set->mean, sizeof set->mean);
-    assert_memory_equal(again->deviation, set->deviation, sizeof set->deviation);
+    assert_memory_equal(again->pixels.mean, set->pixels.mean, sizeof set->pixels.mean);
+    assert_memory_equal(again->pixels.deviation, set->pixels.deviation, sizeof set->pixels.deviation);
     const struct sl_split *train = sl_dataset_split(again, "train"), *was = sl_dataset_split(set, "train");
     assert_int_equal(train->samples, 6);
     assert_int_equal(train->class_samples[0], 3);
@@ -141,11 +141,11 @@ static void sealed_nonsense_is_refused(void **state)
     /* A set of an older version does not speak of orientation, and keeps its images as stored. */
     put_sealed(HEAD MOMENTS CLASSES SPLIT("1", "[1]", "a.tar"));
     assert_ok(sl_dataset_open(at("sealed"), &set));
-    assert_false(set->apply_orientation);
+    assert_false(set->pixels.apply_orientation);
     sl_dataset_close(set);
     put_sealed(HEAD ", \"orientation\": \"apply\", \"turned\": 1" MOMENTS CLASSES SPLIT("1", "[1]", "a.tar"));
     assert_ok(sl_dataset_open(at("sealed"), &set));
-    assert_true(set->apply_orientation);
+    assert_true(set->pixels.apply_orientation);
     assert_int_equal(set->turned, 1);
     sl_dataset_close(set);
 }

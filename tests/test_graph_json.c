@@ -222,15 +222,16 @@ static void descriptions_are_checked(void **state)
     char *text;
     MUST(sl_model_from_json(description, strlen(description), &model));
     assert_string_equal(model.classes[0].words, "an apple");
-    assert_true(model.mean[1] == 0.25 && model.deviation[1] == 0.2 && model.range == SL_PIXELS_STANDARDISED);
-    assert_false(model.apply_orientation); /* older models know images as stored */
+    assert_true(model.pixels.mean[1] == 0.25 && model.pixels.deviation[1] == 0.2 &&
+                model.pixels.range == SL_PIXELS_STANDARDISED);
+    assert_false(model.pixels.apply_orientation); /* older models know images as stored */
     for (int apply = 0; apply < 2; apply++) {
-        model.apply_orientation = apply;
+        model.pixels.apply_orientation = apply;
         MUST(sl_model_to_json(&model, &text));
         sl_model_close(&model);
         assert_int_equal(strstr(text, "orientation") != NULL, apply);
         MUST(sl_model_from_json(text, strlen(text), &model));
-        assert_int_equal(model.apply_orientation, apply);
+        assert_int_equal(model.pixels.apply_orientation, apply);
         free(text);
     }
     sl_model_close(&model);

@@ -33,7 +33,8 @@ static int write_graph(char **text)
 
 static int write_model(char **text)
 {
-    const struct sl_model model = {.graph = network, .class_count = 3, .classes = classes, .deviation = {1, 1, 1}};
+    const struct sl_model model = {
+        .graph = network, .class_count = 3, .classes = classes, .pixels = {.deviation = {1, 1, 1}}};
     return sl_model_to_json(&model, text);
 }
 
@@ -53,12 +54,11 @@ static int write_dataset(char **text)
     struct sl_split split = {"train", 5, 1, &shard, class_samples};
     const struct sl_dataset dataset = {.folder = fixture_root,
                                        .name = "animals",
-                                       .image_size = 8,
+                                       .pixels = {.size = 8, .deviation = {1, 1, 1}},
                                        .class_count = 3,
                                        .classes = classes,
                                        .split_count = 1,
-                                       .splits = &split,
-                                       .deviation = {1, 1, 1}};
+                                       .splits = &split};
     return take_file(sl_dataset_write(&dataset), at("dataset.json"), text);
 }
 

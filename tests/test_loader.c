@@ -140,7 +140,7 @@ static void images_are_the_decoded_files(void **state)
             for (int k = 0; k < SIZE * SIZE * 3; k++) {
                 double wanted = rgb[k] / 255.0;
                 if (standardised)
-                    wanted = (wanted - plain->mean[k % 3]) / plain->deviation[k % 3];
+                    wanted = (wanted - plain->pixels.mean[k % 3]) / plain->pixels.deviation[k % 3];
                 assert_true(fabs(images[i * SIZE * SIZE * 3 + k] - wanted) < 1e-5);
             }
             free(bytes);
@@ -359,7 +359,7 @@ static struct sl_dataset *forge(const char *name, int good, int bad, bool twins)
     uint8_t *jpeg = make_jpeg(SIZE, SIZE, 1, false, &length);
     set->folder = strdup(at(name));
     set->name = strdup(name);
-    set->image_size = SIZE;
+    set->pixels.size = SIZE;
     set->class_count = set->split_count = 1;
     set->classes = calloc(1, sizeof *set->classes);
     set->classes[0] = (struct sl_class){strdup("a"), strdup("a")};

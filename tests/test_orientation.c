@@ -188,7 +188,7 @@ static void the_data_set_says_how_it_is_read(void **state)
     put_pictures();
     for (int apply = 0; apply < 2; apply++) {
         struct sl_dataset *set = prepare(apply ? "apply" : "ignore", apply);
-        assert_int_equal(set->apply_orientation, apply);
+        assert_int_equal(set->pixels.apply_orientation, apply);
         assert_int_equal(set->turned, 4);
         assert_int_equal(loads_turned(set), apply);
         sl_dataset_close(set);

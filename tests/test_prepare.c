@@ -329,9 +329,9 @@ static void moments_are_those_of_the_pixels(void **state)
             mean += rgb[i * 3 + c] / 255.0 / 256;
         for (int i = 0; i < 256; i++)
             variance += (rgb[i * 3 + c] / 255.0 - mean) * (rgb[i * 3 + c] / 255.0 - mean) / 256;
-        assert_true(set->mean[c] - mean < 1e-12 && mean - set->mean[c] < 1e-12);
-        assert_true(set->deviation[c] * set->deviation[c] - variance < 1e-12);
-        assert_true(variance - set->deviation[c] * set->deviation[c] < 1e-12);
+        assert_true(set->pixels.mean[c] - mean < 1e-12 && mean - set->pixels.mean[c] < 1e-12);
+        assert_true(set->pixels.deviation[c] * set->pixels.deviation[c] - variance < 1e-12);
+        assert_true(variance - set->pixels.deviation[c] * set->pixels.deviation[c] < 1e-12);
     }
     free(bytes);
     sl_jpeg_close(jpeg);

@@ -193,7 +193,7 @@ static int take_orientation(json_t *root, struct sl_dataset *dataset)
     const char *orientation = json_string_value(value);
     if (value && (!orientation || (strcmp(orientation, "apply") && strcmp(orientation, "ignore"))))
         return sl_fail(SL_BAD_DATA, "orientation is neither \"apply\" nor \"ignore\"");
-    dataset->apply_orientation = orientation && !strcmp(orientation, "apply");
+    dataset->pixels.apply_orientation = orientation && !strcmp(orientation, "apply");
     return turned ? take_count(turned, "turned", max_samples, &dataset->turned) : SL_OK;
 }
 
@@ -212,11 +212,11 @@ static int take_all(json_t *root, struct sl_dataset *dataset)
     SL_TRY(take_count(json_object_get(root, "image_size"), "image_size", SL_DATASET_MAX_IMAGE_SIZE, &size));
     if (size < 1)
         SL_FAIL(SL_BAD_DATA, "image_size is 0");
-    dataset->image_size = (int32_t)size;
+    dataset->pixels.size = (int32_t)size;
     SL_TRY(take_count(json_object_get(root, "skipped"), "skipped", max_samples, &dataset->skipped));
     SL_TRY(take_orientation(root, dataset));
-    SL_TRY(take_channels(json_object_get(root, "mean"), "mean", 0, dataset->mean));
-    SL_TRY(take_channels(json_object_get(root, "deviation"), "deviation", 0, dataset->deviation));
+    SL_TRY(take_channels(json_object_get(root, "mean"), "mean", 0, dataset->pixels.mean));
+    SL_TRY(take_channels(json_object_get(root, "deviation"), "deviation", 0, dataset->pixels.deviation));
     SL_TRY(take_classes(json_object_get(root, "classes"), dataset));
     SL_TRY(take_splits(json_object_get(root, "splits"), dataset));
 out:

@@ -3,6 +3,7 @@
 #define SL_RUNTIME_DATA_DATASET_H
 
 #include "kernels/base.h"
+#include "runtime/data/pixels.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,19 +31,17 @@ struct sl_split {
 
 struct sl_dataset {
     char *folder;
-    char *name;         /* of the set, for people */
-    uint64_t skipped;   /* unreadable or missing images left out by the preparation */
-    int32_t image_size; /* pixels a side of what the loader gives */
-    /* Images are turned as their EXIF orientation says, by the loader and for the statistics below. False where
-     * dataset.json does not mention it: the images are used as stored. */
-    bool apply_orientation;
+    char *name;       /* of the set, for people */
+    uint64_t skipped; /* unreadable or missing images left out by the preparation */
+    /* What a model gets unless it wants something else; the statistics are of the training images. Where dataset.json
+     * does not mention the orientation, images are used as stored. */
+    struct sl_pixels pixels;
     uint64_t turned; /* images whose EXIF orientation is not upright */
     size_t class_count;
     struct sl_class *classes;
     size_t split_count;
     struct sl_split *splits;
-    double mean[3], deviation[3]; /* of the training images in [0,1], RGB */
-    uint64_t hash;                /* XXH3-64 of dataset.json; 0 if it was not read from one */
+    uint64_t hash; /* XXH3-64 of dataset.json; 0 if it was not read from one */
 };
 
 enum { SL_DATASET_MAX_CLASSES = 65536, SL_DATASET_MAX_IMAGE_SIZE = 1024 };

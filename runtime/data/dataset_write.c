@@ -83,10 +83,10 @@ int sl_dataset_write(const struct sl_dataset *dataset)
     if (!sl_utf8_valid(dataset->name))
         SL_FAIL(SL_BAD_DATA, "the name of the data set (%s) is not UTF-8", dataset->name);
     root = json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:I, s:o, s:o, s:O, s:O}", "format", "starling-dataset", "version",
-                     SL_DATASET_VERSION, "name", dataset->name, "image_size", (int)dataset->image_size, "orientation",
-                     dataset->apply_orientation ? "apply" : "ignore", "turned", (json_int_t)dataset->turned, "skipped",
-                     (json_int_t)dataset->skipped, "mean", pack_channels(dataset->mean), "deviation",
-                     pack_channels(dataset->deviation), "classes", classes, "splits", splits);
+                     SL_DATASET_VERSION, "name", dataset->name, "image_size", (int)dataset->pixels.size, "orientation",
+                     dataset->pixels.apply_orientation ? "apply" : "ignore", "turned", (json_int_t)dataset->turned,
+                     "skipped", (json_int_t)dataset->skipped, "mean", pack_channels(dataset->pixels.mean), "deviation",
+                     pack_channels(dataset->pixels.deviation), "classes", classes, "splits", splits);
     SL_TRY(seal_text(root, &text));
     if (strlen(text) > SL_DATASET_MAX_BYTES)
         SL_FAIL(SL_BAD_DATA,

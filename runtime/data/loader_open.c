@@ -52,10 +52,8 @@ static int open_input(const struct sl_dataset *dataset, const struct sl_loader_o
 {
     struct sl_pixels pixels = options->pixels;
     if (!pixels.size) {
-        pixels.size = dataset->image_size;
-        pixels.apply_orientation = dataset->apply_orientation;
-        memcpy(pixels.mean, dataset->mean, sizeof pixels.mean);
-        memcpy(pixels.deviation, dataset->deviation, sizeof pixels.deviation);
+        pixels = dataset->pixels;
+        pixels.range = options->pixels.range;
     }
     return sl_image_input_open(&pixels, options->batch_size, input);
 }

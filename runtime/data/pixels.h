@@ -1,4 +1,5 @@
-/* How the pixels of an image become a network's input. A model keeps this of the data set that it learned from. */
+/* How the pixels of an image become a network's input. A data set proposes this; a model keeps it of the data set that
+ * it learned from. */
 #ifndef SL_RUNTIME_DATA_PIXELS_H
 #define SL_RUNTIME_DATA_PIXELS_H
 

@@ -31,8 +31,8 @@ static void set_moments(const struct sl_channel_sums *sums, struct sl_dataset *d
     for (size_t c = 0; c < 3; c++) {
         const long double mean = (long double)sums->sum[c] / n;
         const long double variance = (long double)sums->square[c] / (n * 255) - mean * mean;
-        dataset->mean[c] = (double)mean;
-        dataset->deviation[c] = (double)sqrtl(variance > 0 ? variance : 0);
+        dataset->pixels.mean[c] = (double)mean;
+        dataset->pixels.deviation[c] = (double)sqrtl(variance > 0 ? variance : 0);
     }
 }
 
@@ -45,8 +45,8 @@ static int dataset_begin(const struct sl_prepare_options *options, struct sl_sca
     self->folder = strdup(options->output);
     self->name = name_of(options->input);
     self->splits = calloc(2, sizeof *self->splits);
-    self->image_size = options->image_size;
-    self->apply_orientation = options->apply_orientation;
+    self->pixels.size = options->image_size;
+    self->pixels.apply_orientation = options->apply_orientation;
     self->skipped = scan->skipped;
     self->classes = scan->classes;
     self->class_count = scan->class_count;

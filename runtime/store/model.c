@@ -25,9 +25,9 @@ int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *datas
         if (!model->classes[i].id || !model->classes[i].words)
             return sl_fail(SL_SYSTEM, "out of memory for %zu classes", dataset->class_count);
     }
-    model->apply_orientation = dataset->apply_orientation;
-    memcpy(model->mean, dataset->mean, sizeof model->mean);
-    memcpy(model->deviation, dataset->deviation, sizeof model->deviation);
+    const enum sl_pixel_range range = model->pixels.range;
+    model->pixels = dataset->pixels;
+    model->pixels.range = range;
     return SL_OK;
 }
 
@@ -39,8 +39,7 @@ int sl_model_pixels(const struct sl_model *model, struct sl_pixels *pixels)
                        "the model's input is %d x %d x %d; images are loaded as squares of three channels, of at most "
                        "%d pixels a side",
                        in->h, in->w, in->c, SL_DATASET_MAX_IMAGE_SIZE);
-    *pixels = (struct sl_pixels){.size = in->h, .range = model->range, .apply_orientation = model->apply_orientation};
-    memcpy(pixels->mean, model->mean, sizeof pixels->mean);
-    memcpy(pixels->deviation, model->deviation, sizeof pixels->deviation);
+    *pixels = model->pixels;
+    pixels->size = in->h;
     return SL_OK;
 }

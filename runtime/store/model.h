@@ -14,14 +14,12 @@ struct sl_model {
     struct sl_graph *graph;
     size_t class_count;
     struct sl_class *classes;
-    enum sl_pixel_range range;
-    bool apply_orientation; /* images are turned as their EXIF orientation says; absent in the JSON: as stored */
-    double mean[3], deviation[3];
+    struct sl_pixels pixels; /* as learned from; what the network wants is sl_model_pixels */
 };
 
 void sl_model_close(struct sl_model *model);
 
-/* Copies classes, pixel statistics and the way of reading images of a data set into the model. SL_SYSTEM. */
+/* Copies the classes and the pixels (but for their range) of a data set into the model. SL_SYSTEM. */
 int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *dataset);
 
 /* What the model wants of an image. SL_BAD_CONFIG: its input is no square of three channels that images can have. */

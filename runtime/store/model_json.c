@@ -13,13 +13,13 @@ int sl_model_to_json(const struct sl_model *model, char **text)
     json_t *classes = json_array();
     for (size_t i = 0; i < model->class_count; i++)
         sl_json_append(&classes, json_pack("{s:s, s:s}", "id", model->classes[i].id, "words", model->classes[i].words));
-    const double *m = model->mean, *d = model->deviation;
+    const double *m = model->pixels.mean, *d = model->pixels.deviation;
     /* A model of images as stored has no "orientation" (s* leaves it out): the text of older models. */
     return sl_json_text(json_pack("{s:i, s:o, s:o, s:{s:s, s:s*, s:[f,f,f], s:[f,f,f]}}", "format", 1, "network",
                                   sl_graph_write(model->graph), "classes", classes, "pixels", "range",
-                                  model->range == SL_PIXELS_STANDARDISED ? "standardised" : "unit", "orientation",
-                                  model->apply_orientation ? "apply" : NULL, "mean", m[0], m[1], m[2], "deviation",
-                                  d[0], d[1], d[2]),
+                                  model->pixels.range == SL_PIXELS_STANDARDISED ? "standardised" : "unit",
+                                  "orientation", model->pixels.apply_orientation ? "apply" : NULL, "mean", m[0], m[1],
+                                  m[2], "deviation", d[0], d[1], d[2]),
                         text);
 }
 
@@ -48,11 +48,11 @@ static int read_pixels(const json_t *object, struct sl_model *model)
     const char *kind = json_string_value(orientation);
     if (orientation && (!kind || (strcmp(kind, "apply") && strcmp(kind, "ignore"))))
         SL_FAIL(SL_BAD_CONFIG, "\"orientation\" must be \"apply\" or \"ignore\"");
-    model->apply_orientation = kind && !strcmp(kind, "apply");
-    model->range = strcmp(range, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT;
-    SL_TRY(read_triple(json_object_get(object, "mean"), "mean", 0.0, model->mean));
-    SL_TRY(read_triple(json_object_get(object, "deviation"), "deviation", model->range == SL_PIXELS_UNIT ? 0.0 : 1e-6,
-                       model->deviation));
+    model->pixels.apply_orientation = kind && !strcmp(kind, "apply");
+    model->pixels.range = strcmp(range, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT;
+    SL_TRY(read_triple(json_object_get(object, "mean"), "mean", 0.0, model->pixels.mean));
+    SL_TRY(read_triple(json_object_get(object, "deviation"), "deviation",
+                       model->pixels.range == SL_PIXELS_UNIT ? 0.0 : 1e-6, model->pixels.deviation));
 out:
     return rc;
 }

@@ -107,8 +107,8 @@ static int open_model(struct sl_session *s, sl_build_fn *build, void *self)
 {
     int rc = SL_OK;
     SL_TRY(sl_dataset_open(s->options.data, &s->dataset));
-    SL_TRY(build(self, s->dataset->image_size, (int32_t)s->dataset->class_count, &s->model.graph));
-    s->model.range = s->options.range;
+    SL_TRY(build(self, s->dataset->pixels.size, (int32_t)s->dataset->class_count, &s->model.graph));
+    s->model.pixels.range = s->options.range;
     SL_TRY(sl_model_take_dataset(&s->model, s->dataset));
     SL_TRY(sl_model_pixels(&s->model, &s->pixels));
 out:
@@ -151,7 +151,7 @@ static int open_loader(struct sl_session *s, bool training, struct sl_loader **l
         options.unpacked_limit = options.cache_bytes;
     }
     SL_TRY(sl_loader_open(s->dataset, &options, loader));
-    const uint64_t side = (uint64_t)s->dataset->image_size;
+    const uint64_t side = (uint64_t)s->dataset->pixels.size;
     m->shards += sl_loader_unpacked(*loader);
     m->images += sl_loader_cached(*loader) ? sl_loader_samples(*loader) * side * side * 3 : 0;
 out:
