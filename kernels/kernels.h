@@ -26,6 +26,8 @@ const char *sl_op_name(enum sl_op op);
 
 enum { SL_SHAPE_BYTES = 80 }; /* of the largest shape structure */
 
+/* Bytes of a shape structure that say all: up to its element, which is its last member, and without gaps before it, so
+ * that equal shapes have equal bytes. */
 size_t sl_op_shape_bytes(enum sl_op op);
 enum sl_element sl_op_element(enum sl_op op, const void *shape);
 

@@ -25,9 +25,9 @@ const size_t sl_kernel_row_count = sizeof sl_kernel_rows / sizeof *sl_kernel_row
 /* What the list of operations says of each. */
 static const struct {
     const char *name;
-    size_t shape_bytes, element_at;
+    size_t element_at;
 } ops[] = {
-#define SL_OP(op, shape, args) {#op, sizeof(struct shape), offsetof(struct shape, element)},
+#define SL_OP(op, shape, args) {#op, offsetof(struct shape, element)},
 #include "kernels/ops.def"
 #undef SL_OP
 };
@@ -43,7 +43,7 @@ const char *sl_op_name(enum sl_op op)
 
 size_t sl_op_shape_bytes(enum sl_op op)
 {
-    return ops[op].shape_bytes;
+    return ops[op].element_at + sizeof(enum sl_element);
 }
 
 enum sl_element sl_op_element(enum sl_op op, const void *shape)

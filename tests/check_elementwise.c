@@ -37,15 +37,15 @@ static void accumulate(struct check_case *c)
 
 /* pixels, c, from_stride, from_at, to_stride, to_at, add; the last MEASURED to be measured */
 static const struct sl_channels channels[] = {
-    {1, 1, 16, 0, 16, 3, false, SL_ELEMENT_F32},
-    {5, 7, 16, 9, 32, 1, true, SL_ELEMENT_F32},
-    {64, 64, 64, 0, 192, 64, false, SL_ELEMENT_F32},
-    {64, 64, 192, 128, 64, 0, true, SL_ELEMENT_F32},
-    {3, 17, 32, 0, 48, 31, true, SL_ELEMENT_F32},
-    {129, 32, 32, 0, 32, 0, false, SL_ELEMENT_F32},
-    {11, 15, 15, 0, 16, 1, false, SL_ELEMENT_F32},
-    {1031, 8, 16, 8, 24, 16, false, SL_ELEMENT_F32},
-    {32 * 32 * 32, 64, 64, 0, 192, 64, false, SL_ELEMENT_F32},
+    {1, 1, 16, 0, 16, 3, 0, SL_ELEMENT_F32},
+    {5, 7, 16, 9, 32, 1, 1, SL_ELEMENT_F32},
+    {64, 64, 64, 0, 192, 64, 0, SL_ELEMENT_F32},
+    {64, 64, 192, 128, 64, 0, 1, SL_ELEMENT_F32},
+    {3, 17, 32, 0, 48, 31, 1, SL_ELEMENT_F32},
+    {129, 32, 32, 0, 32, 0, 0, SL_ELEMENT_F32},
+    {11, 15, 15, 0, 16, 1, 0, SL_ELEMENT_F32},
+    {1031, 8, 16, 8, 24, 16, 0, SL_ELEMENT_F32},
+    {32 * 32 * 32, 64, 64, 0, 192, 64, 0, SL_ELEMENT_F32},
 };
 enum { MEASURED = 1, CHANNELS = sizeof channels / sizeof *channels - MEASURED };
 

@@ -28,7 +28,7 @@ struct sl_accumulate {
 struct sl_channels {
     int64_t pixels;
     int32_t c, from_stride, from_at, to_stride, to_at;
-    bool add;
+    int32_t add; /* 0: copies, 1: adds */
     enum sl_element element;
 };
 

@@ -48,6 +48,11 @@ static int open_first(const struct sl_device *device, enum sl_op op, const void 
     return SL_UNAVAILABLE;
 }
 
+static int no_kernel(const struct sl_device *device, enum sl_op op)
+{
+    return sl_fail(SL_UNAVAILABLE, "the device %s has no kernel for %s at this shape", device->name, sl_op_name(op));
+}
+
 int sl_choose(const struct sl_device *device, enum sl_op op, const void *shape, struct sl_choice *choice)
 {
     *choice = (struct sl_choice){.op = op, .device = device};
@@ -55,7 +60,7 @@ int sl_choose(const struct sl_device *device, enum sl_op op, const void *shape, 
     if (rc == SL_UNAVAILABLE)
         rc = open_first(device, op, shape, device->rows, false, &choice->ready[0]);
     if (rc == SL_UNAVAILABLE)
-        return sl_fail(rc, "the device %s has no kernel for %s at this shape", device->name, sl_op_name(op));
+        return no_kernel(device, op);
     if (rc == SL_OK)
         sl_row_say(choice->ready[0].row);
     return rc;
@@ -85,7 +90,8 @@ static int ready_for(struct sl_choice *choice, const void *shape, const struct s
             return SL_OK;
     }
     ready_close(&choice->ready[1]);
-    return open_first(choice->device, choice->op, shape, choice->ready[0].row, false, &choice->ready[1]);
+    const int rc = open_first(choice->device, choice->op, shape, choice->ready[0].row, false, &choice->ready[1]);
+    return rc == SL_UNAVAILABLE ? no_kernel(choice->device, choice->op) : rc;
 }
 
 struct job {

@@ -57,7 +57,7 @@ static int add_backward(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
-    const struct sl_channels all = {pixels(y, pass->count), y->stride, y->stride, 0, y->stride, 0, false, y->element};
+    const struct sl_channels all = {pixels(y, pass->count), y->stride, y->stride, 0, y->stride, 0, 0, y->element};
     for (int32_t i = 0; i < stage->input_count; i++) {
         const struct sl_channel_copy args = {stage->y->grad, stage->dx[i]};
         const int rc = stage->dx[i] ? sl_launch_channel_copy(&merge->copy, &all, &args) : SL_OK;
@@ -99,7 +99,7 @@ static int concat_forward(struct sl_stage *stage, const struct sl_pass *pass)
     SL_TRY(clear_padding(pass, y, stage->y->data));
     for (int32_t i = 0; i < stage->input_count; i++) {
         const struct sl_tensor *x = &stage->x[i]->shape;
-        const struct sl_channels part = {pixels(y, pass->count), x->c, x->stride, 0, y->stride, at, false, y->element};
+        const struct sl_channels part = {pixels(y, pass->count), x->c, x->stride, 0, y->stride, at, 0, y->element};
         const struct sl_channel_copy args = {stage->x[i]->data, stage->y->data};
         SL_TRY(sl_launch_channel_copy(&merge->copy, &part, &args));
         at += x->c;
@@ -119,7 +119,7 @@ static int concat_backward(struct sl_stage *stage, const struct sl_pass *pass)
         if (!stage->dx[i])
             continue;
         SL_TRY(clear_padding(pass, x, stage->dx[i]));
-        const struct sl_channels part = {pixels(y, pass->count), x->c, y->stride, at, x->stride, 0, false, y->element};
+        const struct sl_channels part = {pixels(y, pass->count), x->c, y->stride, at, x->stride, 0, 0, y->element};
         const struct sl_channel_copy args = {stage->y->grad, stage->dx[i]};
         SL_TRY(sl_launch_channel_copy(&merge->copy, &part, &args));
     }

@@ -1,0 +1,151 @@
+/* Choosing a row and making it ready: whose rows, which elements, how often a state is opened and closed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/elementwise/flat.h"
+#include "runtime/device/launch.h"
+#include "runtime/device/parallel.h"
+
+static int opened, closed, ran;
+static int64_t sizes; /* of the states that runs have seen */
+
+static bool need_state(const void *shape, struct sl_need *need)
+{
+    need->state = sizeof(int64_t);
+    return sl_flat_need(shape, need);
+}
+
+static int refuse(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)shape, (void)device, (void)state;
+    return sl_fail(SL_UNAVAILABLE, "not today");
+}
+
+static int open_state(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(int64_t *)state = ((const struct sl_flat *)shape)->n;
+    opened++;
+    return SL_OK;
+}
+
+static void close_state(void *state)
+{
+    assert_true(*(int64_t *)state > 0);
+    closed++;
+}
+
+static void run(const void *shape, const void *args, const struct sl_work *work)
+{
+    (void)args;
+    assert_int_equal(*(const int64_t *)work->state, ((const struct sl_flat *)shape)->n);
+    sizes += *(const int64_t *)work->state;
+    ran++;
+}
+
+static const struct sl_kernel refusing = {.need = need_state, .open = refuse, .run = run};
+static const struct sl_kernel counting = {.need = need_state, .open = open_state, .close = close_state, .run = run};
+static const struct sl_kernel_row rows[] = {
+    {SL_OP_accumulate, "refusing", "refusing", SL_CPU, &refusing},
+    {SL_OP_accumulate, "counting", "counting", SL_CPU, &counting},
+};
+
+static struct sl_device device;
+
+static int open_device(void **state)
+{
+    (void)state;
+    opened = closed = ran = 0;
+    sizes = 0;
+    return sl_device_cpu_open(1, &device);
+}
+
+static int close_device(void **state)
+{
+    (void)state;
+    device.close(device.self);
+    return 0;
+}
+
+static void a_row_of_the_processor_is_for_no_other_device(void **state)
+{
+    (void)state;
+    struct sl_choice choice;
+    const struct sl_flat shape = {64, SL_ELEMENT_F32};
+    device.isa = SL_CUDA;
+    assert_int_equal(sl_choose_accumulate(&device, &shape, &choice), SL_UNAVAILABLE);
+    assert_non_null(strstr(sl_last_error(), "has no kernel for accumulate"));
+    for (size_t r = 0; r < sl_kernel_row_count; r++)
+        assert_true(sl_kernel_rows[r].needs & ~(uint32_t)SL_CUDA);
+    sl_choice_close(&choice);
+}
+
+static void a_row_takes_its_own_element(void **state)
+{
+    (void)state;
+    struct sl_choice choice;
+    const struct sl_flat shape = {64, SL_ELEMENT_BF16};
+    assert_int_equal(sl_choose_accumulate(&device, &shape, &choice), SL_UNAVAILABLE);
+    sl_choice_close(&choice);
+}
+
+static void a_row_that_refuses_hands_on_to_the_next(void **state)
+{
+    (void)state;
+    struct sl_choice choice;
+    const struct sl_flat shape = {64, SL_ELEMENT_F32};
+    device.rows = rows;
+    device.row_count = 2;
+    assert_int_equal(sl_choose_accumulate(&device, &shape, &choice), SL_OK);
+    assert_string_equal(sl_choice_row(&choice)->name, "counting");
+    sl_choice_close(&choice);
+    sl_choice_close(&choice);
+    assert_int_equal(opened, 1);
+    assert_int_equal(closed, 1);
+    device.row_count = 1;
+    assert_int_equal(sl_choose_accumulate(&device, &shape, &choice), SL_UNAVAILABLE);
+    sl_choice_close(&choice);
+}
+
+/* The shape it was chosen for stays ready, and one more. */
+static void two_shapes_are_ready(void **state)
+{
+    (void)state;
+    static const int64_t lengths[] = {64, 32, 64, 32, 32, 48, 64, 48, 32};
+    struct sl_choice choice;
+    const struct sl_flat first = {64, SL_ELEMENT_F32};
+    int64_t sum = 0;
+    device.rows = rows;
+    device.row_count = 2;
+    assert_int_equal(sl_choose_accumulate(&device, &first, &choice), SL_OK);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        const struct sl_flat shape = {lengths[i], SL_ELEMENT_F32};
+        const struct sl_accumulate none = {0};
+        assert_int_equal(sl_launch_accumulate(&choice, &shape, &none), SL_OK);
+        sum += lengths[i];
+    }
+    assert_int_equal(ran, 9);
+    assert_int_equal(sizes, sum);
+    assert_int_equal(opened, 4); /* 64, 32, 48, 32 again */
+    assert_int_equal(closed, 2);
+    sl_choice_close(&choice);
+    assert_int_equal(closed, 4);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, open_device, close_device)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(a_row_of_the_processor_is_for_no_other_device),
+        CASE(a_row_takes_its_own_element),
+        CASE(a_row_that_refuses_hands_on_to_the_next),
+        CASE(two_shapes_are_ready),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
