@@ -39,9 +39,9 @@ if [ -z "$data" ]; then
     data=$place/data
 fi
 
-# The last "images/s RATE", "RATE images/s" or the same in samples/s that a program printed.
+# The last "images/s RATE", "RATE images/s" or the same in samples/s or samples/sec that a program printed.
 rate() {
-    sed -E 's/.*(images|samples)\/s[:=]? *([0-9]+\.?[0-9]*).*/RATE \2/; s/^(.*[^0-9.])?([0-9]+\.?[0-9]*) *(images|samples)\/s.*/RATE \2/' "$1" |
+    sed -E 's/.*(images|samples)\/s(ec)?[:=]? *([0-9]+\.?[0-9]*).*/RATE \3/; s/^(.*[^0-9.])?([0-9]+\.?[0-9]*) *(images|samples)\/s.*/RATE \2/' "$1" |
         awk '$1 == "RATE" { last = $2 } END { if (last == "") exit 1; print last }' ||
         { cat "$1" >&2; die "no rate in the output above"; }
 }
@@ -63,7 +63,7 @@ while [ "$round" -lt "$rounds" ]; do
     round=$((round + 1))
     rm -rf "$place/run"
     once train_ours "$bin/train_tinyimagenet" --data "$data" --run "$place/run" --threads "$threads" \
-        --batch-size "$batch" --max-steps "$steps"
+        --batch-size "$batch" --max-steps "$steps" --log-every $(((steps + 1) / 2))
     once train_pytorch "$python" "$here/pytorch_peer.py" train --threads "$threads" --batch-size "$batch" --steps "$steps"
     once infer_ours "$bin/starling-evaluate" --data "$data" --model "$place/run" --threads "$threads" --batch-size "$batch"
     once infer_pytorch "$python" "$here/pytorch_peer.py" infer --threads "$threads" --batch-size "$batch" --steps "$steps"
