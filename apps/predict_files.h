@@ -9,9 +9,9 @@
 struct predict_files {
     const struct sl_served_model *served;
     int32_t batch_size;
-    char **paths; /* these ("-": the image on standard input), */
+    char **paths; /* come first; "-" is the image on standard input */
     size_t path_count;
-    struct predict_list *list; /* and those of the list, unless it is NULL */
+    struct predict_list *list; /* more paths, which come next; NULL: none */
     bool skip_bad_images;      /* says so on stderr and goes on */
     sl_evaluate_fn *visit;
     void *self;

@@ -29,12 +29,11 @@ enum { SL_SHAPE_BYTES = 80 }; /* of the largest shape structure */
 /* Bytes of a shape structure that say all: up to its element, which is its last member, and without gaps before it, so
  * that equal shapes have equal bytes. */
 size_t sl_op_shape_bytes(enum sl_op op);
-enum sl_element sl_op_element(enum sl_op op, const void *shape);
 
 /* What a row asks for at one shape. */
 struct sl_need {
     int64_t units;      /* length of the outermost loop, at least 1; never depends on the thread count */
-    int64_t pack_units; /* of pack's loop */
+    int64_t pack_units; /* length of pack's loop; 0 where packed is 0 */
     size_t scratch;     /* bytes for each slice that runs */
     size_t packed;      /* bytes of re-ordered weights that the kernel reads; 0: it reads them as stored */
     size_t state;       /* bytes that open() fills; 0: no state */
@@ -44,13 +43,16 @@ struct sl_need {
 /* One implementation. `shape` and `args` point at the operation's own structures. */
 struct sl_kernel {
     enum sl_element element; /* of the shapes it takes */
-    /* Does it take this shape, and what does it need? Whether a row that packs takes a shape, and how it packs, does
-     * not depend on the number of images. */
+    /* Does it take this shape, and what does it need? *need comes cleared. Whether a row that packs takes a shape, and
+     * how it packs, does not depend on the number of images. */
     bool (*need)(const void *shape, struct sl_need *need);
     /* Fills the state with what follows from the shape alone. SL_UNAVAILABLE: the next row is asked. NULL: no state. */
     int (*open)(const void *shape, const struct sl_device *device, void *state);
     void (*close)(void *state); /* NULL: nothing to do */
+    /* Re-orders weights, for the slice of `pack_units`: the work has the state, and no scratch. NULL: it reads them as
+     * stored. */
     void (*pack)(const void *shape, const float *weights, void *packed, const struct sl_work *work);
+    /* Computes the slice of `units`. */
     void (*run)(const void *shape, const void *args, const struct sl_work *work);
 };
 

@@ -46,7 +46,7 @@ size_t sl_op_shape_bytes(enum sl_op op)
     return ops[op].element_at + sizeof(enum sl_element);
 }
 
-enum sl_element sl_op_element(enum sl_op op, const void *shape)
+static enum sl_element element_of(enum sl_op op, const void *shape)
 {
     enum sl_element element;
     memcpy(&element, (const char *)shape + ops[op].element_at, sizeof element);
@@ -57,7 +57,7 @@ bool sl_row_takes(const struct sl_kernel_row *row, enum sl_op op, const void *sh
 {
     const struct sl_kernel *kernel = row->kernel;
     *need = (struct sl_need){0};
-    return row->op == op && !(row->needs & ~isa) && kernel->element == sl_op_element(op, shape) &&
+    return row->op == op && !(row->needs & ~isa) && kernel->element == element_of(op, shape) &&
            kernel->need(shape, need);
 }
 

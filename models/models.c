@@ -1,9 +1,8 @@
-#include "runtime/graph/graph_json.h"
 #include "models/models.h"
 
 #include <string.h>
 
-#include "runtime/store/model.h"
+#include "runtime/graph/graph_json.h"
 
 #define SL_MODEL(name, text) {#name, sl_model_##name},
 static const struct {
@@ -15,7 +14,8 @@ static const struct {
 #undef SL_MODEL
 
 #define SL_MODEL(name, text) #name ": " text "\n"
-const char *sl_model_list(void)
+/* "darknet: ...", a line for each. */
+static const char *list(void)
 {
     return
 #include "models/models.def"
@@ -56,5 +56,5 @@ int sl_model_build(const char *name, const struct sl_model_options *options, str
         }
         return rc;
     }
-    return sl_fail(SL_USAGE, "there is no model \"%s\"; give a .json file or one of\n%s", name, sl_model_list());
+    return sl_fail(SL_USAGE, "there is no model \"%s\"; give a .json file or one of\n%s", name, list());
 }

@@ -23,9 +23,6 @@ typedef int sl_model_build_fn(struct sl_graph *graph, const struct sl_model_opti
  * SL_BAD_CONFIG: the file's network does not fit image_size or classes. */
 int sl_model_build(const char *name, const struct sl_model_options *options, struct sl_graph **graph);
 
-/* "darknet: ..." lines for --help. */
-const char *sl_model_list(void);
-
 #ifdef __cplusplus
 }
 #endif

@@ -28,10 +28,10 @@ struct sl_conv2d {
     enum sl_element element;   /* of x, y and their gradients */
 };
 
-/* conv2d_fwd. Packed by `pack` from OHWI when the row asks for it. */
+/* conv2d_fwd: overwrites y. Padding lanes of y become zero. */
 struct sl_conv2d_fwd {
     const float *x;
-    const float *weights; /* OHWI, or packed if the row has `packed` */
+    const float *weights; /* OHWI; where the row needs `packed` bytes, what its pack() made of that */
     const float *bias;    /* [k] or NULL */
     float slope;          /* act(v) = v >= 0 ? v : slope*v; 1 means none */
     float *y;
@@ -43,11 +43,11 @@ struct sl_conv2d_fwd {
 /* conv2d_bwd_data: overwrites dx. Padding lanes of dx become zero. */
 struct sl_conv2d_bwd_data {
     const float *dy;
-    const float *weights; /* OHWI, or packed (each row has its own packing) */
+    const float *weights; /* as in conv2d_fwd; packed in another order */
     float *dx;
 };
 
-/* conv2d_bwd_weights: overwrites dw (OHWI). Its sums have a fixed shape: the same bits for any slicing. */
+/* conv2d_bwd_weights: overwrites dw (OHWI). It adds in one order: the same bits for any slicing. */
 struct sl_conv2d_bwd_weights {
     const float *x, *dy;
     float *dw;

@@ -35,8 +35,8 @@ struct sl_reach {
     int32_t begin, length; /* positions begin, begin + spacing, ...: so many */
     int32_t phase;
     int32_t first, taps; /* taps [first, first + taps), counted within the phase */
-    int32_t
-        at; /* where the first tap of the first position meets the source; the next position's is a stride further */
+    /* Where the first tap of the first position meets the source. That of the next position is a stride further. */
+    int32_t at;
 };
 
 /* An output pixel of a unit. Both are counted in floats: from the first float of the unit's first source image, and

@@ -28,8 +28,8 @@ struct sl_parameter {
     enum sl_parameter_role role;
     int32_t rank;
     int64_t shape[4];
-    double deviation; /* initial values are normal with this deviation; */
-    double constant;  /* where it is 0, all are this */
+    double deviation; /* of the initial values, which are normal; 0: they are constant */
+    double constant;  /* the initial value where deviation is 0 */
 };
 
 /* The product of its shape. */

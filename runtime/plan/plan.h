@@ -55,8 +55,8 @@ struct sl_plan_pixels {
 
 /* A batch, in the host's memory. */
 struct sl_plan_input {
-    const float *images;                 /* [count] NHWC, dense; or NULL and */
-    const struct sl_plan_pixels *pixels; /* these */
+    const float *images;                 /* [count] NHWC, dense; NULL: made of pixels */
+    const struct sl_plan_pixels *pixels; /* read where images is NULL */
     const int32_t *labels;               /* [count]; NULL outside training: probabilities only */
     int32_t count;                       /* at most the plan's batch */
     uint64_t seed, iteration;            /* for dropout */

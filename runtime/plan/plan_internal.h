@@ -44,7 +44,7 @@ struct sl_plan {
     char largest[SL_PLAN_LARGEST];     /* the buffers that take most */
 };
 
-/* Steps with their fused layers. */
+/* Stages with their fused layers. */
 int sl_plan_fuse(struct sl_plan *plan);
 
 /* Kernels, buffers and, unless the plan is dry, the arena. */

@@ -12,8 +12,8 @@ extern "C" {
 #endif
 
 struct sl_served_options {
-    const struct sl_device *device; /* where to compute; NULL: on the processor, with */
-    int threads;                    /* so many; 0: the default */
+    const struct sl_device *device; /* where to compute; NULL: the processor */
+    int threads;                    /* of the processor, if device is NULL; 0: the default */
     int32_t batch_size;             /* images at a time */
     uint64_t memory_limit;          /* bytes for weights, arena and the kernels' scratch; 0: none */
 };

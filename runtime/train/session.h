@@ -18,8 +18,8 @@ struct sl_session_options {
     const char *data; /* prepared data set */
     int32_t batch_size;
     uint64_t seed;
-    const struct sl_device *device; /* where to compute; NULL: on the processor, with */
-    int threads;                    /* so many; 0: all this process may use */
+    const struct sl_device *device; /* where to compute; NULL: the processor */
+    int threads;                    /* of the processor, if device is NULL; 0: all this process may use */
     int loader_threads;             /* 0: 1 */
     struct sl_schedule schedule;
     struct sl_updater_options updater;

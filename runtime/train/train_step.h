@@ -21,7 +21,7 @@ struct sl_train_hooks {
 };
 
 struct sl_train_input {
-    struct sl_plan_input batch; /* its rate follows from */
+    struct sl_plan_input batch; /* its rate is set by the step, from `rate` */
     double rate;                /* the learning rate */
 };
 

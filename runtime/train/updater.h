@@ -23,7 +23,7 @@ struct sl_updater_options {
 /* AMSGrad, L2 1e-4, betas 0.9 and 0.999, epsilon 1e-8, momentum 0.9. */
 struct sl_updater_options sl_updater_defaults(void);
 
-/* "amsgrad", "adam", "sgd"; or -1 / NULL. */
+/* "amsgrad", "adam", "sgd": the kind of that name, -1 if there is none; and the name of a kind. */
 int sl_updater_find(const char *name);
 const char *sl_updater_name(enum sl_updater_kind kind);
 
@@ -39,6 +39,7 @@ struct sl_updater {
     struct sl_choice step, subtract;
 };
 
+/* State arrays of zeros, and the kernels. The weights must outlive it. SL_SYSTEM, SL_UNAVAILABLE. */
 int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options *options, struct sl_updater **updater);
 void sl_updater_close(struct sl_updater *updater);
 
