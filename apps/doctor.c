@@ -2,7 +2,6 @@
  * one, and whether a kernel and a folder do what they should. */
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,6 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/file_io.h"
 #include "runtime/device/machine.h"
-#include "runtime/device/parallel.h"
 
 static void print_build(void)
 {

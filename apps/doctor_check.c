@@ -7,9 +7,25 @@
 #include "runtime/device/launch.h"
 #include "runtime/device/parallel.h"
 
+/* The convolution that is tried: two small images. */
+static const struct sl_conv2d shape = {.n = 2,
+                                       .h = 16,
+                                       .w = 16,
+                                       .c = 32,
+                                       .k = 64,
+                                       .kh = 3,
+                                       .kw = 3,
+                                       .stride_h = 1,
+                                       .stride_w = 1,
+                                       .pad_top = 1,
+                                       .pad_left = 1,
+                                       .oh = 16,
+                                       .ow = 16,
+                                       .xs = 32,
+                                       .ys = 64};
+
 /* One forward convolution, into y. */
-static int run_convolution(struct sl_choice *choice, const struct sl_conv2d *shape, const float *x,
-                           const float *weights, float *y)
+static int run_convolution(struct sl_choice *choice, const float *x, const float *weights, float *y)
 {
     int rc = SL_OK;
     const struct sl_device *device = choice->device;
@@ -17,10 +33,10 @@ static int run_convolution(struct sl_choice *choice, const struct sl_conv2d *sha
     void *packed = NULL;
     if (bytes) {
         SL_TRY(device->alloc(device->self, bytes, &packed));
-        SL_TRY(sl_launch_pack(choice, shape, weights, packed));
+        SL_TRY(sl_launch_pack(choice, &shape, weights, packed));
     }
     const struct sl_conv2d_fwd args = {.x = x, .weights = packed ? packed : weights, .slope = 1, .y = y};
-    SL_TRY(sl_launch_conv2d_fwd(choice, shape, &args));
+    SL_TRY(sl_launch_conv2d_fwd(choice, &shape, &args));
     SL_TRY(device->sync(device->self));
 out:
     device->free(device->self, packed);
@@ -42,22 +58,7 @@ int sl_doctor_self_test(void)
     struct sl_device device = {0}, plain;
     struct sl_choice chosen = {0}, reference = {0};
     void *memory = NULL;
-    const struct sl_conv2d shape = {.n = 2,
-                                    .h = 16,
-                                    .w = 16,
-                                    .c = 32,
-                                    .k = 64,
-                                    .kh = 3,
-                                    .kw = 3,
-                                    .stride_h = 1,
-                                    .stride_w = 1,
-                                    .pad_top = 1,
-                                    .pad_left = 1,
-                                    .oh = 16,
-                                    .ow = 16,
-                                    .xs = 32,
-                                    .ys = 64};
-    const size_t nx = 2 * 16 * 16 * 32, nw = sl_conv2d_weights(&shape), ny = 2 * 16 * 16 * 64;
+    const size_t nx = sl_conv2d_inputs(&shape), nw = sl_conv2d_weights(&shape), ny = sl_conv2d_outputs(&shape);
     SL_TRY(sl_device_cpu_open(0, &device));
     plain = device;
     plain.isa = SL_CPU;
@@ -66,8 +67,8 @@ int sl_doctor_self_test(void)
     SL_TRY(device.alloc(device.self, (nx + nw + 2 * ny) * sizeof(float), &memory));
     float *x = memory, *w = x + nx, *y = w + nw, *expected = y + ny;
     fill(x, nx + nw);
-    SL_TRY(run_convolution(&chosen, &shape, x, w, y));
-    SL_TRY(run_convolution(&reference, &shape, x, w, expected));
+    SL_TRY(run_convolution(&chosen, x, w, y));
+    SL_TRY(run_convolution(&reference, x, w, expected));
     double worst = 0;
     for (size_t i = 0; i < ny; i++)
         worst = fmax(worst, isfinite(y[i]) ? fabs((double)y[i] - (double)expected[i]) : INFINITY);

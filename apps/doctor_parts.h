@@ -6,6 +6,6 @@
  * which row each layer gets on this machine, and why the better rows were not taken. */
 int sl_doctor_print_kernels(void);
 
-/* The forward convolution that this machine would use against the reference, on one small image. SL_INTERNAL. */
+/* The forward convolution that this machine would use against the reference, on two small images. SL_INTERNAL. */
 int sl_doctor_self_test(void);
 #endif

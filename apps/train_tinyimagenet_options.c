@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "apps/cli.h"
-#include "models/models.h"
 #include "runtime/device/parallel.h"
 #include "runtime/report/run_config.h"
 

@@ -12,7 +12,7 @@ static int32_t block(struct sl_graph *graph, int32_t x, int32_t i, int32_t kerne
         snprintf(name[k], sizeof name[k], "%s%d", parts[k], i);
     x = sl_graph_add(graph, name[0], x, SL_CONV2D(.filters = filters, .kernel = {kernel, kernel}));
     x = sl_graph_add(graph, name[1], x, SL_BATCH_NORM());
-    x = sl_graph_add(graph, name[2], x, SL_LEAKY_RELU(0));
+    x = sl_graph_add(graph, name[2], x, SL_LEAKY_RELU());
     return pool ? sl_graph_add(graph, name[3], x, SL_MAX_POOL(.kernel = {2, 2})) : x;
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Each header compiles alone: public ones as C and as C++, those for one instruction set as C with its flags.
-# kernels/OP/OP_*.h, and kernels/simd/vec_*.h beyond the instruction sets, are bodies that variants share over the
+# kernels/FOLDER/FOLDER_*.h, and kernels/simd/vec_*.h beyond the instruction sets, are bodies that variants share over the
 # vectors of the file that includes them; they mean nothing alone.
 #   sh tests/headers.sh ROOT CC CXX
 set -eu

@@ -45,7 +45,7 @@ static int32_t norm_fused(struct sl_graph *g, int32_t x)
 {
     x = sl_graph_add(g, "conv", x, SL_CONV2D(.filters = 5));
     x = sl_graph_add(g, "norm", x, SL_BATCH_NORM());
-    x = sl_graph_add(g, "act", x, SL_LEAKY_RELU(0));
+    x = sl_graph_add(g, "act", x, SL_LEAKY_RELU());
     return sl_graph_add(g, "pool", x, SL_MAX_POOL(.kernel = {2, 2}));
 }
 
@@ -133,7 +133,7 @@ static int32_t concat_unaligned(struct sl_graph *g, int32_t x)
 static int32_t dropout_between(struct sl_graph *g, int32_t x)
 {
     x = sl_graph_add(g, "first", conv(g, "a", x, 5), SL_DROPOUT(.rate = 0.3));
-    return sl_graph_add(g, "second", conv(g, "b", x, 5), SL_DROPOUT(0));
+    return sl_graph_add(g, "second", conv(g, "b", x, 5), SL_DROPOUT());
 }
 
 static int32_t dropout_of_image(struct sl_graph *g, int32_t x)

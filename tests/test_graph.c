@@ -49,7 +49,7 @@ static void builder_errors_name_the_layer(void **state)
     BROKEN_LAYER("rate is 1", "a", 0, SL_DROPOUT(.rate = 1.0));
     BROKEN_LAYER("nan; it must be 0 to 1", "a", 0, SL_BATCH_NORM(.decay = NAN));
     BROKEN_LAYER("slope is -0.1", "a", 0, SL_LEAKY_RELU(.slope = -0.1));
-    BROKEN_LAYER("pooling the image itself", "a", 0, SL_MAX_POOL(0));
+    BROKEN_LAYER("pooling the image itself", "a", 0, SL_MAX_POOL());
     BROKEN_LAYER("the classes must be a 1 x 1 image, not 7 x 5", "a", 0, SL_SOFTMAX_NLL());
     BROKEN_LAYER("there is no layer type \"lstm\"", "a", 0, "lstm", NULL);
     BROKEN_LAYER("add takes 2 to 8 inputs, not 1", "a", 0, SL_ADD());

@@ -102,7 +102,7 @@ static struct sl_graph *fusion_graph(const struct fusion_case *c)
     int32_t x = sl_graph_input(graph, c->height, c->width, 3);
     x = sl_graph_add(graph, "conv", x, SL_CONV2D(.filters = 4));
     const int32_t norm = sl_graph_add(graph, "norm", x, SL_BATCH_NORM());
-    x = sl_graph_add(graph, "act", norm, SL_LEAKY_RELU(0));
+    x = sl_graph_add(graph, "act", norm, SL_LEAKY_RELU());
     if (c->second_reader)
         x = sl_graph_add2(graph, "sum", x, norm, SL_ADD());
     x = sl_graph_add(graph, "pool", x, "max_pool", &c->pool);
@@ -195,7 +195,7 @@ static struct sl_graph *folding_graph(bool apart)
     x = apart ? sl_graph_add(graph, "apart0", x, SL_CONCAT()) : x;
     x = sl_graph_add(graph, "norm", x, SL_BATCH_NORM(.epsilon = 1e-3));
     x = apart ? sl_graph_add(graph, "apart1", x, SL_CONCAT()) : x;
-    x = sl_graph_add(graph, "act", x, SL_LEAKY_RELU(0));
+    x = sl_graph_add(graph, "act", x, SL_LEAKY_RELU());
     x = sl_graph_add(graph, "fc", x, SL_DENSE(.units = 6));
     x = apart ? sl_graph_add(graph, "apart2", x, SL_CONCAT()) : x;
     x = sl_graph_add(graph, "fc.norm", x, SL_BATCH_NORM());

@@ -1,8 +1,6 @@
 /* Preparation: labels, layouts, bad input, determinism. */
 #include "tests/data_fixture.h"
 
-#include <pthread.h>
-
 #include "runtime/data/shard.h"
 
 static char reported[4096];

@@ -1,4 +1,6 @@
 /* The safetensors format: the bytes that others write, round trips, and files that lie. */
+#include <sys/stat.h>
+
 #include "tests/safetensors_fixture.h"
 
 /* The reference library's own vectors: one tensor, nothing, and metadata only. */

@@ -10,8 +10,8 @@ static int32_t block(struct sl_graph *g, int32_t x, const char *const names[4], 
 {
     x = sl_graph_add(g, names[0], x, SL_CONV2D(.filters = filters));
     x = sl_graph_add(g, names[1], x, SL_BATCH_NORM());
-    x = sl_graph_add(g, names[2], x, SL_LEAKY_RELU(0));
-    return sl_graph_add(g, names[3], x, SL_MAX_POOL(0));
+    x = sl_graph_add(g, names[2], x, SL_LEAKY_RELU());
+    return sl_graph_add(g, names[3], x, SL_MAX_POOL());
 }
 
 static struct sl_graph *small_graph(void)

@@ -20,7 +20,7 @@ struct sl_optimizer {
 struct sl_optimizer_step {
     float *w;
     const float *g;
-    float *m, *v, *h;         /* state; sgd uses m, adam m and v */
+    float *m, *v, *h;         /* state; sgd uses m (NULL: no momentum), adam m and v */
     float *u;                 /* NULL: w changes. Else w stays, and u becomes what would have been subtracted from it */
     const struct sl_now *now; /* rate: lr for sgd, a for the others. A bad step changes nothing */
     float momentum, beta1, beta2, epsilon, l2;

@@ -1,6 +1,5 @@
 #include "runtime/store/safetensors.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
