@@ -56,7 +56,7 @@ static struct check_buffer *allocate(struct check_case *c, const char *name, siz
     b->guard_at = (head + bytes + tail + page - 1) / page * page;
     b->map_bytes = b->guard_at + page;
     b->map = mmap(NULL, b->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check_must(b->map != MAP_FAILED, "no memory");
+    check_must(b->map != MAP_FAILED, "out of memory");
     check_must(!mprotect(b->map + b->guard_at, page, PROT_NONE), "no guard page");
     memset(b->map, POISON, b->guard_at);
     b->at = c->measured ? b->map + head : b->map + b->guard_at - tail - bytes;

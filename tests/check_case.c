@@ -100,7 +100,7 @@ static bool open_row(struct check_case *c)
     if (!c->need.state)
         return true;
     c->state = calloc(1, c->need.state);
-    check_must(c->state, "no memory");
+    check_must(c->state, "out of memory");
     return !c->kernel->open || c->kernel->open(c->shape, NULL, c->state) == SL_OK;
 }
 

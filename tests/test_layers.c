@@ -258,10 +258,10 @@ static void lanes_past_the_channels_are_zero(void **state)
         poison(&net, 5);
         forward_loss(&net, &batch);
         for (int32_t s = 0; s < net.plan->stage_count; s++) {
-            const struct sl_stage *step = &net.plan->stages[s];
-            for (int32_t i = 0; i < step->input_count; i++)
-                if (step->layer->type->traits & SL_BACKWARD_READS_INPUT)
-                    assert_clear_lanes(&cases[k], step->x[i], 3);
+            const struct sl_stage *stage = &net.plan->stages[s];
+            for (int32_t i = 0; i < stage->input_count; i++)
+                if (stage->layer->type->traits & SL_BACKWARD_READS_INPUT)
+                    assert_clear_lanes(&cases[k], stage->x[i], 3);
         }
         free_batch(&batch);
         net_close(&net);

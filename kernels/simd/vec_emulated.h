@@ -32,7 +32,6 @@ static inline vf v_mul(vf a, vf b) { return a * b; }
 static inline vf v_div(vf a, vf b) { return a / b; }
 static inline vf v_sqrt(vf a) { vf r; V_LANES(sqrtf(a[i])); return r; }
 static inline vf v_max(vf a, vf b) { vf r; V_LANES(a[i] > b[i] ? a[i] : b[i]); return r; }
-static inline vf v_min(vf a, vf b) { vf r; V_LANES(a[i] < b[i] ? a[i] : b[i]); return r; }
 static inline vf v_fma(vf a, vf b, vf c) { vf r; V_LANES(fmaf(a[i], b[i], c[i])); return r; }
 static inline vf v_fnma(vf a, vf b, vf c) { vf r; V_LANES(fmaf(-a[i], b[i], c[i])); return r; }
 

@@ -1,4 +1,4 @@
-/* What this machine has, as the operating system tells it (Linux: /proc, /sys, cgroups). */
+/* What this machine has, as the operating system tells it (Linux: /proc, /sys, control groups). */
 #ifndef SL_RUNTIME_DEVICE_MACHINE_H
 #define SL_RUNTIME_DEVICE_MACHINE_H
 

@@ -60,12 +60,12 @@ int sl_exists_in(const char *folder, const char *name, bool *exists)
     return rc;
 }
 
-int sl_holds_images(const char *folder, const struct dirent *entry, bool *is_folder)
+int sl_holds_images(const char *folder, const struct dirent *entry, bool *holds)
 {
     mode_t mode = DTTOIF(entry->d_type);
     int rc = SL_OK;
     if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK)
         rc = mode_of(folder, entry->d_name, &mode);
-    *is_folder = S_ISDIR(mode) && !sl_folder_is_clutter(entry->d_name);
+    *holds = S_ISDIR(mode) && !sl_folder_is_clutter(entry->d_name);
     return rc;
 }
