@@ -1,7 +1,12 @@
 /* JPEG files of tests/cases/, each with its right verdict and pixels, whatever the decoder saw before. */
 #include "tests/jpeg_fixture.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "runtime/base/hash.h"
+#include "runtime/data/resize.h"
 
 enum { SIZE = 64, BYTES = SIZE * SIZE * 3, SLACK = 4 };
 
@@ -210,6 +215,57 @@ static void huge_photos_are_decoded_smaller(void **state)
     must_slope(32768, 32768, 16);
 }
 
+/* Up to four megapixels nothing is left to libjpeg's scaling: what is resized is the whole image. */
+static void usual_photos_are_decoded_whole(void **state)
+{
+    (void)state;
+    enum { SIDE = 2048, PIXELS = SIDE * SIDE };
+    size_t length;
+    uint8_t *noise = malloc(PIXELS * 3), *bytes, wanted[BYTES], rgb[BYTES];
+    uint32_t random = 1;
+    for (size_t i = 0; i < PIXELS * 3; i++)
+        noise[i] = (uint8_t)((random = random * 1664525 + 1013904223) >> 24);
+    struct sl_jpeg *jpeg = open_decoder();
+    assert_int_equal(PIXELS, SL_JPEG_USUAL_PIXELS);
+    assert_ok(sl_jpeg_encode(jpeg, noise, SIDE, SIDE, 90, &bytes, &length));
+    assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIDE, false, noise));
+    assert_ok(sl_resize(noise, SIDE, SIDE, SIZE, wanted));
+    assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIZE, false, rgb));
+    assert_memory_equal(rgb, wanted, BYTES);
+    sl_jpeg_close(jpeg);
+    free(noise);
+    free(bytes);
+}
+
+static long peak_kilobytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0;
+}
+
+/* Twelve megapixels are 36 MB as RGB. A process of its own, whose peak starts at what it has. */
+static void a_photo_takes_little_memory(void **state)
+{
+    (void)state;
+    size_t length;
+    int status;
+    uint8_t rgb[BYTES], *bytes = make_slope(4000, 3000, 100, 90, &length);
+    struct sl_jpeg *jpeg = open_decoder();
+    const pid_t child = fork();
+    assert_int_not_equal(child, -1);
+    if (child == 0) {
+        const long before = peak_kilobytes();
+        const int rc = sl_jpeg_decode(jpeg, bytes, length, SIZE, false, rgb);
+        _exit(rc == SL_OK && before && peak_kilobytes() - before < 24 << 10 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    sl_jpeg_close(jpeg);
+    free(bytes);
+    must_slope(4000, 3000, SIZE);
+    must_slope(4000, 3000, 1600); /* too large for a half */
+}
+
 static void too_many_pixels_or_scans_are_refused(void **state)
 {
     (void)state;
@@ -268,6 +324,8 @@ int main(void)
         cmocka_unit_test(guessed_pixels_are_refused),
         cmocka_unit_test(kinds_that_are_not_read_are_named),
         cmocka_unit_test(huge_photos_are_decoded_smaller),
+        cmocka_unit_test(usual_photos_are_decoded_whole),
+        cmocka_unit_test(a_photo_takes_little_memory),
         cmocka_unit_test(too_many_pixels_or_scans_are_refused),
         cmocka_unit_test(a_small_file_cannot_ask_for_hundreds_of_passes),
     };

@@ -12,8 +12,11 @@ extern "C" {
  * (progressive) libjpeg holds every coefficient: bytes of those. */
 enum { SL_JPEG_MAX_BYTES = 256 << 20, SL_JPEG_MAX_PIXELS = 1 << 30, SL_JPEG_MAX_COEFFICIENT_BYTES = 768 << 20 };
 
-/* A larger image is decoded at n/8 of its size: the largest n with no more pixels than this, but never below the wanted
- * size. */
+/* A larger image is decoded at a half, a quarter or an eighth of its size: the largest with no more pixels than this,
+ * but never below the wanted size. So a photograph takes little memory, and less time. */
+enum { SL_JPEG_USUAL_PIXELS = 4 << 20 };
+
+/* Where that leaves more pixels than this, other eighths of the size are tried too. */
 enum { SL_JPEG_MAX_DECODED_PIXELS = 64 << 20 };
 
 struct sl_jpeg;

@@ -45,7 +45,7 @@ struct sl_batch {
  * unpack to, so `shards` is estimated from their packed size: JPEGs hardly shrink. unpacked_limit enforces a limit.
  * Errors: sl_loader_open's for the options. */
 struct sl_loader_memory {
-    uint64_t buffers, shards; /* batches ahead and the index; compressed shards */
+    uint64_t buffers, shards; /* batches ahead, decoders and the index; compressed shards */
 };
 int sl_loader_measure(const struct sl_dataset *dataset, const struct sl_loader_options *options,
                       struct sl_loader_memory *memory);

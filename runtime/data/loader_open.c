@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/data/jpeg.h"
 #include "runtime/data/loader_internal.h"
 
 enum { DEFAULT_PREFETCH = 4, MAX_THREADS = 256, MAX_PREFETCH = 4096, MAX_PADDING = 1024 };
@@ -58,6 +59,18 @@ static int open_input(const struct sl_dataset *dataset, const struct sl_loader_o
     return sl_image_input_open(&pixels, options->batch_size, input);
 }
 
+/* What a decoder holds at once, as far as the shards' sizes tell: a JPEG has about a bit for a pixel, and what is
+ * larger than usual is decoded smaller. The coefficients of progressive images come on top. */
+static uint64_t decoder_bytes(const struct sl_split *split)
+{
+    enum { PIXELS_PER_BYTE = 8, CHANNELS = 3 };
+    uint64_t packed = 0;
+    for (size_t i = 0; i < split->shard_count; i++)
+        packed += split->shards[i].bytes;
+    const uint64_t pixels = packed / split->samples * PIXELS_PER_BYTE;
+    return (pixels < SL_JPEG_USUAL_PIXELS ? pixels : SL_JPEG_USUAL_PIXELS) * CHANNELS;
+}
+
 int sl_loader_measure(const struct sl_dataset *dataset, const struct sl_loader_options *options,
                       struct sl_loader_memory *memory)
 {
@@ -73,7 +86,7 @@ int sl_loader_measure(const struct sl_dataset *dataset, const struct sl_loader_o
     const uint64_t image = sl_image_input_bytes(&input);
     const uint64_t each = image + sizeof(struct sl_image_place) + sizeof(int32_t) + sizeof(char *) + sizeof(uint32_t);
     memory->buffers = slot_count(options) * (uint64_t)options->batch_size * each +
-                      (uint64_t)thread_count(options) * image +
+                      (uint64_t)thread_count(options) * (image + decoder_bytes(split)) +
                       split->samples * (sizeof(struct sl_shard_sample) + 4 * sizeof(void *) + sizeof(uint32_t) + KEY);
     for (size_t i = 0; i < split->shard_count; i++)
         if (ends_with(split->shards[i].name, ".zst"))
