@@ -44,8 +44,8 @@ static void print_machine(void)
     printf("\n  memory             %.1f GiB, %.1f GiB available", (double)machine.memory_total / 0x1p30,
            (double)machine.memory_available / 0x1p30);
     if (machine.groups.memory)
-        printf(", control group grants %.1f GiB (%s)", (double)machine.groups.memory / 0x1p30,
-               machine.groups.memory_file);
+        printf(", control group grants %.2f GiB (%s), of which %.2f are left", (double)machine.groups.memory / 0x1p30,
+               machine.groups.memory_file, (double)machine.groups.memory_left / 0x1p30);
     puts("");
 }
 

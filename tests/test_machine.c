@@ -209,6 +209,29 @@ static void memory_that_is_left(void **state)
     assert_int_equal(machine.groups.memory, gib);
 }
 
+/* What processes hold, a neighbour's too, is not left; what files they have read is. */
+static void memory_that_neighbours_hold(void **state)
+{
+    (void)state;
+    begin("neighbours");
+    place("/proc/meminfo", "MemTotal: 67108864 kB\nMemAvailable: 33554432 kB\n");
+    place("/proc/self/cgroup", "0::/job/step\n");
+    place("/proc/self/mountinfo", OTHER_MOUNTS MOUNT_V2);
+    place(TREE "/job/memory.max", "4294967296\n");
+    place(TREE "/job/memory.stat", "anon 2147483648\nfile 1073741824\nshmem 1073741824\nkernel 4096\n");
+    place(TREE "/job/step/memory.max", "2147483648\n");
+    place(TREE "/job/step/memory.stat", "anon 4096\nfile 1073741824\n");
+    grants(2 * gib, TREE "/job/step/memory.max", 0, NULL);
+    assert_int_equal(sl_machine_memory(root), gib);
+    place(TREE "/job/memory.stat", "anon 8589934592\n");
+    assert_int_equal(sl_machine_memory(root), 1);
+    place("/proc/self/cgroup", "9:memory:/job\n");
+    place("/proc/self/mountinfo", OTHER_MOUNTS MOUNT_V1_MEMORY);
+    place(TREE "/memory/job/memory.limit_in_bytes", "2147483648\n");
+    place(TREE "/memory/job/memory.stat", "cache 1073741824\nrss 4096\ntotal_rss 536870912\ntotal_shmem 536870912\n");
+    assert_int_equal(sl_machine_memory(root), gib);
+}
+
 static void bound_by(int count, const char *bound)
 {
     const struct sl_machine_threads threads = sl_machine_threads(root);
@@ -254,6 +277,7 @@ int main(void)
         cmocka_unit_test(containers),
         cmocka_unit_test(odd_files),
         cmocka_unit_test(memory_that_is_left),
+        cmocka_unit_test(memory_that_neighbours_hold),
         cmocka_unit_test(threads_by_default),
     };
     return cmocka_run_group_tests(tests, enter, leave);

@@ -44,13 +44,33 @@ static void note_file(const struct reader *reader, const char *folder, const cha
     snprintf(file, SL_GROUP_FILE_ROOM, "%s/%s", folder + strlen(reader->root), name);
 }
 
-static void take_memory(const struct reader *reader, const char *folder, const char *name)
+/* Bytes that the group's processes hold and that cannot give way: those of the two keys of its memory.stat. */
+static double held_bytes(const char *folder, const char *const keys[2])
+{
+    char *path = NULL, key[64];
+    double held = 0, bytes;
+    if (asprintf(&path, "%s/memory.stat", folder) < 0)
+        return 0;
+    FILE *file = fopen(path, "re");
+    while (file && fscanf(file, "%63s %lf", key, &bytes) == 2)
+        if (!strcmp(key, keys[0]) || !strcmp(key, keys[1]))
+            held += bytes;
+    if (file)
+        fclose(file);
+    free(path);
+    return held;
+}
+
+static void take_memory(const struct reader *reader, const char *folder, const char *name, double held)
 {
     const double unlimited = 0x1p62; /* version 1 says so with 2^63 less a page */
     struct sl_group_limits *limits = reader->limits;
     double bytes[2];
     if (read_numbers(folder, name, bytes) < 1 || bytes[0] >= unlimited)
         return;
+    const double left = bytes[0] - held > 1 ? bytes[0] - held : 1;
+    if (!limits->memory_left || left < (double)limits->memory_left)
+        limits->memory_left = (uint64_t)left;
     if (limits->memory && bytes[0] >= (double)limits->memory)
         return;
     limits->memory = (uint64_t)bytes[0];
@@ -68,17 +88,20 @@ static void take_cpus(const struct reader *reader, const char *folder, const cha
 
 static void read_unified(const struct reader *reader, const char *folder)
 {
+    static const char *const keys[2] = {"anon", "shmem"};
+    const double held = held_bytes(folder, keys);
     double time[2];
-    take_memory(reader, folder, "memory.max");
-    take_memory(reader, folder, "memory.high"); /* beyond it a process crawls */
+    take_memory(reader, folder, "memory.max", held);
+    take_memory(reader, folder, "memory.high", held); /* beyond it a process crawls */
     if (read_numbers(folder, "cpu.max", time) == 2)
         take_cpus(reader, folder, "cpu.max", time[0], time[1]);
 }
 
 static void read_version_1(const struct reader *reader, const char *folder)
 {
+    static const char *const keys[2] = {"total_rss", "total_shmem"};
     double quota[2], period[2];
-    take_memory(reader, folder, "memory.limit_in_bytes");
+    take_memory(reader, folder, "memory.limit_in_bytes", held_bytes(folder, keys));
     if (read_numbers(folder, "cpu.cfs_quota_us", quota) > 0 && read_numbers(folder, "cpu.cfs_period_us", period) > 0)
         take_cpus(reader, folder, "cpu.cfs_quota_us", quota[0], period[0]);
 }

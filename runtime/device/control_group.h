@@ -13,8 +13,10 @@ extern "C" {
 enum { SL_GROUP_FILE_ROOM = 512 };
 
 struct sl_group_limits {
-    uint64_t memory;                                                     /* bytes; 0: no limit */
-    double cpus;                                                         /* CPUs of time; 0: no limit */
+    uint64_t memory;      /* bytes; 0: no limit */
+    uint64_t memory_left; /* of the level that has the least left: its limit without what its processes hold, files they
+                             have read not counted, which give way; at least 1; 0: no limit */
+    double cpus;          /* CPUs of time; 0: no limit */
     char memory_file[SL_GROUP_FILE_ROOM], cpus_file[SL_GROUP_FILE_ROOM]; /* who says so */
 };
 

@@ -124,7 +124,7 @@ uint64_t sl_machine_memory(const char *root)
     uint64_t memory = meminfo_bytes(root, "MemAvailable");
     if (!memory)
         memory = meminfo_bytes(root, "MemTotal");
-    return groups.memory && (!memory || groups.memory < memory) ? groups.memory : memory;
+    return groups.memory_left && (!memory || groups.memory_left < memory) ? groups.memory_left : memory;
 }
 
 /* The first number of an environment variable such as "4" or "4,2"; 0: it has none. */
