@@ -84,16 +84,26 @@ static inline void strict_check(const char *symbol, const void *args, size_t byt
     {                                                                                                           \
         strict_check("sl_" #op "_" #how, args, STRICT_ARGS_##op);                                               \
         sl_##op##_##how.run(shape, args, work);                                                                 \
+    }                                                                                                           \
+    static inline void strict_pack_##op##_##how(const void *shape, const float *weights, void *packed,          \
+                                                const struct sl_work *work)                                     \
+    {                                                                                                           \
+        const void *const pointers[] = {weights, packed};                                                       \
+        strict_check("the packing of sl_" #op "_" #how, pointers, sizeof pointers);                             \
+        sl_##op##_##how.pack(shape, weights, packed, work);                                                     \
     }
 #include "kernels/kernels.def"
 #undef SL_KERNEL
 
-static void (*const strict_runs[])(const void *, const void *, const struct sl_work *) = {
-#define SL_KERNEL(op, how, needs) strict_run_##op##_##how,
+static const struct {
+    void (*run)(const void *, const void *, const struct sl_work *);
+    void (*pack)(const void *, const float *, void *, const struct sl_work *);
+} strict_checked[] = {
+#define SL_KERNEL(op, how, needs) {strict_run_##op##_##how, strict_pack_##op##_##how},
 #include "kernels/kernels.def"
 #undef SL_KERNEL
 };
-enum { STRICT_ROWS = sizeof strict_runs / sizeof *strict_runs };
+enum { STRICT_ROWS = sizeof strict_checked / sizeof *strict_checked };
 
 /* The processor's rows, each behind the check. */
 static inline const struct sl_kernel_row *strict_rows(void)
@@ -103,7 +113,8 @@ static inline const struct sl_kernel_row *strict_rows(void)
     assert_int_equal(sl_kernel_row_count, STRICT_ROWS);
     for (int i = 0; i < STRICT_ROWS; i++) {
         kernels[i] = *sl_kernel_rows[i].kernel;
-        kernels[i].run = strict_runs[i];
+        kernels[i].run = strict_checked[i].run;
+        kernels[i].pack = kernels[i].pack ? strict_checked[i].pack : NULL;
         rows[i] = sl_kernel_rows[i];
         rows[i].kernel = &kernels[i];
     }
@@ -142,11 +153,14 @@ static inline int strict_alloc(void *self, size_t bytes, void **memory)
 static inline void strict_free(void *self, void *memory)
 {
     struct strict_device *strict = self;
-    for (int i = 0; memory && i < STRICT_BLOCKS; i++)
-        if (strict->blocks[i].at == memory) {
-            munmap(memory, strict->blocks[i].bytes);
-            strict->blocks[i].at = NULL;
-        }
+    int i = 0;
+    if (!memory)
+        return;
+    while (i < STRICT_BLOCKS && strict->blocks[i].at != memory)
+        i++;
+    if (i == STRICT_BLOCKS || munmap(memory, strict->blocks[i].bytes))
+        abort();
+    strict->blocks[i].at = NULL;
 }
 
 static inline int strict_copy(void *self, void *to, const void *from, size_t bytes)
