@@ -187,10 +187,8 @@ static void units_are_those_of_the_row_that_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(a_row_of_the_processor_is_for_no_other_device),
-        CASE(a_row_takes_its_own_element),
-        CASE(a_row_that_refuses_hands_on_to_the_next),
-        CASE(two_shapes_are_ready),
+        CASE(a_row_of_the_processor_is_for_no_other_device), CASE(a_row_takes_its_own_element),
+        CASE(a_row_that_refuses_hands_on_to_the_next),       CASE(two_shapes_are_ready),
         CASE(units_are_those_of_the_row_that_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -336,6 +336,20 @@ static void numbers_that_are_none_change_nothing(void **state)
     net_close(&net);
 }
 
+/* Pixels are finite, and so would be the loss: a channel of infinite variance would be normalised to 0. */
+static void variances_that_overflow_change_nothing(void **state)
+{
+    (void)state;
+    struct net net;
+    net_open(&net, small_graph(), 4, ~0u, 1);
+    struct batch batch = make_batch(net.graph, 4, 3);
+    for (size_t i = 0; i < 4 * 8 * 8 * 3; i++)
+        batch.images[i] *= 1e25f;
+    must_not_count(&net, &batch, NULL);
+    free_batch(&batch);
+    net_close(&net);
+}
+
 static void running_statistics_follow_steps(void **state)
 {
     (void)state;
@@ -425,6 +439,7 @@ int main(void)
         cmocka_unit_test(update_handed_out_equals_step_in_place),
         cmocka_unit_test(hooks_come_in_order_and_may_replace),
         cmocka_unit_test(a_step_prepares_no_row_twice),
+        cmocka_unit_test(variances_that_overflow_change_nothing),
         cmocka_unit_test(numbers_that_are_none_change_nothing),
         cmocka_unit_test(running_statistics_follow_steps),
         cmocka_unit_test(one_batch_is_learned_by_heart),
