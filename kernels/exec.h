@@ -35,6 +35,8 @@ struct sl_device {
     void *self;
     int (*alloc)(void *self, size_t bytes, void **memory); /* 64-byte aligned, not cleared */
     void (*free)(void *self, void *memory);
+    /* In turn with what was forked before. Either side may be the host's, who may change it as soon as copy returns;
+     * before a copy to the host comes a sync. */
     int (*copy)(void *self, void *to, const void *from, size_t bytes);
     int (*fill)(void *self, void *to, int byte, size_t bytes);
     /* Cuts [0, units) into slices and runs them all; returns when they are done (CPU) or enqueued. */

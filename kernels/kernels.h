@@ -43,8 +43,8 @@ struct sl_need {
 /* One implementation. `shape` and `args` point at the operation's own structures. */
 struct sl_kernel {
     enum sl_element element; /* of the shapes it takes */
-    /* Does it take this shape, and what does it need? *need comes cleared. Whether a row that packs takes a shape, and
-     * how it packs, does not depend on the number of images. */
+    /* Does it take this shape, and what does it need? *need comes cleared. Of an operation with rows that pack, neither
+     * whether a row takes (and opens) a shape nor how it packs depends on the number of images. */
     bool (*need)(const void *shape, struct sl_need *need);
     /* Fills the state with what follows from the shape alone. SL_UNAVAILABLE: the next row is asked. NULL: no state. */
     int (*open)(const void *shape, const struct sl_device *device, void *state);

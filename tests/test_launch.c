@@ -137,15 +137,59 @@ static void two_shapes_are_ready(void **state)
     assert_int_equal(closed, 4);
 }
 
+static bool need_whole(const void *shape, struct sl_need *need)
+{
+    need->units = 2;
+    return ((const struct sl_flat *)shape)->n >= 64;
+}
+
+static bool need_any(const void *shape, struct sl_need *need)
+{
+    (void)shape;
+    need->units = 5;
+    return true;
+}
+
+static void run_nothing(const void *shape, const void *args, const struct sl_work *work)
+{
+    (void)shape, (void)args, (void)work;
+}
+
+/* Partial results are as many as the row that ran has made, which need not be the chosen one. */
+static void units_are_those_of_the_row_that_runs(void **state)
+{
+    (void)state;
+    static const struct sl_kernel whole = {.need = need_whole, .run = run_nothing};
+    static const struct sl_kernel any = {.need = need_any, .run = run_nothing};
+    static const struct sl_kernel_row both[] = {
+        {SL_OP_accumulate, "whole", "whole", SL_CPU, &whole},
+        {SL_OP_accumulate, "any", "any", SL_CPU, &any},
+    };
+    struct sl_choice choice;
+    const struct sl_flat full = {64, SL_ELEMENT_F32}, part = {32, SL_ELEMENT_F32};
+    const struct sl_accumulate none = {0};
+    device.rows = both;
+    device.row_count = 2;
+    assert_int_equal(sl_choose_accumulate(&device, &full, &choice), SL_OK);
+    assert_string_equal(sl_choice_row(&choice)->name, "whole");
+    assert_int_equal(sl_choice_most_units(&choice, &full), 5);
+    assert_int_equal(sl_choice_most_units(&choice, &part), 5);
+    assert_int_equal(sl_launch_accumulate(&choice, &full, &none), SL_OK);
+    assert_int_equal(sl_choice_units(&choice, &full), 2);
+    assert_int_equal(sl_launch_accumulate(&choice, &part, &none), SL_OK);
+    assert_int_equal(sl_choice_units(&choice, &part), 5);
+    assert_int_equal(sl_choice_units(&choice, &full), 2);
+    sl_choice_close(&choice);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_device, close_device)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(a_row_of_the_processor_is_for_no_other_device),
-        CASE(a_row_takes_its_own_element),
-        CASE(a_row_that_refuses_hands_on_to_the_next),
-        CASE(two_shapes_are_ready),
+        CASE(a_row_of_the_processor_is_for_no_other_device), CASE(a_row_takes_its_own_element),
+        CASE(a_row_that_refuses_hands_on_to_the_next),       CASE(two_shapes_are_ready),
+        CASE(units_are_those_of_the_row_that_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -219,10 +219,10 @@ static size_t tensors_of(const struct sl_safetensors *file, struct sl_named_tens
     return sl_safetensors_count(file);
 }
 
-/* RUN/ckpt-SAVED again in a run of its own, as of step `step`, with that position, and the first `keys` of its
- * metadata. */
-static void forge(const char *name, uint64_t step, const uint64_t position[4], size_t keys,
-                  const struct sl_session *session)
+/* RUN/ckpt-SAVED again in a run of its own, as of step `step`, with that position, the first `keys` of its metadata,
+ * and all but `lost` of the updater's arrays. */
+static void forge_without(size_t lost, const char *name, uint64_t step, const uint64_t position[4], size_t keys,
+                          const struct sl_session *session)
 {
     struct sl_checkpoint from;
     struct sl_store *store;
@@ -238,12 +238,36 @@ static void forge(const char *name, uint64_t step, const uint64_t position[4], s
                                            {"loss_sum", SL_F64, 1, {1}, &loss_sum}};
     sl_session_identify(session, &identity);
     const struct sl_store_file files[] = {{"model.safetensors", model, models, &description, 1},
-                                          {"updater.safetensors", updater, updaters, NULL, 0},
+                                          {"updater.safetensors", updater, updaters - lost, NULL, 0},
                                           {"rank-0000.safetensors", rank, 2, identity.pairs, keys}};
     assert_ok(sl_store_open(at(name), 9, &store));
     assert_ok(sl_store_save(store, step, files, 3));
     sl_store_close(store);
     sl_checkpoint_close(&from);
+}
+
+static void forge(const char *name, uint64_t step, const uint64_t position[4], size_t keys,
+                  const struct sl_session *session)
+{
+    forge_without(0, name, step, position, keys, session);
+}
+
+static void what_lacks_an_array_changes_nothing(void **state)
+{
+    (void)state;
+    struct sl_session session;
+    struct sl_checkpoint checkpoint;
+    static const uint64_t position[4] = {1, 2, 7, 10};
+    make_data("data", 1);
+    const struct sl_session_options options = defaults("data");
+    make_run("run", &options, &session);
+    forge_without(1, "lacking", SAVED, position, SL_IDENTITY_KEYS, &session);
+    session.weights->values[0] = 99.0f;
+    assert_ok(sl_store_load(at("lacking"), NULL, NULL, &checkpoint));
+    assert_fails(sl_session_resume(&session, &checkpoint, NULL, NULL), SL_BAD_CONFIG, "is missing or of another size");
+    assert_true(session.weights->values[0] == 99.0f);
+    sl_checkpoint_close(&checkpoint);
+    sl_session_close(&session);
 }
 
 static void old_checkpoints_are_resumed(void **state)
@@ -307,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(resumes_its_own),
+        CASE(what_lacks_an_array_changes_nothing),
         CASE(names_every_difference),
         CASE(refuses_another_data_set_of_equal_counts),
         CASE(goes_on_with_other_kernels_and_says_so),

@@ -14,20 +14,63 @@
 #include "tests/data_fixture.h"
 #include "tests/layer_cases.h"
 
-/* Reads a float of the device in a process of its own; true if that kills it. */
-static bool reading_kills(const volatile float *memory)
+typedef void deed_fn(const struct sl_device *device, float *memory);
+
+/* Does something in a process of its own; true if that kills it. */
+static bool kills(deed_fn *deed, const struct sl_device *device, float *memory)
 {
     int status = 0;
     const pid_t child = fork();
     if (child == 0) {
-        signal(SIGSEGV, SIG_DFL); /* sanitizers would report it */
-        _exit(*memory == 0.0f ? 0 : 1);
+        signal(SIGSEGV, SIG_DFL); /* sanitizers and cmocka would report it */
+        signal(SIGABRT, SIG_DFL);
+        deed(device, memory);
+        _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     return WIFSIGNALED(status);
 }
 
-static void the_host_cannot_read_it(void **state)
+static void read_memory(const struct sl_device *device, float *memory)
+{
+    (void)device;
+    if (*(volatile float *)memory == 0.0f)
+        _exit(1);
+}
+
+static void add_to_itself(const struct sl_device *device, float *memory)
+{
+    struct sl_choice choice;
+    const struct sl_flat shape = {.n = 1};
+    const struct sl_accumulate args = {memory, memory};
+    MUST(sl_choose_accumulate(device, &shape, &choice));
+    MUST(sl_launch_accumulate(&choice, &shape, &args));
+    sl_choice_close(&choice);
+}
+
+static void add_to_memory_of_the_host(const struct sl_device *device, float *memory)
+{
+    (void)memory;
+    static float number;
+    add_to_itself(device, &number);
+}
+
+static void add_and_copy(const struct sl_device *device, float *memory)
+{
+    float back;
+    add_to_itself(device, memory);
+    MUST(device->copy(device->self, &back, memory, sizeof back));
+}
+
+static void add_wait_and_copy(const struct sl_device *device, float *memory)
+{
+    float back;
+    add_to_itself(device, memory);
+    MUST(device->sync(device->self));
+    MUST(device->copy(device->self, &back, memory, sizeof back));
+}
+
+static void it_is_strict(void **state)
 {
     (void)state;
     struct sl_device device;
@@ -35,8 +78,13 @@ static void the_host_cannot_read_it(void **state)
     float back = 1.0f;
     strict_device_open(1, &device);
     MUST(device.alloc(device.self, sizeof back, &memory));
+    MUST(device.copy(device.self, &back, memory, sizeof back));
+    assert_true(isnan(back));
     MUST(device.fill(device.self, memory, 0, sizeof back));
-    assert_true(reading_kills(memory));
+    assert_true(kills(read_memory, &device, memory));
+    assert_true(kills(add_to_memory_of_the_host, &device, memory));
+    assert_true(kills(add_and_copy, &device, memory));
+    assert_false(kills(add_wait_and_copy, &device, memory));
     MUST(device.copy(device.self, &back, memory, sizeof back));
     assert_true(back == 0.0f);
     device.free(device.self, memory);
@@ -305,7 +353,7 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_host_cannot_read_it),
+        cmocka_unit_test(it_is_strict),
         cmocka_unit_test(layers_train_alike),
         cmocka_unit_test(a_bad_step_changes_nothing),
         cmocka_unit_test(pixels_become_the_same_images),

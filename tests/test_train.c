@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "kernels/elementwise/flat.h"
 #include "runtime/train/schedule.h"
 
 static int32_t block(struct sl_graph *g, int32_t x, const char *const names[4], int32_t filters)
@@ -144,6 +145,50 @@ static void update_handed_out_equals_step_in_place(void **state)
     free(before);
     net_close(&here);
     net_close(&out);
+}
+
+static int opened;
+
+static bool need_state(const void *shape, struct sl_need *need)
+{
+    need->state = 1;
+    return sl_flat_need(shape, need);
+}
+
+static int open_state(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)shape, (void)device, (void)state;
+    opened++;
+    return SL_OK;
+}
+
+/* One row for the weights that decay and one for the rest: no step makes a row ready again. */
+static void a_step_prepares_no_row_twice(void **state)
+{
+    (void)state;
+    struct net net;
+    struct sl_updater *updater;
+    struct sl_kernel counting = sl_amsgrad_step_ref;
+    counting.need = need_state;
+    counting.open = open_state;
+    const struct sl_kernel_row rows[] = {
+        {SL_OP_amsgrad_step, "counting", "counting", SL_CPU, &counting},
+        {SL_OP_subtract, "ref", "ref", SL_CPU, &sl_subtract_ref},
+    };
+    const struct sl_updater_options options = sl_updater_defaults();
+    const struct sl_now now = {.rate = 1e-3f};
+    net_open(&net, small_graph(), 1, ~0u, 1);
+    net.device.rows = rows;
+    net.device.row_count = 2;
+    opened = 0;
+    MUST(sl_updater_open(net.weights, &options, &updater));
+    for (int k = 0; k < 3; k++) {
+        set_gradients(net.weights, k);
+        MUST(sl_updater_step(updater, &now, NULL));
+    }
+    assert_int_equal(opened, 2);
+    sl_updater_close(updater);
+    net_close(&net);
 }
 
 /* ---- hooks and failures ---- */
@@ -291,6 +336,20 @@ static void numbers_that_are_none_change_nothing(void **state)
     net_close(&net);
 }
 
+/* Pixels are finite, and so would be the loss: a channel of infinite variance would be normalised to 0. */
+static void variances_that_overflow_change_nothing(void **state)
+{
+    (void)state;
+    struct net net;
+    net_open(&net, small_graph(), 4, ~0u, 1);
+    struct batch batch = make_batch(net.graph, 4, 3);
+    for (size_t i = 0; i < 4 * 8 * 8 * 3; i++)
+        batch.images[i] *= 1e25f;
+    must_not_count(&net, &batch, NULL);
+    free_batch(&batch);
+    net_close(&net);
+}
+
 static void running_statistics_follow_steps(void **state)
 {
     (void)state;
@@ -375,10 +434,16 @@ static void schedules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(updaters_follow_their_formulas),         cmocka_unit_test(only_weights_decay),
-        cmocka_unit_test(update_handed_out_equals_step_in_place), cmocka_unit_test(hooks_come_in_order_and_may_replace),
-        cmocka_unit_test(numbers_that_are_none_change_nothing),   cmocka_unit_test(running_statistics_follow_steps),
-        cmocka_unit_test(one_batch_is_learned_by_heart),          cmocka_unit_test(schedules),
+        cmocka_unit_test(updaters_follow_their_formulas),
+        cmocka_unit_test(only_weights_decay),
+        cmocka_unit_test(update_handed_out_equals_step_in_place),
+        cmocka_unit_test(hooks_come_in_order_and_may_replace),
+        cmocka_unit_test(a_step_prepares_no_row_twice),
+        cmocka_unit_test(variances_that_overflow_change_nothing),
+        cmocka_unit_test(numbers_that_are_none_change_nothing),
+        cmocka_unit_test(running_statistics_follow_steps),
+        cmocka_unit_test(one_batch_is_learned_by_heart),
+        cmocka_unit_test(schedules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,8 @@ struct sl_norm_join {
     float *mean, *var;
 };
 
-/* norm_scale: rstd = 1/sqrt(var + epsilon), scale = gamma*rstd, shift = beta - mean*scale; zeros past c. */
+/* norm_scale: rstd = 1/sqrt(var + epsilon), scale = gamma*rstd, shift = beta - mean*scale; zeros past c. All are NaN
+ * where var has overflowed: a factor of 0 would hide it, and the step would count. */
 struct sl_norm_scale {
     const float *mean, *var;   /* [c] */
     const float *gamma, *beta; /* [c] */

@@ -62,7 +62,8 @@ static void scale(const void *shape, const void *args, const struct sl_work *wor
     assert(sl_work_fits(work, each_block, s));
     for (int32_t c = block_begin(work->begin); c < end; c++) {
         const bool channel = c < s->c;
-        const double rstd = channel ? 1.0 / sqrt((double)t->var[c] + t->epsilon) : 0.0;
+        const bool overflowed = channel && !isfinite(t->var[c]);
+        const double rstd = overflowed ? (double)NAN : channel ? 1.0 / sqrt((double)t->var[c] + t->epsilon) : 0.0;
         const double factor = channel ? t->gamma[c] * rstd : 0.0;
         t->rstd[c] = (float)rstd;
         t->scale[c] = (float)factor;

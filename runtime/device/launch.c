@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(offsetof(struct sl_ready, shape) % _Alignof(int64_t) == 0, "kernels read a shape where it lies");
+
 static void ready_close(struct sl_ready *ready)
 {
     if (ready->row && ready->row->kernel->close && ready->state)
@@ -72,26 +74,48 @@ void sl_choice_close(struct sl_choice *choice)
     ready_close(&choice->ready[1]);
 }
 
-int64_t sl_choice_units(const struct sl_choice *choice, const void *shape)
+int64_t sl_choice_most_units(const struct sl_choice *choice, const void *shape)
 {
+    const struct sl_device *device = choice->device;
+    int64_t most = 0;
     struct sl_need need;
-    const bool taken = sl_row_takes(choice->ready[0].row, choice->op, shape, choice->device->isa, &need);
-    return taken ? need.units : 0;
+    for (const struct sl_kernel_row *row = choice->ready[0].row; row < device->rows + device->row_count; row++)
+        if (sl_row_takes(row, choice->op, shape, device->isa, &need) && need.units > most)
+            most = need.units;
+    return most;
 }
 
-/* The row made ready for this shape. */
-static int ready_for(struct sl_choice *choice, const void *shape, const struct sl_ready **ready)
+/* What is ready for this shape, or NULL. */
+static const struct sl_ready *find_ready(const struct sl_choice *choice, const void *shape)
 {
     const size_t bytes = sl_op_shape_bytes(choice->op);
     assert(choice->ready[0].row);
-    for (int i = 0; i < 2; i++) {
-        *ready = &choice->ready[i];
+    for (int i = 0; i < 2; i++)
         if (choice->ready[i].row && !memcmp(choice->ready[i].shape, shape, bytes))
-            return SL_OK;
-    }
-    ready_close(&choice->ready[1]);
-    const int rc = open_first(choice->device, choice->op, shape, choice->ready[0].row, false, &choice->ready[1]);
-    return rc == SL_UNAVAILABLE ? no_kernel(choice->device, choice->op) : rc;
+            return &choice->ready[i];
+    return NULL;
+}
+
+int64_t sl_choice_units(const struct sl_choice *choice, const void *shape)
+{
+    const struct sl_ready *ready = find_ready(choice, shape);
+    return ready ? ready->need.units : 0;
+}
+
+/* The row made ready for this shape. Its weights lie where the chosen row's do, packed or not (kernels.h). */
+static int ready_for(struct sl_choice *choice, const void *shape, const struct sl_ready **ready)
+{
+    struct sl_ready *other = &choice->ready[1];
+    if ((*ready = find_ready(choice, shape)))
+        return SL_OK;
+    ready_close(other);
+    const int rc = open_first(choice->device, choice->op, shape, choice->ready[0].row, false, other);
+    if (rc != SL_OK)
+        return rc == SL_UNAVAILABLE ? no_kernel(choice->device, choice->op) : rc;
+    assert(other->need.packed == choice->ready[0].need.packed);
+    sl_row_say(other->row);
+    *ready = other;
+    return SL_OK;
 }
 
 struct job {

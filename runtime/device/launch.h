@@ -41,11 +41,14 @@ static inline const struct sl_need *sl_choice_need(const struct sl_choice *choic
     return &choice->ready[0].need;
 }
 
-/* The units of the chosen row at another shape. */
+/* Units of the last launch at this shape: as many partial results are there. 0: it is ready no more. */
 int64_t sl_choice_units(const struct sl_choice *choice, const void *shape);
 
+/* At least as many as a launch at this shape may have, whichever row it gets: to make room for partial results. */
+int64_t sl_choice_most_units(const struct sl_choice *choice, const void *shape);
+
 /* Runs the operation on `shape`, which may be another than the one chosen for: then the chosen row or a later one is
- * made ready for it. Typed, per operation: sl_launch_OP below. */
+ * made ready for it, and a later one is named with SL_VERBOSE=1. Typed, per operation: sl_launch_OP below. */
 int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const void *args);
 
 /* Re-orders weights as the row wants them; a no-op for one that reads them as stored. */

@@ -1,6 +1,7 @@
 /* Opening and running a plan. */
 #include "runtime/plan/plan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,8 +32,11 @@ static const struct sl_value *last_value(const struct sl_plan *plan)
     return plan->stages[plan->stage_count - 1].y;
 }
 
+/* A copy of the host's, where it cannot read the device's memory. */
 static int reserve_probabilities(struct sl_plan *plan)
 {
+    if (plan->device->host_memory)
+        return SL_OK;
     plan->probabilities = calloc(sl_tensor_elements(&last_value(plan)->shape), sizeof *plan->probabilities);
     return plan->probabilities ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for the probabilities of a batch");
 }
@@ -102,6 +106,7 @@ void sl_plan_close(struct sl_plan *plan)
 int sl_plan_prepare(struct sl_plan *plan)
 {
     const struct sl_pass pass = {.device = plan->device, .training = plan->options.training};
+    assert(!plan->options.dry);
     for (int32_t s = 0; s < plan->stage_count; s++) {
         struct sl_stage *stage = &plan->stages[s];
         const int rc = stage->layer->type->prepare ? stage->layer->type->prepare(stage, &pass) : SL_OK;
@@ -202,6 +207,7 @@ out:
 int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input)
 {
     int rc = SL_OK;
+    assert(!plan->options.dry);
     SL_TRY(check_input(plan, input));
     SL_TRY(take_scalars(plan, input));
     SL_TRY(take_images(plan, input));
@@ -292,7 +298,9 @@ int sl_plan_probabilities(struct sl_plan *plan, const float **p, int32_t *stride
 {
     const struct sl_value *last = last_value(plan);
     *stride = last->shape.stride;
-    *p = plan->probabilities;
+    *p = plan->device->host_memory ? last->data : plan->probabilities;
+    if (plan->device->host_memory)
+        return plan->device->sync(plan->device->self);
     return read_back(plan, plan->probabilities, last->data,
                      (size_t)plan->pass.count * (size_t)last->shape.stride * sizeof(float));
 }

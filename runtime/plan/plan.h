@@ -53,7 +53,8 @@ struct sl_plan_pixels {
     float scale[3], shift[3];
 };
 
-/* A batch, in the host's memory. */
+/* A batch, in the host's memory. It stays until a result of the pass has been read: a device that reads the host's
+ * memory makes no copy of it. */
 struct sl_plan_input {
     const float *images;                 /* [count] NHWC, dense; NULL: made of pixels */
     const struct sl_plan_pixels *pixels; /* read where images is NULL */

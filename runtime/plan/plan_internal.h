@@ -37,7 +37,7 @@ struct sl_plan {
     } buffers;
     /* Copies of the host. */
     struct sl_image_place *places;
-    float *probabilities;
+    float *probabilities; /* NULL where it reads the device's memory */
     double *losses;
     void *arena;
     size_t arena_bytes, scratch_bytes; /* scratch: of one slice of the kernel that wants most */

@@ -109,8 +109,7 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store);
 /* Continues from a checkpoint. SL_BAD_CONFIG: it is of another network, data set (its dataset.json, or the order of the
  * classes), seed, batch size, updater or augmentation; every difference is named, with both values. What an older
  * version did not write down is not compared; `report`, which may be NULL, is told. SL_BAD_DATA: its parts contradict
- * each other.
- */
+ * each other. Either leaves the session as it was. */
 int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
                       void *self);
 

@@ -74,16 +74,19 @@ static int read_array(const struct sl_safetensors *file, const char *name, enum 
     return rc;
 }
 
-static int load_updater(const struct sl_session *session, const struct sl_safetensors *file)
+/* Everything is found before anything changes. */
+static int load_arrays(struct sl_session *session, const struct sl_safetensors *model,
+                       const struct sl_safetensors *updater)
 {
     int rc = SL_OK;
     const struct sl_device *device = &session->device;
     const int64_t n = session->weights->trained;
-    const void *data = NULL;
-    for (int32_t i = 0; i < session->updater->slots; i++) {
-        SL_TRY(find_array(file, sl_updater_slot_name(i), SL_F32, n, &data));
-        SL_TRY(device->copy(device->self, session->updater->state[i], data, (size_t)n * sizeof(float)));
-    }
+    const void *slots[SL_UPDATER_SLOTS];
+    for (int32_t i = 0; i < session->updater->slots; i++)
+        SL_TRY(find_array(updater, sl_updater_slot_name(i), SL_F32, n, &slots[i]));
+    SL_TRY(sl_weights_load(session->weights, model));
+    for (int32_t i = 0; i < session->updater->slots; i++)
+        SL_TRY(device->copy(device->self, session->updater->state[i], slots[i], (size_t)n * sizeof(float)));
 out:
     return rc;
 }
@@ -144,8 +147,7 @@ int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *ch
     SL_TRY(sl_session_compare(session, model, rank, report, self));
     SL_TRY(read_position(session, checkpoint, rank, &position));
     SL_TRY(read_best(rank, &best));
-    SL_TRY(sl_weights_load(session->weights, model));
-    SL_TRY(load_updater(session, updater));
+    SL_TRY(load_arrays(session, model, updater));
     session->position = position;
     session->best = best;
     session->batch = NULL;

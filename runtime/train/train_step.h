@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-/* Where an exchange plugs in; either may be NULL. Both return an sl_status. */
+/* Where an exchange plugs in; either may be NULL. Both return an sl_status. The spans lie in the memory of the device,
+ * which may still be working on them: its copy and fork come in turn. */
 struct sl_train_hooks {
     /* The mean gradient of this worker's batch, before the updater: `dense` replaces it by everybody's mean. */
     int (*gradient)(void *self, struct sl_span gradient);

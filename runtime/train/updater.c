@@ -50,7 +50,9 @@ int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options 
     int rc = SL_OK;
     const struct sl_device *device = weights->device;
     const size_t bytes = (size_t)weights->trained * sizeof(float);
-    const struct sl_optimizer shape = {.n = weights->trained};
+    const struct sl_optimizer all = {.n = weights->trained};
+    /* A step launches it on this range and on the rest: both stay ready. */
+    const struct sl_optimizer decayed = {.n = weights->decayed ? weights->decayed : weights->trained};
     struct sl_updater *u = calloc(1, sizeof *u);
     if (!u)
         return sl_fail(SL_SYSTEM, "out of memory for the updater");
@@ -61,8 +63,8 @@ int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options 
         u->state[i] = memory;
         SL_TRY(device->fill(device->self, memory, 0, bytes));
     }
-    SL_TRY(sl_choose(device, kinds[options->kind].op, &shape, &u->step));
-    SL_TRY(sl_choose_subtract(device, &shape, &u->subtract));
+    SL_TRY(sl_choose(device, kinds[options->kind].op, &decayed, &u->step));
+    SL_TRY(sl_choose_subtract(device, &all, &u->subtract));
     *updater = u;
     u = NULL;
 out:

@@ -85,7 +85,7 @@ static int64_t most_units(const struct sl_choice *choice, const struct sl_norm *
     int64_t most = 0;
     struct sl_norm p = *shape;
     for (p.n = 1; p.n <= shape->n; p.n++) {
-        const int64_t units = sl_choice_units(choice, &p);
+        const int64_t units = sl_choice_most_units(choice, &p);
         most = units > most ? units : most;
     }
     return most;
@@ -227,9 +227,8 @@ static int backward_sums(struct sl_stage *stage)
     struct batch_norm *norm = stage->state;
     const struct sl_norm_bwd_reduce reduce = {stage->x[0]->data, norm->scale,    norm->shift, norm->mean,
                                               norm->rstd,        stage->y->grad, norm->sums};
-    const struct sl_norm_bwd_join join = {
+    struct sl_norm_bwd_join join = {
         .sums = norm->sums,
-        .parts = sl_choice_units(&norm->reduce, &norm->shape),
         .scale = norm->scale,
         .mean = norm->mean,
         .rstd = norm->rstd,
@@ -240,6 +239,7 @@ static int backward_sums(struct sl_stage *stage)
     };
     int rc = SL_OK;
     SL_TRY(sl_launch_norm_bwd_reduce(&norm->reduce, &norm->shape, &reduce));
+    join.parts = sl_choice_units(&norm->reduce, &norm->shape);
     SL_TRY(sl_launch_norm_bwd_join(&norm->bwd_join, &norm->shape, &join));
 out:
     return rc;

@@ -33,7 +33,7 @@ static struct sl_dropout_shape flat(const struct sl_stage *stage, int32_t count,
 static int plan(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct dropout *dropout = stage->state;
-    const struct sl_dropout_shape p = flat(stage, stage->y->shape.n, true);
+    const struct sl_dropout_shape p = flat(stage, stage->y->shape.n, planner->training);
     return sl_planner_choose(planner, SL_OP_dropout, &p, &dropout->choice);
 }
 

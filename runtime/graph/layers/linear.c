@@ -50,7 +50,7 @@ static int64_t most_records(struct sl_linear *conv, int32_t batch)
     int64_t most = 0;
     for (int32_t count = 1; count <= batch; count++) {
         set_batch(conv, count);
-        const int64_t units = sl_choice_units(&conv->fwd, &conv->shape);
+        const int64_t units = sl_choice_most_units(&conv->fwd, &conv->shape);
         most = units > most ? units : most;
     }
     return most;
@@ -126,8 +126,6 @@ int sl_linear_forward(struct sl_stage *stage, const struct sl_pass *pass)
     set_batch(conv, pass->count);
     if (pass->training)
         SL_TRY(sl_launch_pack(&conv->fwd, &conv->shape, stage->parameters[0][0], conv->packed_fwd));
-    stage->y->moments = conv->moment_records;
-    stage->y->moment_parts = conv->moments ? sl_choice_units(&conv->fwd, &conv->shape) : 0;
     const struct sl_conv2d_fwd args = {
         .x = stage->x[0]->data,
         .weights = sl_choice_need(&conv->fwd)->packed ? conv->packed_fwd
@@ -141,6 +139,8 @@ int sl_linear_forward(struct sl_stage *stage, const struct sl_pass *pass)
         .moments = conv->moment_records,
     };
     SL_TRY(sl_launch_conv2d_fwd(&conv->fwd, &conv->shape, &args));
+    stage->y->moments = conv->moment_records;
+    stage->y->moment_parts = conv->moments ? sl_choice_units(&conv->fwd, &conv->shape) : 0;
 out:
     return rc;
 }
