@@ -320,9 +320,9 @@ static void memory_is_counted(void **state)
     struct sl_loader_options options = usual();
     assert_ok(sl_loader_measure(plain, &options, &memory));
     assert_int_equal(memory.shards, 0);
-    assert_true(memory.buffers > UINT64_C(5) * 5 * SIZE * SIZE * 3); /* five batches of five */
+    assert_true(memory.buffers > UINT64_C(5) * 5 * SIZE * SIZE * 3);              /* five batches of five */
     assert_true(memory.buffers < UINT64_C(2) * 5 * 5 * SIZE * SIZE * 3 + 100000); /* of a decoder; tar pads */
-    options.prefetch = 9; /* ten batches */
+    options.prefetch = 9;                                                         /* ten batches */
     assert_ok(sl_loader_measure(plain, &options, &more));
     assert_true(more.buffers > memory.buffers + UINT64_C(5) * 5 * SIZE * SIZE * 3);
     options.prefetch = 8; /* more threads fill no more slots, and each has a decoder */
