@@ -4,7 +4,7 @@
 
 #include "apps/doctor_parts.h"
 #include "kernels/conv/conv.h"
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/device/parallel.h"
 
 /* The convolution that is tried: two small images. */

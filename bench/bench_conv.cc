@@ -24,7 +24,7 @@
 #include "bench/onednn_conv.h"
 #include "kernels/conv/conv.h"
 #include "kernels/kernels.h"
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/device/parallel.h"
 #include "tests/check.h"
 

@@ -16,7 +16,7 @@
 #include "runtime/prepare/prepare.h"
 #include "runtime/prepare/invent.h"
 #include "runtime/data/shard.h"
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/device/parallel.h"
 
 namespace

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/device/parallel.h"
 
 static inline void run_op(enum sl_op op, uint32_t isa, const void *shape, const void *args)

@@ -8,7 +8,7 @@
 
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/device/parallel.h"
 
 static int opened, closed, ran;

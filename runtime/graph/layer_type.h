@@ -4,7 +4,7 @@
 #define SL_RUNTIME_GRAPH_LAYER_TYPE_H
 
 #include "kernels/kernels.h"
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/graph/layer.h"
 #include "runtime/graph/layer_options.h"
 

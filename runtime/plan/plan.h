@@ -5,7 +5,7 @@
 
 #include "kernels/exec.h"
 #include "kernels/step/step.h"
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/plan/weights.h"
 
 #ifdef __cplusplus

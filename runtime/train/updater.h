@@ -4,7 +4,7 @@
 #define SL_RUNTIME_TRAIN_UPDATER_H
 
 #include "kernels/step/step.h"
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/plan/weights.h"
 
 #ifdef __cplusplus

@@ -4,7 +4,7 @@
 #include "apps/cli.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/kernels.h"
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 #include "runtime/device/parallel.h"
 #include "runtime/train/schedule.h"
 #include "runtime/train/updater.h"

@@ -1,6 +1,6 @@
 /* From an operation to work on a device: one function chooses the row, one launches it. */
-#ifndef SL_RUNTIME_DEVICE_LAUNCH_H
-#define SL_RUNTIME_DEVICE_LAUNCH_H
+#ifndef SL_KERNELS_LAUNCH_H
+#define SL_KERNELS_LAUNCH_H
 
 #include "kernels/exec.h"
 #include "kernels/kernels.h"

@@ -1,4 +1,4 @@
-#include "runtime/device/launch.h"
+#include "kernels/launch.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,0 +1,70 @@
+/* A wire made safe to wait on: who waits sleeps, is watched, and fails by name instead of hanging.
+ *
+ * A thread of its own tells the other ranks twice a second what this one does, and hears them. When a wait lasts longer
+ * than the phase's limit, it says who has waited for whom, since when, and what each of those was last heard doing, and
+ * ends the job with SL_IO (74). */
+#ifndef SL_COMM_COMM_H
+#define SL_COMM_COMM_H
+
+#include "comm/wire.h"
+#include "kernels/group.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum sl_phase {
+    SL_PHASE_OPENING, /* the start-up limit holds for this, for saving and for validating */
+    SL_PHASE_TRAINING,
+    SL_PHASE_VALIDATING,
+    SL_PHASE_SAVING,
+    SL_PHASE_LEAVING,
+};
+
+struct sl_comm_options {
+    double start_limit; /* seconds a rank may wait for the others; 0: 600 */
+    double step_limit;  /* the same in SL_PHASE_TRAINING; 0: 60, or 20 times the longest wait so far if that is more */
+    /* Told the last words of a rank whose wait was too long, from the watchdog's thread; NULL: stderr. */
+    void (*last_words)(void *self, const char *line);
+    void *self;
+};
+
+struct sl_comm;
+
+/* Takes the wire, also if it fails. Collective: learns the hosts' names. SL_IO, SL_SYSTEM. */
+int sl_comm_open(struct sl_wire *wire, const struct sl_comm_options *options, struct sl_comm **comm);
+
+/* Says goodbye. With SL_OK, or a status that all ranks have (settled), it waits until all have come here; a rank that
+ * failed alone gives the others three seconds, then ends the job with its status. Returns only if all came. A NULL comm
+ * is closed already. */
+void sl_comm_close(struct sl_comm *comm, int rc);
+
+const struct sl_group *sl_comm_group(const struct sl_comm *comm);
+const struct sl_wire *sl_comm_wire(const struct sl_comm *comm);
+
+/* Ranks on the host of this one, and which of them this is. */
+int sl_comm_local_size(const struct sl_comm *comm);
+int sl_comm_local_rank(const struct sl_comm *comm);
+
+/* What this rank is doing from now on. */
+void sl_comm_enter(struct sl_comm *comm, enum sl_phase phase, uint64_t step);
+
+/* Starts a collective call of the wire and counts its bytes. */
+int sl_comm_all_to_all(struct sl_comm *comm, const void *send, void *receive, size_t bytes,
+                       struct sl_request **request);
+int sl_comm_all_gather(struct sl_comm *comm, const void *mine, void *all, const size_t *bytes,
+                       struct sl_request **request);
+/* One look; *request becomes NULL when it is done. A NULL request is done. */
+int sl_comm_test(struct sl_comm *comm, struct sl_request **request);
+/* Looks and sleeps until it is done. SL_IO: the wire failed. */
+int sl_comm_wait(struct sl_comm *comm, struct sl_request **request);
+
+/* Bytes that this rank has put on the wire: what went to the others, not to itself. Signs of life are not counted. */
+uint64_t sl_comm_bytes_sent(const struct sl_comm *comm);
+/* Seconds spent in sl_comm_wait. */
+double sl_comm_seconds_waited(const struct sl_comm *comm);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
