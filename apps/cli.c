@@ -35,7 +35,7 @@ static bool parse_double(const char *text, double *value)
     char *end;
     errno = 0;
     *value = strtod(text, &end);
-    return errno == 0 && end != text && *end == '\0' && isfinite(*value);
+    return errno == 0 && end != text && *end == '\0';
 }
 
 /* "", "B", "K", "KB", "KiB", ... in either case: the power of 1024; -1 for anything else. */

@@ -24,7 +24,7 @@
 enum cli_kind {
     CLI_TEXT,   /* const char * (not empty) */
     CLI_INT,    /* int64_t in [least, most] */
-    CLI_DOUBLE, /* double in [least, most], finite */
+    CLI_DOUBLE, /* double in [least, most]; without a range also what is not finite */
     CLI_BYTES,  /* uint64_t in [least, most]: 1000, 64K, 512MB, 2GiB, 1T (powers of 1024, in either case) */
     CLI_FLAG,   /* bool: takes no argument */
     CLI_CHOICE, /* const char *, one of `choices` */

@@ -103,3 +103,8 @@ int cli_end(int rc)
     }
     return rc;
 }
+
+void cli_end_silently(void)
+{
+    ended = true;
+}

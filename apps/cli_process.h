@@ -13,4 +13,7 @@ void cli_say(void *self, const char *line);
  * failure. */
 int cli_end(int rc);
 
+/* The end of a program whose last words another rank says. */
+void cli_end_silently(void);
+
 #endif

@@ -1,11 +1,15 @@
 /* starling-evaluate: everything the metrics know about a model on a data set. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "apps/cli.h"
 #include "apps/cli_output.h"
+#include "apps/cli_ranks.h"
+#include "comm/agree.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/hash.h"
 #include "runtime/report/metrics_json.h"
 #include "runtime/report/metrics_report.h"
 #include "runtime/train/evaluate.h"
@@ -15,6 +19,7 @@ struct settings {
     const char *data, *model, *split, *confusion, *on_bad_image;
     int64_t top, batch_size, threads;
     uint64_t memory_limit;
+    double start_limit;
     bool json;
 };
 
@@ -24,7 +29,13 @@ struct evaluation {
     struct sl_dataset *dataset;
     struct sl_loader *loader;
     struct sl_metrics metrics;
+    struct cli_ranks ranks;
 };
+
+static bool speaks(const struct evaluation *e)
+{
+    return sl_group_rank(e->ranks.group) == 0;
+}
 
 /* A model and a data set belong together if they list the same classes in the same order. */
 static int check_classes(const struct sl_served_model *served, const struct sl_dataset *dataset)
@@ -43,20 +54,32 @@ static int check_classes(const struct sl_served_model *served, const struct sl_d
     return SL_OK;
 }
 
-static int open_all(const struct settings *s, struct evaluation *e)
+static int open_model(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
-    const struct sl_served_options options = {
-        .threads = (int)s->threads, .batch_size = (int32_t)s->batch_size, .memory_limit = s->memory_limit};
-    if (s->confusion)
+    struct sl_served_options options = {.batch_size = (int32_t)s->batch_size, .group = e->ranks.group};
+    SL_TRY(cli_ranks_threads(&e->ranks, (int)s->threads, &options.threads));
+    options.memory_limit = cli_ranks_memory(&e->ranks, s->memory_limit);
+    if (s->confusion && speaks(e))
         SL_TRY(cli_output_open(s->confusion, &e->confusion));
-    SL_TRY(sl_served_model_open(s->model, &options, cli_say, NULL, &e->served));
+    SL_TRY(sl_served_model_open(s->model, &options, speaks(e) ? cli_say : NULL, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
     SL_TRY(check_classes(&e->served, e->dataset));
     SL_TRY(sl_served_model_load(&e->served, e->dataset, s->split, !strcmp(s->on_bad_image, "skip"), &e->loader));
     SL_TRY(sl_metrics_open(&e->metrics, (int32_t)e->served.model.class_count, (int32_t)s->top));
 out:
     return rc;
+}
+
+/* Counts of different models, or of different images, add up to nothing. */
+static int agree(const struct evaluation *e)
+{
+    char data[SL_HASH_DIGITS + 1], model[SL_HASH_DIGITS + 1], batch[16];
+    sl_hash_text(e->dataset->hash, data);
+    sl_hash_text(sl_safetensors_hash(e->served.file), model);
+    snprintf(batch, sizeof batch, "%d", e->served.options.batch_size);
+    const struct sl_agree_pair pairs[] = {{"version", SL_VERSION}, {"data-set", data}, {"model", model}, {"batch-size", batch}};
+    return sl_group_size(e->ranks.group) > 1 ? sl_agree_pairs(e->ranks.group, pairs, sizeof pairs / sizeof *pairs) : SL_OK;
 }
 
 static void close_all(struct evaluation *e)
@@ -68,8 +91,17 @@ static void close_all(struct evaluation *e)
     cli_output_close(&e->confusion);
 }
 
+/* Unreadable images of all ranks. */
+static int count_skipped(const struct evaluation *e, uint64_t *skipped)
+{
+    struct sl_vote vote = {.samples = sl_loader_skipped(e->loader)};
+    const int rc = sl_group_vote(e->ranks.group, &vote);
+    *skipped = vote.samples;
+    return rc;
+}
+
 /* The matrix first: whoever reads the report may stop early. */
-static int report(const struct settings *s, struct evaluation *e, double seconds)
+static int report(const struct settings *s, struct evaluation *e, uint64_t skipped, double seconds)
 {
     int rc = SL_OK;
     const struct sl_model *model = &e->served.model;
@@ -86,24 +118,29 @@ static int report(const struct settings *s, struct evaluation *e, double seconds
         sl_metrics_print_json(&e->metrics, names, stdout);
     else
         sl_metrics_print(&e->metrics, names, stdout);
-    if (sl_loader_skipped(e->loader))
-        fprintf(stderr, "%llu unreadable images left out\n", (unsigned long long)sl_loader_skipped(e->loader));
+    if (skipped)
+        fprintf(stderr, "%" PRIu64 " unreadable images left out\n", skipped);
     fprintf(stderr, "%.1f images/s\n", seconds > 0 ? (double)e->metrics.samples / seconds : 0.0);
 out:
     free(names);
     return rc;
 }
 
-static int run(const struct settings *s)
+static int run(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
-    struct evaluation e = {0};
-    SL_TRY(open_all(s, &e));
+    const struct sl_comm_options limits = {.start_limit = s->start_limit};
+    uint64_t skipped;
+    SL_TRY(cli_ranks_open(&limits, &e->ranks));
+    SL_TRY(sl_group_settle(e->ranks.group, open_model(s, e)));
+    SL_TRY(agree(e));
     const double start = sl_clock();
-    SL_TRY(sl_evaluate(e.served.plan, e.loader, &e.metrics, NULL, NULL, NULL));
-    SL_TRY(report(s, &e, sl_clock() - start));
+    SL_TRY(sl_evaluate(e->served.plan, e->loader, e->ranks.group, &e->metrics, NULL, NULL, NULL));
+    SL_TRY(count_skipped(e, &skipped));
+    if (speaks(e))
+        rc = report(s, e, skipped, sl_clock() - start);
+    rc = sl_group_settle(e->ranks.group, rc);
 out:
-    close_all(&e);
     return rc;
 }
 
@@ -125,6 +162,8 @@ int main(int argc, char **argv)
          .value = &s.threads, .least = 1, .most = 1024},
         {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
          .value = &s.memory_limit, .least = 1, .most = 1e15},
+        {"start-limit", "SECONDS", "Longest wait for other ranks (default 600)", .kind = CLI_DOUBLE,
+         .value = &s.start_limit, .least = 0.1, .most = 1e9},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
          .value = &s.on_bad_image, .choices = "fail|skip"},
         {0}};
@@ -132,6 +171,9 @@ int main(int argc, char **argv)
         .summary = "Evaluates a model on a prepared data set: accuracy, top-N, precision, recall, F1, confusion.",
         .options = options};
     struct cli_rest rest;
+    struct evaluation e = {0};
     cli_parse(&program, argc, argv, &rest);
-    return cli_end(run(&s));
+    const int rc = run(&s, &e);
+    close_all(&e);
+    return cli_ranks_end(&e.ranks, rc);
 }

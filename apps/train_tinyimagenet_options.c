@@ -21,6 +21,7 @@ static const struct train_options defaults = {
     .workers = 1,
     .eval_every = 1,
     .keep = 3,
+    .max_skips = 10,
     .log_every = 100,
     .lr = 0,
     .weight_decay = 1e-4,
@@ -62,26 +63,37 @@ static int settle(struct train_options *options)
     int rc = SL_OK;
     struct sl_session_options *s = &options->session;
     SL_TRY(settle_backend(options));
-    if (!options->threads)
-        options->threads = sl_parallel_default_threads();
     *s = (struct sl_session_options){
         .data = options->data,
         .batch_size = (int32_t)options->batch_size,
         .seed = (uint64_t)options->seed,
-        .threads = (int)options->threads,
         .loader_threads = (int)options->workers,
         .updater = sl_updater_defaults(),
         .flip = options->flip,
         .crop_padding = (int32_t)options->crop_padding,
         .range = strcmp(options->pixels, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT,
         .skip_bad_images = !strcmp(options->on_bad_image, "skip"),
-        .memory_limit = options->memory_limit,
     };
     s->updater.kind = (enum sl_updater_kind)sl_updater_find(options->optimizer);
     s->updater.l2 = options->weight_decay;
     s->updater.momentum = options->momentum;
     SL_TRY(settle_rate(options));
     SL_TRY(settle_momentum(options));
+    SL_TRY(flock_settle(&options->flock));
+out:
+    return rc;
+}
+
+int train_options_share(struct train_options *options, const struct cli_ranks *ranks)
+{
+    int rc = SL_OK;
+    struct sl_session_options *s = &options->session;
+    SL_TRY(cli_ranks_threads(ranks, (int)options->threads, &s->threads));
+    options->threads = s->threads; /* for config.json */
+    s->memory_limit = cli_ranks_memory(ranks, options->memory_limit);
+    s->group = ranks->group;
+    if (options->flock.scale_rate)
+        sl_schedule_scale(&s->schedule, sl_group_size(ranks->group));
 out:
     return rc;
 }
@@ -91,7 +103,7 @@ static const char summary[] = "Trains a network on a prepared data set with the 
                               "checkpoint and exit code 75; --resume goes on as if nothing had happened. A second "
                               "SIGINT (Ctrl-C) kills it.";
 
-enum { OPTION_ROWS = 32 };
+enum { OPTION_ROWS = 34 + FLOCK_OPTION_ROWS };
 
 static void fill_table(struct train_options *options, struct cli_option table[OPTION_ROWS])
 {
@@ -148,9 +160,11 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
         {"quiet", NULL, "No progress lines", .kind = CLI_FLAG, .value = &options->quiet},
         {"dry-run", NULL, "Print the network, its plan and its memory, and stop", .kind = CLI_FLAG,
          .value = &options->dry_run},
-        {0}};
-    _Static_assert(sizeof rows / sizeof *rows <= OPTION_ROWS, "the table has room for every row");
+    };
+    const size_t count = sizeof rows / sizeof *rows;
+    _Static_assert(sizeof rows / sizeof *rows + FLOCK_OPTION_ROWS < OPTION_ROWS, "the table has room for every row");
     memcpy(table, rows, sizeof rows);
+    table[count + flock_option_rows(&options->flock, table + count)] = (struct cli_option){0};
 }
 
 int train_options_parse(int argc, char **argv, struct train_options *options)
@@ -159,6 +173,8 @@ int train_options_parse(int argc, char **argv, struct train_options *options)
     const struct cli_program program = {.summary = summary, .options = table};
     struct cli_rest rest;
     *options = defaults;
+    options->flock = flock_defaults;
+    options->flock.threshold = sl_threshold_defaults();
     fill_table(options, table);
     cli_parse(&program, argc, argv, &rest);
     return settle(options);

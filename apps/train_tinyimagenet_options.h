@@ -2,22 +2,27 @@
 #ifndef SL_APPS_TRAIN_TINYIMAGENET_OPTIONS_H
 #define SL_APPS_TRAIN_TINYIMAGENET_OPTIONS_H
 
-#include "runtime/train/session.h"
+#include "apps/train_tinyimagenet_flock.h"
 
 struct train_options {
     const char *data, *run, *model, *backend, *optimizer, *schedule, *pixels, *on_bad_image;
-    int64_t epochs, batch_size, seed, threads, workers, eval_every, checkpoint_every, keep, max_steps, log_every,
-        crop_padding;
+    int64_t epochs, batch_size, seed, threads, workers, eval_every, checkpoint_every, keep, max_steps, max_skips,
+        log_every, crop_padding;
     double lr, weight_decay, momentum;
     uint64_t memory_limit;
     bool lr_given, schedule_given, momentum_given, resume, dry_run, flip, quiet;
     char constant[32];                 /* --lr as a schedule */
+    struct flock_options flock;
     struct sl_session_options session; /* what follows from the above */
 };
 
 /* Parses and checks; ends the program on usage errors as cli_parse does. SL_USAGE, SL_UNAVAILABLE for a backend that is
  * not there. */
 int train_options_parse(int argc, char **argv, struct train_options *options);
+
+/* What follows from being one of several: the share of threads and memory, and the learning rate with --scale-lr.
+ * Collective. */
+int train_options_share(struct train_options *options, const struct cli_ranks *ranks);
 
 /* Writes RUN/config.json, the effective configuration: every option by its name, and the version. */
 int train_options_write(const struct train_options *options);

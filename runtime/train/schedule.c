@@ -55,3 +55,9 @@ double sl_schedule_rate(const struct sl_schedule *schedule, uint64_t epoch)
         rate = schedule->rates[i];
     return rate;
 }
+
+void sl_schedule_scale(struct sl_schedule *schedule, double factor)
+{
+    for (int32_t i = 0; i < schedule->count; i++)
+        schedule->rates[i] *= factor;
+}

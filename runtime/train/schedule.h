@@ -25,6 +25,9 @@ int sl_schedule_parse(const char *text, struct sl_schedule *schedule);
 /* The rate in an epoch, from 0. */
 double sl_schedule_rate(const struct sl_schedule *schedule, uint64_t epoch);
 
+/* Every rate times `factor`. */
+void sl_schedule_scale(struct sl_schedule *schedule, double factor);
+
 #ifdef __cplusplus
 }
 #endif
