@@ -57,15 +57,15 @@ static int check_classes(const struct sl_served_model *served, const struct sl_d
 static int open_model(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
-    struct sl_served_options options = {.batch_size = (int32_t)s->batch_size, .group = e->ranks.group};
+    struct sl_served_options options = {.batch_size = (int32_t)s->batch_size, .memory_limit = s->memory_limit};
     SL_TRY(cli_ranks_threads(&e->ranks, (int)s->threads, &options.threads));
-    options.memory_limit = cli_ranks_memory(&e->ranks, s->memory_limit);
     if (s->confusion && speaks(e))
         SL_TRY(cli_output_open(s->confusion, &e->confusion));
     SL_TRY(sl_served_model_open(s->model, &options, speaks(e) ? cli_say : NULL, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
     SL_TRY(check_classes(&e->served, e->dataset));
-    SL_TRY(sl_served_model_load(&e->served, e->dataset, s->split, !strcmp(s->on_bad_image, "skip"), &e->loader));
+    SL_TRY(sl_served_model_load(&e->served, e->dataset, s->split, !strcmp(s->on_bad_image, "skip"), e->ranks.group,
+                                &e->loader));
     SL_TRY(sl_metrics_open(&e->metrics, (int32_t)e->served.model.class_count, (int32_t)s->top));
 out:
     return rc;

@@ -34,10 +34,8 @@ static void sum_squares(struct check_case *c)
 
 /* losses, weights, gradients; the last MEASURED to be measured */
 static const struct sl_judge_shape judge_shapes[] = {
-    {1, 1, 1, SL_ELEMENT_F32},
-    {32, 0, 5, SL_ELEMENT_F32},
-    {7, 65, 66, SL_ELEMENT_F32},
-    {32, 66, 66, SL_ELEMENT_F32},
+    {1, 1, 1, SL_ELEMENT_F32},   {32, 0, 5, SL_ELEMENT_F32},   {0, 3, 5, SL_ELEMENT_F32},
+    {7, 65, 66, SL_ELEMENT_F32}, {32, 66, 66, SL_ELEMENT_F32},
 };
 enum { MEASURED = 1, JUDGE_SHAPES = sizeof judge_shapes / sizeof *judge_shapes - MEASURED };
 
@@ -79,7 +77,7 @@ static void found(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_sum_squares, CHECK_LENGTHS, 1, flat_shape, sum_squares, as_floats},
-    {SL_OP_judge, JUDGE_SHAPES, MEASURED, judge_shape, judge, found},
+    {SL_OP_sum_squares, CHECK_LENGTHS, 1, flat_shape, sum_squares, as_floats, CHECK_CLOSE},
+    {SL_OP_judge, JUDGE_SHAPES, MEASURED, judge_shape, judge, found, CHECK_CLOSE},
 };
 const struct check_area check_step = {ops, sizeof ops / sizeof *ops};
