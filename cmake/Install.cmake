@@ -2,7 +2,8 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-set(library_objects $<TARGET_OBJECTS:starling_kernels_common> $<TARGET_OBJECTS:starling_runtime>)
+set(library_objects $<TARGET_OBJECTS:starling_kernels_common> $<TARGET_OBJECTS:starling_runtime>
+  $<TARGET_OBJECTS:starling_comm>)
 if(TARGET starling_kernels_avx512)
   list(APPEND library_objects $<TARGET_OBJECTS:starling_kernels_avx512>)
 endif()

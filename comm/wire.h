@@ -21,7 +21,7 @@ struct sl_beat {
     uint64_t count;  /* grows with every beat; 0: none has come yet */
 };
 
-struct sl_request; /* the wire's own; freed by the test that finds it done */
+struct sl_request; /* the wire's own; freed by the test that finds it done, or that fails */
 
 struct sl_wire {
     const char *name; /* "loop", "openmpi", "mpich" */
