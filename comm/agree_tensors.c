@@ -73,8 +73,8 @@ static int find_majority(const struct verdict *all, int size)
 }
 
 /* "rank 1 (a), rank 4 (b) and 3 more": those unlike the majority; *first is the first of them. */
-static void list_minority(const struct sl_group *group, const struct verdict *all, int majority, int *first,
-                          char *text, size_t room)
+static void list_minority(const struct sl_group *group, const struct verdict *all, int majority, int *first, char *text,
+                          size_t room)
 {
     enum { NAMED = 6, HOST_BYTES = 60 };
     size_t n = 0;
@@ -85,8 +85,8 @@ static void list_minority(const struct sl_group *group, const struct verdict *al
         if (found++ == 0)
             *first = r;
         if (found <= NAMED && n < room)
-            n += (size_t)snprintf(text + n, room - n, "%srank %d (%.*s)", n ? ", " : "", r, HOST_BYTES,
-                                  group->hosts[r]);
+            n +=
+                (size_t)snprintf(text + n, room - n, "%srank %d (%.*s)", n ? ", " : "", r, HOST_BYTES, group->hosts[r]);
     }
     if (found > NAMED && n < room)
         snprintf(text + n, room - n, " and %d more", found - NAMED);
@@ -129,8 +129,8 @@ out:
 }
 
 /* The hashes tensor by tensor, which only a disagreement needs. */
-static int explain(const struct sl_group *group, const struct sl_device *device,
-                   const struct sl_agree_tensor *tensors, size_t count, const struct verdict *all)
+static int explain(const struct sl_group *group, const struct sl_device *device, const struct sl_agree_tensor *tensors,
+                   size_t count, const struct verdict *all)
 {
     int rc = SL_OK;
     uint64_t *hashes = calloc(count ? count : 1, sizeof *hashes);

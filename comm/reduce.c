@@ -47,7 +47,7 @@ struct sl_reduce {
     int64_t n, bucket, buckets; /* no buckets where there is one rank */
     struct slot slots[SLOTS];
     struct sl_choice sum;
-    float *weights;                               /* [ranks], on the host */
+    float *weights;                                 /* [ranks], on the host */
     float *device_in, *device_sum, *device_weights; /* NULL where the host's serve */
     struct part *parts;
     size_t part_count, part_room;
@@ -401,8 +401,7 @@ static int open_device_buffers(struct sl_reduce *r)
     const struct {
         float **at;
         size_t bytes;
-    } buffers[] = {
-        {&r->device_in, ranks * row}, {&r->device_sum, row}, {&r->device_weights, ranks * sizeof(float)}};
+    } buffers[] = {{&r->device_in, ranks * row}, {&r->device_sum, row}, {&r->device_weights, ranks * sizeof(float)}};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
         void *memory;
         SL_TRY(device->alloc(device->self, buffers[i].bytes, &memory));
