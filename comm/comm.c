@@ -1,14 +1,18 @@
 /* Waiting and gathering over a wire. Who watches the waits is watchdog.c. */
 #include "comm/comm.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "comm/timer.h"
+#include "comm/watchdog.h"
 #include "runtime/base/clock.h"
 
-enum { HOST_BYTES = 256 };
+enum { HOST_BYTES = 256, LAST_WORDS_BYTES = 1100, CLOSE_LIMIT = 600 };
 
 struct host_name {
     char text[HOST_BYTES];
@@ -16,6 +20,8 @@ struct host_name {
 
 struct sl_comm {
     struct sl_wire wire;
+    struct sl_comm_options options;
+    struct sl_watchdog *watchdog;
     struct sl_group group;
     struct host_name *names;
     const char **hosts;
@@ -55,12 +61,18 @@ double sl_comm_seconds_waited(const struct sl_comm *comm)
     return comm->waited;
 }
 
+void sl_comm_enter(struct sl_comm *comm, enum sl_phase phase, uint64_t step)
+{
+    sl_watchdog_enter(comm->watchdog, phase, step);
+}
+
 /* ---- calls ---- */
 
 int sl_comm_all_to_all(struct sl_comm *comm, const void *send, void *receive, size_t bytes, struct sl_request **request)
 {
     const struct sl_wire *wire = &comm->wire;
     comm->sent += (uint64_t)bytes * (uint64_t)(wire->size - 1);
+    sl_watchdog_call(comm->watchdog);
     return wire->all_to_all(wire->self, send, receive, bytes, request);
 }
 
@@ -69,6 +81,7 @@ int sl_comm_all_gather(struct sl_comm *comm, const void *mine, void *all, const 
 {
     const struct sl_wire *wire = &comm->wire;
     comm->sent += (uint64_t)bytes[wire->rank] * (uint64_t)(wire->size - 1);
+    sl_watchdog_call(comm->watchdog);
     return wire->all_gather(wire->self, mine, all, bytes, request);
 }
 
@@ -92,11 +105,13 @@ int sl_comm_wait(struct sl_comm *comm, struct sl_request **request)
     if (rc != SL_OK || !*request)
         return rc;
     const double begin = sl_clock();
+    sl_watchdog_wait(comm->watchdog, begin);
     for (int look = 0; rc == SL_OK && *request; look++) {
         if (look >= LOOKS)
             nanosleep(&moment, NULL);
         rc = sl_comm_test(comm, request);
     }
+    sl_watchdog_wait(comm->watchdog, 0);
     comm->waited += sl_clock() - begin;
     return rc;
 }
@@ -168,7 +183,10 @@ static int count_local(struct sl_comm *comm)
     int *numbers = malloc((size_t)comm->wire.size * sizeof *numbers);
     if (!numbers)
         SL_FAIL(SL_SYSTEM, "out of memory for the hosts of %d ranks", comm->wire.size);
-    SL_TRY(comm->wire.hosts(comm->wire.self, numbers));
+    sl_watchdog_wait(comm->watchdog, sl_clock());
+    rc = comm->wire.hosts(comm->wire.self, numbers);
+    sl_watchdog_wait(comm->watchdog, 0);
+    SL_TRY(rc);
     for (int i = 0; i < comm->wire.size; i++) {
         comm->local_rank += i < rank && numbers[i] == numbers[rank];
         comm->local_size += numbers[i] == numbers[rank];
@@ -187,56 +205,101 @@ static int learn_hosts(struct sl_comm *comm)
     SL_TRY(gather(comm, &mine, sizeof mine, comm->names));
     for (int i = 0; i < comm->wire.size; i++)
         comm->names[i].text[HOST_BYTES - 1] = '\0';
+    sl_watchdog_name(comm->watchdog, comm->hosts);
     SL_TRY(count_local(comm));
 out:
     return rc;
 }
 
-static void free_comm(struct sl_comm *comm)
+static bool is_time(double seconds)
 {
-    comm->wire.close(comm->wire.self);
-    free(comm->names);
-    free(comm->hosts);
-    free(comm->lengths);
-    free(comm);
+    return seconds >= 0 && seconds < INFINITY;
+}
+
+static int check_options(const struct sl_comm_options *options)
+{
+    if (is_time(options->start_limit) && is_time(options->step_limit) && is_time(options->grace))
+        return SL_OK;
+    return sl_fail(SL_BAD_CONFIG, "limits of %g s at the start, %g s for a step and %g s at the end: not all are times",
+                   options->start_limit, options->step_limit, options->grace);
+}
+
+static int start_comm(struct sl_comm *comm)
+{
+    int rc = SL_OK;
+    const size_t size = (size_t)comm->wire.size;
+    comm->names = calloc(size, sizeof *comm->names);
+    comm->hosts = calloc(size, sizeof *comm->hosts);
+    comm->lengths = calloc(size, sizeof *comm->lengths);
+    if (!comm->names || !comm->hosts || !comm->lengths)
+        SL_FAIL(SL_SYSTEM, "out of memory for %d ranks", comm->wire.size);
+    for (size_t i = 0; i < size; i++)
+        comm->hosts[i] = comm->names[i].text;
+    comm->group = (struct sl_group){comm->wire.rank, comm->wire.size, comm->hosts, comm, gather, gather_parts};
+    SL_TRY(check_options(&comm->options));
+    if (size > 1)
+        SL_TRY(sl_watchdog_open(&comm->wire, &comm->options, &comm->watchdog));
+    SL_TRY(learn_hosts(comm));
+out:
+    return rc;
 }
 
 int sl_comm_open(struct sl_wire *wire, const struct sl_comm_options *options, struct sl_comm **comm)
 {
-    int rc = SL_OK;
-    const size_t size = (size_t)wire->size;
     struct sl_comm *made = calloc(1, sizeof *made);
-    (void)options;
     if (!made) {
+        if (wire->size > 1)
+            wire->abort(wire->self, SL_SYSTEM);
         wire->close(wire->self);
         return sl_fail(SL_SYSTEM, "out of memory for %d ranks", wire->size);
     }
     made->wire = *wire;
-    made->names = calloc(size, sizeof *made->names);
-    made->hosts = calloc(size, sizeof *made->hosts);
-    made->lengths = calloc(size, sizeof *made->lengths);
-    if (!made->names || !made->hosts || !made->lengths)
-        SL_FAIL(SL_SYSTEM, "out of memory for %d ranks", wire->size);
-    for (size_t i = 0; i < size; i++)
-        made->hosts[i] = made->names[i].text;
-    made->group = (struct sl_group){wire->rank, wire->size, made->hosts, made, gather, gather_parts};
-    SL_TRY(learn_hosts(made));
-    *comm = made;
-    made = NULL;
-out:
-    if (made)
-        free_comm(made);
+    made->options = *options;
+    const int rc = start_comm(made);
+    if (rc == SL_OK)
+        *comm = made;
+    else
+        sl_comm_close(made, rc);
     return rc;
+}
+
+/* ---- closing ---- */
+
+/* Says why a rank fails that cannot wait for the others, since nobody watches over it yet. */
+static void end_unwatched(struct sl_comm *comm, int rc)
+{
+    char line[LAST_WORDS_BYTES];
+    snprintf(line, sizeof line, "rank %d: %s", comm->wire.rank, sl_last_error());
+    if (comm->options.last_words)
+        comm->options.last_words(comm->options.self, line);
+    else
+        fprintf(stderr, "%s\n", line);
+    comm->wire.abort(comm->wire.self, rc);
+}
+
+/* A library's end may wait for a rank that was stopped after its goodbye. */
+static void close_wire(struct sl_comm *comm)
+{
+    struct sl_timer *deadline = NULL;
+    const double limit = comm->options.start_limit > 0 ? comm->options.start_limit : CLOSE_LIMIT;
+    if (comm->wire.size > 1 && sl_timer_deadline(limit, "leaving the other ranks", &deadline) != SL_OK)
+        sl_clear_error();
+    comm->wire.close(comm->wire.self);
+    sl_timer_close(deadline);
 }
 
 void sl_comm_close(struct sl_comm *comm, int rc)
 {
-    (void)rc;
-    if (comm)
-        free_comm(comm);
-}
-
-void sl_comm_enter(struct sl_comm *comm, enum sl_phase phase, uint64_t step)
-{
-    (void)comm, (void)phase, (void)step;
+    if (!comm)
+        return;
+    if (comm->watchdog)
+        sl_watchdog_leave(comm->watchdog, rc);
+    else if (comm->wire.size > 1)
+        end_unwatched(comm, rc);
+    sl_watchdog_close(comm->watchdog);
+    close_wire(comm);
+    free(comm->names);
+    free(comm->hosts);
+    free(comm->lengths);
+    free(comm);
 }
