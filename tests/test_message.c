@@ -63,14 +63,20 @@ static int far_between(int64_t i)
     return (i & (i - 1)) == 0 ? -1 : i > 100000;
 }
 
+/* Gaps of 1, 1, 3: their mean is below 2, and b = 1 is better than b = 0 all the same. */
+static int odd_gaps(int64_t i)
+{
+    return i % 8 == 1 || i % 8 == 7 ? 1 : -(i % 8 == 3);
+}
+
 static const int64_t lengths[] = {1, 2, 15, 16, 17, 31, 32, 33, 65535, 65536, 65537, 200001};
 enum { LENGTHS = sizeof lengths / sizeof *lengths };
 
 /* Calls it for every pattern. */
 static void for_every_pattern(int64_t n, void (*test)(const struct entries *))
 {
-    static int (*const fixed[])(int64_t) = {none,     the_first, all_up,     all_down,
-                                            in_turns, clustered, at_borders, far_between};
+    static int (*const fixed[])(int64_t) = {none,      the_first,  all_up,      all_down, in_turns,
+                                            clustered, at_borders, far_between, odd_gaps};
     static const double densities[] = {1e-4, 1e-3, 1e-2, 1.0 / 16, 0.1, 0.3, 0.5, 0.8, 0.99, 1};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         struct entries entries = entries_of(n, fixed[i]);
@@ -120,6 +126,40 @@ static void what_goes_in_comes_out(void **state)
     (void)state;
     for (int i = 0; i < LENGTHS; i++)
         for_every_pattern(lengths[i], round_trip);
+}
+
+enum { STAIRS = 180000 };
+static int8_t stairs[STAIRS];
+
+static int on_stairs(int64_t i)
+{
+    return stairs[i];
+}
+
+/* Runs of k ones for all k up to 127, each beginning at every bit of a byte: 100 entries of 2 bits before each keep b
+ * at 0, and one entry of 3 bits before each round shifts all by a bit. */
+static void runs_of_ones_lie_anywhere(void **state)
+{
+    (void)state;
+    int64_t at = 0;
+    for (int shift = 0; shift < 8; shift++) {
+        stairs[++at] = -1;
+        for (int gap = 0; gap < 128; gap++) {
+            for (int i = 0; i < 100; i++)
+                stairs[++at] = 1;
+            at += gap;
+            stairs[++at] = -1;
+        }
+        at++;
+    }
+    assert_true(at < STAIRS);
+    struct entries entries = entries_of(STAIRS, on_stairs);
+    struct sl_message message;
+    struct bytes bytes = written(&entries, false, &message);
+    assert_int_equal(bytes.at[RICE_AT], 0);
+    free(bytes.at);
+    round_trip(&entries);
+    entries_free(&entries);
 }
 
 /* Bits of one entry after the other, as the header says it. */
@@ -215,10 +255,10 @@ static void forms_have_names(void **state)
     assert_string_equal(sl_message_form_name(SL_MESSAGE_SIGNS), "signs");
 }
 
-/* 3 up and 7 down. */
+/* 4 up and 9 down. */
 static int two_of_40(int64_t i)
 {
-    return i == 3 ? 1 : -(i == 7);
+    return i == 4 ? 1 : -(i == 9);
 }
 
 /* An outlier behind two that are close: with b = 0, 1, 2, 3, 4 the gaps 0, 0, 60 take 66, 39, 27, 22, 21 bits, then
@@ -259,11 +299,11 @@ static void assert_bytes(int64_t n, int (*sends)(int64_t), bool plain, const uin
 static void bytes_are_these(void **state)
 {
     (void)state;
-    /* b = 1, gaps 3 and 3: "1 0 1 +", "1 0 1 -", lowest bit first; b = 0 takes 10 bits, and b = 2 as many as 1. */
-    const uint8_t rice[] = {HEADER(SL_MESSAGE_RICE, 1, 40, 2, 1), 0xd5};
+    /* b = 1, gaps 4 and 4: "11 0 0 +", "11 0 0 -", lowest bit first; b = 2 takes 10 bits, too, and b = 0 takes 12. */
+    const uint8_t rice[] = {HEADER(SL_MESSAGE_RICE, 1, 40, 2, 2), 0x63, 0x02};
     /* b = 4: "0 0000 +" twice, "111 0 0011 -" (12 = 1100, its low bit first). */
     const uint8_t far[] = {HEADER(SL_MESSAGE_RICE, 4, 64, 3, 3), 0x00, 0x70, 0x1c};
-    const uint8_t index[] = {HEADER(SL_MESSAGE_INDEX, 0, 40, 2, 8), 3, 0, 0, 0, 7, 0, 0, 0x80};
+    const uint8_t index[] = {HEADER(SL_MESSAGE_INDEX, 0, 40, 2, 8), 4, 0, 0, 0, 9, 0, 0, 0x80};
     const uint8_t bitmap[] = {HEADER(SL_MESSAGE_BITMAP, 0, 6, 2, 4), 0x0c, 0x00, 0x08, 0x00};
     const uint8_t words[] = {HEADER(SL_MESSAGE_BITMAP, 0, 66, 65, 20),
                              0xff,
@@ -288,7 +328,7 @@ static void bytes_are_these(void **state)
                              0x00};
     const uint8_t signs[] = {HEADER(SL_MESSAGE_SIGNS, 0, 10, 10, 2), 0xaa, 0x02};
     const uint8_t empty[] = {HEADER(SL_MESSAGE_INDEX, 0, 9, 0, 0)};
-    assert_bytes(40, two_of_40, false, rice, 1);
+    assert_bytes(40, two_of_40, false, rice, 2);
     assert_bytes(64, outlier, false, far, 3);
     assert_bytes(40, two_of_40, true, index, 8);
     assert_bytes(6, dl4j_bitmap, true, bitmap, 4);
@@ -296,7 +336,7 @@ static void bytes_are_these(void **state)
     assert_bytes(10, in_turns, true, signs, 2);
     assert_bytes(9, none, false, empty, 0);
     /* The seal, last, is that of all before it. */
-    struct bytes message = sealed(40, 2, SL_MESSAGE_RICE, 1, rice + SL_MESSAGE_HEADER, 1);
+    struct bytes message = sealed(40, 2, SL_MESSAGE_RICE, 1, rice + SL_MESSAGE_HEADER, 2);
     assert_memory_equal(message.at, rice, sizeof rice);
     struct reading reading = read_of(message, 40);
     assert_int_equal(reading.rc, SL_OK);
@@ -369,6 +409,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_in_comes_out),
+        cmocka_unit_test(runs_of_ones_lie_anywhere),
         cmocka_unit_test(the_smallest_form_is_taken),
         cmocka_unit_test(forms_by_density),
         cmocka_unit_test(rice_is_near_the_entropy),
