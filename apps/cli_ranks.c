@@ -12,11 +12,12 @@ int cli_ranks_open(const struct sl_comm_options *options, struct cli_ranks *rank
 {
     int rc = SL_OK;
     struct sl_wire wire;
-    bool found;
+    const char *name;
     *ranks = (struct cli_ranks){0};
-    SL_TRY(sl_wire_find(options->start_limit, &wire, &found));
-    if (!found)
+    SL_TRY(sl_wire_choose(&name));
+    if (!name)
         goto out;
+    SL_TRY(sl_wire_load(name, options->start_limit, &wire));
     SL_TRY(sl_comm_open(&wire, options, &ranks->comm));
     ranks->group = sl_comm_group(ranks->comm);
 out:

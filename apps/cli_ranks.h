@@ -9,8 +9,8 @@ struct cli_ranks {
     const struct sl_group *group; /* NULL: alone */
 };
 
-/* Looks for a launcher and joins the others; without one no MPI library is touched. The errors of sl_wire_find and
- * sl_comm_open. */
+/* Looks for a launcher and joins the others; without one no MPI library is touched. The errors of sl_wire_choose,
+ * sl_wire_load and sl_comm_open. */
 int cli_ranks_open(const struct sl_comm_options *options, struct cli_ranks *ranks);
 
 /* A group of this process alone, for what wants one. */

@@ -78,8 +78,10 @@ static int agree(const struct evaluation *e)
     sl_hash_text(e->dataset->hash, data);
     sl_hash_text(sl_safetensors_hash(e->served.file), model);
     snprintf(batch, sizeof batch, "%d", e->served.options.batch_size);
-    const struct sl_agree_pair pairs[] = {{"version", SL_VERSION}, {"data-set", data}, {"model", model}, {"batch-size", batch}};
-    return sl_group_size(e->ranks.group) > 1 ? sl_agree_pairs(e->ranks.group, pairs, sizeof pairs / sizeof *pairs) : SL_OK;
+    const struct sl_agree_pair pairs[] = {
+        {"version", SL_VERSION}, {"data-set", data}, {"model", model}, {"batch-size", batch}};
+    return sl_group_size(e->ranks.group) > 1 ? sl_agree_pairs(e->ranks.group, pairs, sizeof pairs / sizeof *pairs)
+                                             : SL_OK;
 }
 
 static void close_all(struct evaluation *e)

@@ -1,5 +1,5 @@
-/* A training run as a whole, and what happens between its steps: validation, checkpoints, the end of an epoch. With other
- * ranks all of it is collective; only rank 0 has the store. */
+/* A training run as a whole, and what happens between its steps: validation, checkpoints, the end of an epoch. With
+ * other ranks all of it is collective; only rank 0 has the store. */
 #ifndef SL_APPS_TRAIN_TINYIMAGENET_EPOCH_H
 #define SL_APPS_TRAIN_TINYIMAGENET_EPOCH_H
 

@@ -21,8 +21,9 @@ int flock_choose(const struct flock_options *options, int world, const struct sl
         return *row ? SL_OK : sl_fail(SL_INTERNAL, "no exchange is called %s", name);
     }
     if (world > 1)
-        return sl_fail(SL_BAD_CONFIG, "--exchange none: %d ranks would train %d models; start one rank, or let them share",
-                       world, world);
+        return sl_fail(SL_BAD_CONFIG,
+                       "--exchange none: %d ranks would train %d models; start one rank, or let them share", world,
+                       world);
     return SL_OK;
 }
 
@@ -80,14 +81,16 @@ out:
 /* The exchange's state becomes part of the session's checkpoints. */
 static void hand_over_arrays(struct flock *f)
 {
-    static const enum sl_dtype types[] = {[SL_EXCHANGE_F32] = SL_F32, [SL_EXCHANGE_F64] = SL_F64, [SL_EXCHANGE_U64] = SL_U64};
+    static const enum sl_dtype types[] = {
+        [SL_EXCHANGE_F32] = SL_F32, [SL_EXCHANGE_F64] = SL_F64, [SL_EXCHANGE_U64] = SL_U64};
     static const enum sl_session_join joins[] = {
         [SL_JOIN_OWN] = SL_SESSION_OWN, [SL_JOIN_SUM] = SL_SESSION_SUM, [SL_JOIN_MEAN] = SL_SESSION_MEAN};
     struct sl_exchange_array arrays[SL_EXCHANGE_ARRAYS];
     const size_t count = f->row->state ? f->row->state(f->exchange, arrays) : 0;
     for (size_t i = 0; i < count; i++)
-        f->arrays[i] = (struct sl_session_array){arrays[i].name, types[arrays[i].type], arrays[i].n, arrays[i].at,
-                                                 arrays[i].type == SL_EXCHANGE_F32, joins[arrays[i].join]};
+        f->arrays[i] = (struct sl_session_array){
+            arrays[i].name,       types[arrays[i].type], arrays[i].n, arrays[i].at, arrays[i].type == SL_EXCHANGE_F32,
+            joins[arrays[i].join]};
     f->session->arrays = f->arrays;
     f->session->array_count = count;
 }
@@ -164,7 +167,8 @@ static int describe_network(const struct flock *f, char text[AGREED_BYTES])
     char *json = NULL;
     const int rc = sl_graph_to_json(f->session->model.graph, &json);
     if (rc == SL_OK)
-        snprintf(text, AGREED_BYTES, "%s (%016" PRIx64 ")", f->session->model.graph->name, sl_hash64(json, strlen(json)));
+        snprintf(text, AGREED_BYTES, "%s (%016" PRIx64 ")", f->session->model.graph->name,
+                 sl_hash64(json, strlen(json)));
     free(json);
     return rc;
 }
@@ -287,9 +291,10 @@ void flock_say_hello(const struct flock *f, struct sl_log *log)
     const int32_t batch = f->session->options.batch_size;
     if (!f->row)
         return;
-    sl_log_message(log, "%d ranks on %d hosts (%s): global batch %" PRId64 " (%" PRId32 " each), exchange %s, learning rate %s",
-                   group->size, count_hosts(group), sl_comm_wire(f->comm)->name, (int64_t)batch * group->size, batch,
-                   f->session->exchange, f->options->scale_rate ? "times the ranks" : "as given");
+    sl_log_message(
+        log, "%d ranks on %d hosts (%s): global batch %" PRId64 " (%" PRId32 " each), exchange %s, learning rate %s",
+        group->size, count_hosts(group), sl_comm_wire(f->comm)->name, (int64_t)batch * group->size, batch,
+        f->session->exchange, f->options->scale_rate ? "times the ranks" : "as given");
 }
 
 void flock_say_bytes(const struct flock *f, struct sl_log *log)

@@ -1,4 +1,5 @@
-/* Training as a flock: how ranks share what they learn, between the session's hooks and an exchange (comm/exchange.h). */
+/* Training as a flock: how ranks share what they learn, between the session's hooks and an exchange (comm/exchange.h).
+ */
 #ifndef SL_APPS_TRAIN_TINYIMAGENET_FLOCK_H
 #define SL_APPS_TRAIN_TINYIMAGENET_FLOCK_H
 
@@ -46,7 +47,7 @@ struct flock {
     struct sl_exchange_report report; /* of the last step */
     uint64_t sent, dense;             /* bytes since this process began */
     const volatile sig_atomic_t *stop_signal;
-    bool stop;    /* the ranks agreed to stop */
+    bool stop; /* the ranks agreed to stop */
     bool flushed;
 };
 

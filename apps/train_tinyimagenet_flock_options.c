@@ -25,10 +25,14 @@ size_t flock_option_rows(struct flock_options *o, struct cli_option *to)
          .value = &o->algorithm, .choices = "adaptive|target-sparsity|fixed"},
         {"threshold", "TAU", "The threshold of the first step (default 1e-3)", .kind = CLI_DOUBLE, .value = &t->initial,
          .least = -1e300, .most = 1e300},
-        {"min-density", "D", "adaptive: below it the threshold falls (default 1e-4)", .kind = CLI_DOUBLE, .value = &t->min_density},
-        {"max-density", "D", "adaptive: above it the threshold rises (default 1e-2)", .kind = CLI_DOUBLE, .value = &t->max_density},
-        {"target-density", "D", "target-sparsity: what the threshold aims at (default 1e-3)", .kind = CLI_DOUBLE, .value = &t->target},
-        {"threshold-decay", "F", "Factor of one change of the threshold (default 0.9659)", .kind = CLI_DOUBLE, .value = &t->decay},
+        {"min-density", "D", "adaptive: below it the threshold falls (default 1e-4)", .kind = CLI_DOUBLE,
+         .value = &t->min_density},
+        {"max-density", "D", "adaptive: above it the threshold rises (default 1e-2)", .kind = CLI_DOUBLE,
+         .value = &t->max_density},
+        {"target-density", "D", "target-sparsity: what the threshold aims at (default 1e-3)", .kind = CLI_DOUBLE,
+         .value = &t->target},
+        {"threshold-decay", "F", "Factor of one change of the threshold (default 0.9659)", .kind = CLI_DOUBLE,
+         .value = &t->decay},
         {"density-cap", "D", "The threshold jumps where a sample says that more would be sent; 1: never",
          .kind = CLI_DOUBLE, .value = &t->cap},
         {"clip", "MULTIPLE", "Holds the residual to so many thresholds; 0: never (default 5)", .kind = CLI_DOUBLE,
@@ -56,9 +60,10 @@ int flock_settle(struct flock_options *options)
 {
     options->threshold.kind = (enum sl_threshold_kind)sl_threshold_find(options->algorithm);
     if (options->clip_multiple > 0 && options->clip_multiple < 1)
-        return sl_fail(SL_BAD_CONFIG,
-                       "--clip is %g: the residual cannot be held to less than one threshold; give at least 1, or 0 for "
-                       "no clip",
-                       options->clip_multiple);
+        return sl_fail(
+            SL_BAD_CONFIG,
+            "--clip is %g: the residual cannot be held to less than one threshold; give at least 1, or 0 for "
+            "no clip",
+            options->clip_multiple);
     return sl_threshold_check(&options->threshold);
 }

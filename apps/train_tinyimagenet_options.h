@@ -11,7 +11,7 @@ struct train_options {
     double lr, weight_decay, momentum;
     uint64_t memory_limit;
     bool lr_given, schedule_given, momentum_given, resume, dry_run, flip, quiet;
-    char constant[32];                 /* --lr as a schedule */
+    char constant[32]; /* --lr as a schedule */
     struct flock_options flock;
     struct sl_session_options session; /* what follows from the above */
 };
