@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "comm/reduce.h"
+#include "tests/bad_wire.h"
 #include "tests/flock.h"
 #include "tests/strict_device.h"
 
@@ -201,75 +202,21 @@ struct damage {
     struct sums *sums;
     size_t at;
     unsigned char bits;
+    struct bad_wire wires[RANKS_MOST];
 };
 
-struct bad_wire {
-    struct sl_wire inner;
-    const struct damage *damage;
-    char rows[1 << 16];
-};
-
-static struct bad_wire bad_wires[RANKS_MOST];
-
-static int bad_all_to_all(void *self, const void *send, void *receive, size_t bytes, struct sl_request **request)
+/* In each of the parts that go to the others; a gather has one. */
+static void change(struct bad_wire *wire, char *sent, int parts, size_t bytes)
 {
-    struct bad_wire *bad = self;
-    memcpy(bad->rows, send, bytes * (size_t)bad->inner.size);
-    if (bad->inner.rank == 2)
-        for (int i = 0; i < bad->inner.size; i++)
-            bad->rows[(size_t)i * bytes + bad->damage->at] ^= (char)bad->damage->bits;
-    return bad->inner.all_to_all(bad->inner.self, bad->rows, receive, bytes, request);
-}
-
-static int pass_gather(void *self, const void *mine, void *all, const size_t *bytes, struct sl_request **request)
-{
-    struct bad_wire *bad = self;
-    return bad->inner.all_gather(bad->inner.self, mine, all, bytes, request);
-}
-
-static int pass_test(void *self, struct sl_request *request, bool *done)
-{
-    struct bad_wire *bad = self;
-    return bad->inner.test(bad->inner.self, request, done);
-}
-
-static int pass_hosts(void *self, int *hosts)
-{
-    struct bad_wire *bad = self;
-    return bad->inner.hosts(bad->inner.self, hosts);
-}
-
-static int pass_tell(void *self, const struct sl_beat *mine)
-{
-    struct bad_wire *bad = self;
-    return bad->inner.tell(bad->inner.self, mine);
-}
-
-static int pass_hear(void *self, struct sl_beat *all)
-{
-    struct bad_wire *bad = self;
-    return bad->inner.hear(bad->inner.self, all);
-}
-
-static void pass_abort(void *self, int code)
-{
-    struct bad_wire *bad = self;
-    bad->inner.abort(bad->inner.self, code);
-}
-
-static void pass_close(void *self)
-{
-    struct bad_wire *bad = self;
-    bad->inner.close(bad->inner.self);
+    const struct damage *damage = wire->self;
+    for (int i = 0; wire->inner.rank == 2 && parts > 1 && i < parts; i++)
+        sent[(size_t)i * bytes + damage->at] ^= (char)damage->bits;
 }
 
 static void damage_wire(struct sl_wire *wire, void *self)
 {
-    struct bad_wire *bad = &bad_wires[wire->rank];
-    bad->inner = *wire;
-    bad->damage = self;
-    *wire = (struct sl_wire){wire->name, wire->rank, wire->size, bad,       bad_all_to_all, pass_gather,
-                             pass_test,  pass_hosts, pass_tell,  pass_hear, pass_abort,     pass_close};
+    struct damage *damage = self;
+    bad_wire_open(&damage->wires[wire->rank], wire, change, damage);
 }
 
 static void add_up_damaged(struct flock_rank *rank, void *self)
