@@ -100,7 +100,7 @@ static int run(const struct settings *s)
     struct evaluation e = {0};
     SL_TRY(open_all(s, &e));
     const double start = sl_clock();
-    SL_TRY(sl_evaluate(e.served.plan, e.loader, &e.metrics, NULL, NULL, NULL));
+    SL_TRY(sl_evaluate(e.served.plan, e.loader, NULL, &e.metrics, NULL, NULL, NULL));
     SL_TRY(report(s, &e, sl_clock() - start));
 out:
     close_all(&e);

@@ -34,10 +34,8 @@ static void sum_squares(struct check_case *c)
 
 /* losses, weights, gradients; the last MEASURED to be measured */
 static const struct sl_judge_shape judge_shapes[] = {
-    {1, 1, 1, SL_ELEMENT_F32},
-    {32, 0, 5, SL_ELEMENT_F32},
-    {7, 65, 66, SL_ELEMENT_F32},
-    {32, 66, 66, SL_ELEMENT_F32},
+    {1, 1, 1, SL_ELEMENT_F32},   {32, 0, 5, SL_ELEMENT_F32},   {0, 3, 5, SL_ELEMENT_F32},
+    {7, 65, 66, SL_ELEMENT_F32}, {32, 66, 66, SL_ELEMENT_F32},
 };
 enum { MEASURED = 1, JUDGE_SHAPES = sizeof judge_shapes / sizeof *judge_shapes - MEASURED };
 

@@ -116,7 +116,7 @@ static inline double forward_loss(struct net *net, const struct batch *batch)
 static inline double gradients_of(struct net *net, const struct batch *batch)
 {
     const double loss = forward_loss(net, batch);
-    MUST(sl_plan_backward(net->plan));
+    MUST(sl_plan_backward(net->plan, NULL));
     return loss;
 }
 

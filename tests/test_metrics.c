@@ -237,7 +237,9 @@ static void losses_are_summed(void **state)
     const int32_t labels[] = {1, 0};
     assert_int_equal(sl_metrics_open(&m, 3, 1), SL_OK);
     assert_int_equal(sl_metrics_add(&m, p, 5, labels, 2), SL_OK);
-    assert_near(sl_metrics_mean_loss(&m), (log(4) + 10 * log(10)) / 2);
+    /* Each is a multiple of 2^-32, and so is their sum. */
+    assert_float_equal(sl_metrics_mean_loss(&m), (log(4) + 10 * log(10)) / 2, 0x1p-33);
+    assert_true(m.loss == (uint64_t)rint(log(4) * 0x1p32) + (uint64_t)rint(10 * log(10) * 0x1p32));
     sl_metrics_reset(&m);
     assert_int_equal(m.samples, 0);
     assert_true(m.loss == 0 && m.confusion[1] == 0);
@@ -249,6 +251,7 @@ static void parts_add_up(void **state)
     (void)state;
     struct sl_metrics a, b, other;
     const int zeros[9] = {0};
+    const float p[45] = {0};
     fill(&a, 3, 2, three);
     fill(&b, 3, 2, zeros);
     assert_int_equal(sl_metrics_merge(&b, &a), SL_OK);
@@ -256,7 +259,11 @@ static void parts_add_up(void **state)
     assert_int_equal(b.samples, 30);
     assert_int_equal(b.top_n_correct, 2 * a.top_n_correct);
     assert_int_equal(b.confusion[8], 10);
-    assert_near(b.loss, 2 * a.loss);
+    assert_true(b.loss == 2 * a.loss);
+    b.samples = SL_METRICS_MAX_SAMPLES - 14;
+    assert_int_equal(sl_metrics_merge(&b, &a), SL_BAD_DATA);
+    assert_int_equal(sl_metrics_add(&b, p, 3, (const int32_t[15]){0}, 15), SL_BAD_DATA);
+    assert_true(b.loss == 2 * a.loss && b.confusion[8] == 10);
     fill(&other, 3, 1, zeros);
     assert_int_equal(sl_metrics_merge(&other, &a), SL_INTERNAL);
     sl_metrics_close(&a);
@@ -330,7 +337,7 @@ static void prints_json(void **state)
     const char *const names[] = {"tab\t", "dog"};
     const int two[4] = {3, 0, 1, 0};
     fill(&m, 2, 1, two);
-    m.loss = 2;
+    m.loss = UINT64_C(2) << 32;
     char *text = printed(sl_metrics_print_json, &m, names);
     /* Precision 3/4 and 0/0, recall 1 and 0, F1 6/7 and undefined. */
     assert_string_equal(

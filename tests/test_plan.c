@@ -321,7 +321,7 @@ static void wrong_batches_are_refused(void **state)
     net_open(&net, folding_graph(false), 4, ~0u, 1);
     struct batch batch = make_batch(net.graph, 4, 1);
     struct sl_plan_input input = {.images = batch.images, .labels = batch.labels, .count = 4};
-    MUST_FAIL(sl_plan_backward(net.plan), SL_INTERNAL, "without a training forward");
+    MUST_FAIL(sl_plan_backward(net.plan, NULL), SL_INTERNAL, "without a training forward");
     batch.labels[3] = 4;
     MUST_FAIL(sl_plan_forward(net.plan, &input), SL_BAD_DATA, "label 4 of a network with 4 classes");
     batch.labels[3] = -1;

@@ -193,19 +193,17 @@ static void a_step_prepares_no_row_twice(void **state)
 
 /* ---- hooks and failures ---- */
 
+enum { ROOM = 4096 };
+
 struct record {
     struct net *net;
     float *update;
-    int calls, gradient_at, update_at;
+    int calls, gradient_at, agree_at, update_at;
     float gradient_value, update_value; /* NaN: leave */
     int status;
+    bool last;
+    uint8_t seen[ROOM]; /* of each parameter, by the gradient hook */
 };
-
-static void check_span(const struct record *r, struct sl_span span, const float *at)
-{
-    assert_ptr_equal(span.at, at);
-    assert_int_equal(span.n, r->net->weights->trained);
-}
 
 static void fill_span(struct sl_span span, float value)
 {
@@ -213,20 +211,39 @@ static void fill_span(struct sl_span span, float value)
         span.at[i] = value;
 }
 
-static int on_gradient(void *self, struct sl_span gradient)
+/* Marks the part; none is marked twice. */
+static int on_gradient(void *self, struct sl_span part, int32_t samples, bool last)
 {
     struct record *r = self;
+    const size_t at = (size_t)(part.at - r->net->weights->gradients);
+    assert_false(r->last);
+    assert_int_equal(samples, 4);
+    assert_true(part.n > 0 && at + part.n <= (size_t)r->net->weights->trained);
+    for (size_t i = at; i < at + part.n; i++)
+        assert_int_equal(r->seen[i]++, 0);
+    fill_span(part, r->gradient_value);
+    r->last = last;
     r->gradient_at = ++r->calls;
-    check_span(r, gradient, r->net->weights->gradients);
-    fill_span(gradient, r->gradient_value);
     return SL_OK;
 }
 
-static int on_update(void *self, struct sl_span update)
+static int on_agree(void *self, struct sl_vote *vote)
+{
+    struct record *r = self;
+    r->agree_at = ++r->calls;
+    assert_int_equal(vote->samples, 4);
+    assert_int_equal(vote->bad | vote->stop | (uint32_t)vote->status, 0);
+    assert_true(vote->loss_sum > 0);
+    return SL_OK;
+}
+
+static int on_update(void *self, struct sl_span update, uint64_t step)
 {
     struct record *r = self;
     r->update_at = ++r->calls;
-    check_span(r, update, r->update);
+    assert_ptr_equal(update.at, r->update);
+    assert_int_equal(update.n, r->net->weights->trained);
+    assert_int_equal(step, 0);
     fill_span(update, r->update_value);
     return r->status;
 }
@@ -234,7 +251,7 @@ static int on_update(void *self, struct sl_span update)
 /* One step on random images with both hooks. */
 static int hooked_step(struct record *r, struct sl_train_result *result)
 {
-    const struct sl_train_hooks hooks = {on_gradient, on_update, r};
+    const struct sl_train_hooks hooks = {on_gradient, on_agree, on_update, r};
     struct batch batch = make_batch(r->net->graph, 4, 3);
     const struct sl_train_input step = {
         .batch = {.images = batch.images, .labels = batch.labels, .count = 4, .seed = 1}, .rate = 1e-2};
@@ -255,8 +272,11 @@ static void hooks_come_in_order_and_may_replace(void **state)
     memcpy(before, net.weights->values, (size_t)n * sizeof *before);
     struct record record = {.net = &net, .update = update, .gradient_value = 0.5f, .update_value = 0.25f};
     MUST(hooked_step(&record, &result));
-    assert_int_equal(record.gradient_at, 1);
-    assert_int_equal(record.update_at, 2);
+    assert_true(record.last && record.gradient_at > 1);
+    assert_int_equal(record.agree_at, record.gradient_at + 1);
+    assert_int_equal(record.update_at, record.agree_at + 1);
+    for (int64_t i = 0; i < n; i++)
+        assert_int_equal(record.seen[i], 1);
     for (int64_t i = 0; i < n; i++) {
         assert_true(net.weights->values[i] == before[i] - 0.25f);
         const double g = 0.5 + (i < net.weights->decayed ? 1e-4 * before[i] : 0.0);
@@ -288,9 +308,11 @@ static float *snapshot(const struct net *net, size_t *bytes)
     return all;
 }
 
-static int spoil_gradient(void *self, struct sl_span gradient)
+static int spoil_gradient(void *self, struct sl_span part, int32_t samples, bool last)
 {
-    gradient.at[*(size_t *)self] = INFINITY;
+    (void)self, (void)samples;
+    if (last)
+        part.at[part.n - 1] = INFINITY;
     return SL_OK;
 }
 
@@ -319,7 +341,7 @@ static void numbers_that_are_none_change_nothing(void **state)
     struct batch batch = make_batch(net.graph, 4, 3);
     train_on(&net, &batch, 0);
     size_t last = (size_t)net.weights->trained - 1;
-    const struct sl_train_hooks spoil = {.gradient = spoil_gradient, .self = &last};
+    const struct sl_train_hooks spoil = {.gradient = spoil_gradient};
     must_not_count(&net, &batch, &spoil);
     net.weights->values[5] = INFINITY;
     must_not_count(&net, &batch, NULL);

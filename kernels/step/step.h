@@ -31,7 +31,8 @@ struct sl_sum_squares {
     double *sums;
 };
 
-/* judge: joins losses and sums of squares, in order, to `now`. */
+/* judge: joins losses and sums of squares, in order, to `now`. Without losses, the step of a worker that has no images,
+ * the loss is 0. */
 struct sl_judge_shape {
     int64_t losses, weights, gradients; /* how many of each */
     enum sl_element element;

@@ -50,10 +50,10 @@ static void judge(const void *shape, const void *args, const struct sl_work *wor
 {
     const struct sl_judge_shape *s = shape;
     const struct sl_judge *t = args;
-    assert(sl_work_fits(work, once, s) && s->losses > 0);
+    assert(sl_work_fits(work, once, s) && s->losses >= 0);
     if (work->begin == work->end)
         return;
-    t->now->loss = sum_of(t->losses, s->losses) / (double)s->losses;
+    t->now->loss = s->losses ? sum_of(t->losses, s->losses) / (double)s->losses : 0.0;
     t->now->half_norm = 0.5 * sum_of(t->weights, s->weights);
     t->now->gradient_norm = sqrt(sum_of(t->gradients, s->gradients));
     const bool loss = isfinite(t->now->loss) && isfinite(t->now->half_norm);

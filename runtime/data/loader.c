@@ -1,6 +1,6 @@
 /* A ring of batches. Workers claim the next batch in order, fill it outside the lock, and mark it ready; the consumer
  * takes them in the same order. Which worker fills which batch never matters: a batch depends on (seed, epoch, index)
- * alone. */
+ * and the rank alone. */
 #include "runtime/data/loader.h"
 
 #include <string.h>
@@ -26,19 +26,38 @@ static void set_order(struct sl_loader *loader, uint64_t epoch)
             loader->order[i] = i;
 }
 
-/* Takes the next batch, under the lock. */
+/* This rank's samples of the step at loader->index. */
+static int32_t take_samples(struct sl_loader *loader, uint32_t *samples)
+{
+    const uint64_t mine = loader->index + (uint64_t)loader->options.rank;
+    const uint64_t first = mine * (uint64_t)loader->options.batch_size;
+    if (mine >= loader->batches)
+        return 0;
+    const uint64_t left = sl_samples_count(loader->samples) - first;
+    const int32_t count = left < (uint64_t)loader->options.batch_size ? (int32_t)left : loader->options.batch_size;
+    memcpy(samples, loader->order + first, (size_t)count * sizeof *samples);
+    return count;
+}
+
+static void advance(struct sl_loader *loader)
+{
+    loader->index += (uint64_t)loader->options.world;
+    if (loader->index < loader->batches)
+        return;
+    loader->index = 0;
+    loader->epoch++;
+}
+
+/* Takes the next step, under the lock. */
 static struct sl_loader_slot *claim_slot(struct sl_loader *loader)
 {
-    const uint64_t epoch = loader->claim / loader->batches, index = loader->claim % loader->batches;
-    const uint64_t first = index * (uint64_t)loader->options.batch_size;
-    const uint64_t left = sl_samples_count(loader->samples) - first;
     struct sl_loader_slot *slot = &loader->ring[loader->claim % loader->ring_size];
-    set_order(loader, epoch);
-    slot->claimed = left < (uint64_t)loader->options.batch_size ? (int32_t)left : loader->options.batch_size;
-    memcpy(slot->samples, loader->order + first, (size_t)slot->claimed * sizeof *slot->samples);
-    slot->batch.epoch = epoch;
-    slot->batch.index = index;
+    set_order(loader, loader->epoch);
+    slot->claimed = take_samples(loader, slot->samples);
+    slot->batch.epoch = loader->epoch;
+    slot->batch.index = loader->index;
     slot->ready = false;
+    advance(loader);
     loader->claim++;
     loader->busy++;
     return slot;
@@ -109,31 +128,28 @@ int sl_loader_next(struct sl_loader *loader, const struct sl_batch **batch)
     *batch = NULL;
     if (loader->started < loader->worker_count)
         SL_TRY(start_workers(loader));
-    for (uint64_t empty = 0; empty <= loader->batches; empty++) {
-        struct sl_loader_slot *slot = take_slot(loader);
-        slot->batch.waited = sl_clock() - begin;
-        if (slot->batch.count > 0)
-            *batch = &slot->batch;
-        if (slot->status != SL_OK)
-            SL_FAIL(slot->status, "%s", slot->detail);
-        if (slot->batch.count > 0)
-            goto out;
-    }
-    SL_FAIL(SL_BAD_DATA, "no image of the split %s can be read", loader->options.split);
+    struct sl_loader_slot *slot = take_slot(loader);
+    slot->batch.waited = sl_clock() - begin;
+    if (slot->status == SL_OK || slot->batch.count > 0)
+        *batch = &slot->batch;
+    if (slot->status != SL_OK)
+        SL_FAIL(slot->status, "%s", slot->detail);
 out:
     return rc;
 }
 
 int sl_loader_seek(struct sl_loader *loader, uint64_t epoch, uint64_t index)
 {
-    if (epoch >= max_epoch || index >= loader->batches || epoch > (UINT64_MAX - index) / loader->batches)
+    if (epoch >= max_epoch || index >= loader->batches)
         return sl_fail(SL_BAD_CONFIG, "batch %llu of epoch %llu: an epoch has %llu batches", (unsigned long long)index,
                        (unsigned long long)epoch, (unsigned long long)loader->batches);
     pthread_mutex_lock(&loader->lock);
     loader->paused = true;
     while (loader->busy > 0)
         pthread_cond_wait(&loader->wake_consumer, &loader->lock);
-    loader->claim = loader->deliver = epoch * loader->batches + index;
+    loader->epoch = epoch;
+    loader->index = index;
+    loader->claim = loader->deliver = 0;
     loader->holding = false;
     loader->paused = false;
     for (uint64_t i = 0; i < loader->ring_size; i++)

@@ -39,7 +39,8 @@ struct sl_loader {
     pthread_cond_t wake_workers, wake_consumer;
     struct sl_loader_slot *ring;
     uint64_t ring_size;
-    uint64_t claim, deliver; /* batches since the beginning of epoch 0: the next to be filled, the next to be taken */
+    uint64_t epoch, index;   /* of the step that is filled next */
+    uint64_t claim, deliver; /* steps since the last seek: filled or being filled, taken */
     uint64_t busy;           /* workers that are filling */
     bool holding;            /* the consumer still reads the batch before `deliver` */
     bool paused, closing;

@@ -17,6 +17,8 @@ static int check_options(const struct sl_loader_options *o, int32_t size)
     if (o->threads < 0 || o->threads > MAX_THREADS || o->prefetch < 0 || o->prefetch > MAX_PREFETCH)
         return sl_fail(SL_BAD_CONFIG, "%d loader threads and %d batches ahead; at most %d and %d are allowed",
                        o->threads, o->prefetch, MAX_THREADS, MAX_PREFETCH);
+    if (o->world < 0 || o->rank < 0 || o->rank >= (o->world ? o->world : 1))
+        return sl_fail(SL_BAD_CONFIG, "the loader of rank %d of %d; ranks count from 0", o->rank, o->world);
     return SL_OK;
 }
 
@@ -157,6 +159,7 @@ int sl_loader_open(const struct sl_dataset *dataset, const struct sl_loader_opti
     SL_TRY(find_split(dataset, options, &split));
     self->options = *options;
     self->options.split = split->name;
+    self->options.world = options->world ? options->world : 1;
     SL_TRY(
         sl_samples_open(dataset, split, &self->input, options->cache_bytes, options->unpacked_limit, &self->samples));
     const uint64_t count = sl_samples_count(self->samples), each = (uint64_t)options->batch_size;

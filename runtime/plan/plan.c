@@ -2,6 +2,7 @@
 #include "runtime/plan/plan.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,7 @@ int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const
     *p = (struct sl_plan){.graph = graph, .weights = weights, .device = weights->device, .options = *options};
     SL_TRY(allocate(p));
     SL_TRY(sl_plan_fuse(p));
+    SL_TRY(sl_plan_list_parts(p));
     SL_TRY(sl_plan_place(p));
     if (!options->dry)
         SL_TRY(reserve_probabilities(p));
@@ -93,6 +95,7 @@ void sl_plan_close(struct sl_plan *plan)
         free(plan->stages[s].state);
     plan->device->free(plan->device->self, plan->arena);
     free(plan->choices);
+    free(plan->parts);
     free(plan->probabilities);
     free(plan->places);
     free(plan->stages);
@@ -234,17 +237,57 @@ static int add_contributions(struct sl_plan *plan, int32_t s)
     return SL_OK;
 }
 
-int sl_plan_backward(struct sl_plan *plan)
+static int run_backward(struct sl_plan *plan, int32_t s)
+{
+    const int rc = plan->stages[s].layer->type->backward(&plan->stages[s], &plan->pass);
+    return rc == SL_OK ? add_contributions(plan, s) : rc;
+}
+
+/* Zeros from part `next` on. */
+static int clear_gradient(struct sl_plan *plan, size_t next)
 {
     int rc = SL_OK;
+    for (size_t i = next; rc == SL_OK && i < plan->part_count; i++)
+        rc = plan->device->fill(plan->device->self, plan->weights->gradients + plan->parts[i].at, 0,
+                                (size_t)plan->parts[i].n * sizeof(float));
+    return rc;
+}
+
+/* The listener is told of the rest all the same: others may wait for what he does with it. */
+static int give_up(struct sl_plan *plan, const struct sl_plan_listener *listener, size_t next, int failure)
+{
+    char detail[1024];
+    if (!listener)
+        return failure;
+    snprintf(detail, sizeof detail, "%s", sl_last_error());
+    (void)clear_gradient(plan, next);
+    const int told = sl_plan_tell(plan, listener, &next, 0);
+    return told == SL_OK ? sl_fail(failure, "%s", detail) : told;
+}
+
+int sl_plan_backward(struct sl_plan *plan, const struct sl_plan_listener *listener)
+{
+    int rc = SL_OK;
+    size_t next = 0;
     if (!plan->options.training || !plan->pass.labels)
-        SL_FAIL(SL_INTERNAL, "backward without a training forward");
+        return give_up(plan, listener, next, sl_fail(SL_INTERNAL, "backward without a training forward"));
     for (int32_t s = plan->stage_count - 1; s >= 0; s--) {
-        SL_TRY(plan->stages[s].layer->type->backward(&plan->stages[s], &plan->pass));
-        SL_TRY(add_contributions(plan, s));
+        if ((rc = run_backward(plan, s)) != SL_OK)
+            return give_up(plan, listener, next, rc);
+        SL_TRY(sl_plan_tell(plan, listener, &next, s));
     }
 out:
     return rc;
+}
+
+int sl_plan_idle(struct sl_plan *plan, const struct sl_plan_input *input, const struct sl_plan_listener *listener)
+{
+    int rc = SL_OK;
+    size_t next = 0;
+    assert(plan->options.training && !plan->options.dry && input->count == 0);
+    if ((rc = take_scalars(plan, input)) != SL_OK || (rc = clear_gradient(plan, next)) != SL_OK)
+        return give_up(plan, listener, next, rc);
+    return sl_plan_tell(plan, listener, &next, 0);
 }
 
 int sl_plan_judge(struct sl_plan *plan)
@@ -270,7 +313,7 @@ out:
 int sl_plan_commit(struct sl_plan *plan)
 {
     int rc = SL_OK;
-    for (int32_t s = 0; s < plan->stage_count; s++)
+    for (int32_t s = 0; plan->pass.count > 0 && s < plan->stage_count; s++)
         if (plan->stages[s].layer->type->commit)
             SL_TRY(plan->stages[s].layer->type->commit(&plan->stages[s], &plan->pass));
 out:

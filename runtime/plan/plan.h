@@ -67,13 +67,36 @@ struct sl_plan_input {
 /* Starts one pass over a batch; the device may still be working when this returns. */
 int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input);
 
-/* Gradients of the mean loss of the last forward, into weights->gradients (without L2). */
-int sl_plan_backward(struct sl_plan *plan);
+/* A part of weights->gradients, which backward completes at once: what one stage has there in a row. */
+struct sl_plan_part {
+    int32_t stage;
+    int64_t at, n;
+};
+
+/* All of them, in the order in which backward comes to them: that of the last stage first. They never overlap, and
+ * together they are the whole gradient. */
+size_t sl_plan_parts(const struct sl_plan *plan, const struct sl_plan_part **parts);
+
+/* Told of each part as soon as it is final, on the device in turn; `last`: that was all of them. A status that is not
+ * SL_OK ends the pass. */
+struct sl_plan_listener {
+    int (*part)(void *self, struct sl_span part, bool last);
+    void *self;
+};
+
+/* Gradients of the mean loss of the last forward, into weights->gradients (without L2). A listener, which may be NULL,
+ * is told of every part exactly once also when a stage fails: what that stage should have made, and the stages before
+ * it, comes as zeros. */
+int sl_plan_backward(struct sl_plan *plan, const struct sl_plan_listener *listener);
+
+/* Instead of forward and backward, where there are no images: the scalars of `input` are set, its count being 0, and
+ * the whole gradient is zero. */
+int sl_plan_idle(struct sl_plan *plan, const struct sl_plan_input *input, const struct sl_plan_listener *listener);
 
 /* Judges the step: loss, norms and `bad` of sl_plan_now. After backward. */
 int sl_plan_judge(struct sl_plan *plan);
 
-/* Takes the batch statistics of the last forward over into the running ones, unless the step is bad. */
+/* Takes the batch statistics of the last forward over into the running ones, unless the step is bad or idle. */
 int sl_plan_commit(struct sl_plan *plan);
 
 /* The scalars of the step, in the memory of the device; and a copy, once the device has come that far. */

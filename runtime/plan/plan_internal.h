@@ -24,6 +24,8 @@ struct sl_plan {
     } operations;
     struct sl_plan_choice *choices; /* every row that was chosen, the layers' too */
     size_t choice_count;
+    struct sl_plan_part *parts; /* of the flat gradient, as backward completes them */
+    size_t part_count;
     struct sl_pass pass; /* of the last forward */
     /* In the memory of the device, always. */
     struct sl_plan_buffers {
@@ -46,6 +48,12 @@ struct sl_plan {
 
 /* Stages with their fused layers. */
 int sl_plan_fuse(struct sl_plan *plan);
+
+/* The parts of the gradient; after sl_plan_fuse. */
+int sl_plan_list_parts(struct sl_plan *plan);
+
+/* Tells the parts from *next on that are final once `stage` has run backward. The listener's status. */
+int sl_plan_tell(struct sl_plan *plan, const struct sl_plan_listener *listener, size_t *next, int32_t stage);
 
 /* Kernels, buffers and, unless the plan is dry, the arena. */
 int sl_plan_place(struct sl_plan *plan);

@@ -38,8 +38,15 @@ void sl_metrics_close(struct sl_metrics *metrics)
 void sl_metrics_reset(struct sl_metrics *metrics)
 {
     memset(metrics->confusion, 0, cells(metrics) * sizeof *metrics->confusion);
-    metrics->samples = metrics->top_n_correct = 0;
-    metrics->loss = 0;
+    metrics->samples = metrics->top_n_correct = metrics->loss = 0;
+}
+
+/* Room for `more` samples, whatever their losses. */
+static int check_room(const struct sl_metrics *metrics, uint64_t more)
+{
+    if (more <= SL_METRICS_MAX_SAMPLES && metrics->samples <= SL_METRICS_MAX_SAMPLES - more)
+        return SL_OK;
+    return sl_fail(SL_BAD_DATA, "metrics count at most %d samples", SL_METRICS_MAX_SAMPLES);
 }
 
 static int check(const struct sl_metrics *metrics, const float *p, int32_t stride, const int32_t *labels, int32_t count)
@@ -67,13 +74,14 @@ static void add_row(struct sl_metrics *metrics, const float *p, int32_t label)
     metrics->samples++;
     metrics->top_n_correct += ahead < metrics->top_n;
     metrics->confusion[(size_t)label * (size_t)metrics->classes + (size_t)predicted]++;
-    metrics->loss -= log(fmax(p[label], SMALLEST));
+    metrics->loss += (uint64_t)rint(-log(fmin(fmax(p[label], SMALLEST), 1.0)) * 0x1p32);
 }
 
 int sl_metrics_add(struct sl_metrics *metrics, const float *p, int32_t stride, const int32_t *labels, int32_t count)
 {
     int rc = SL_OK;
     assert(stride >= metrics->classes && count >= 0);
+    SL_TRY(check_room(metrics, (uint64_t)count));
     SL_TRY(check(metrics, p, stride, labels, count));
     for (int32_t i = 0; i < count; i++)
         add_row(metrics, p + (size_t)i * (size_t)stride, labels[i]);
@@ -88,6 +96,9 @@ int sl_metrics_merge(struct sl_metrics *metrics, const struct sl_metrics *other)
                        "metrics of %" PRId32 " classes, top %" PRId32 " and of %" PRId32 ", top %" PRId32
                        " do not add up",
                        metrics->classes, metrics->top_n, other->classes, other->top_n);
+    const int rc = check_room(metrics, other->samples);
+    if (rc != SL_OK)
+        return rc;
     for (size_t i = 0; i < cells(metrics); i++)
         metrics->confusion[i] += other->confusion[i];
     metrics->samples += other->samples;
@@ -131,5 +142,5 @@ double sl_metrics_top_n(const struct sl_metrics *metrics)
 
 double sl_metrics_mean_loss(const struct sl_metrics *metrics)
 {
-    return ratio(metrics->loss, metrics->samples);
+    return ratio((double)metrics->loss * 0x1p-32, metrics->samples);
 }

@@ -1,4 +1,5 @@
-/* Classification metrics from integer counts, so that parts evaluated apart add up exactly.
+/* Classification metrics from integer counts, so that parts evaluated apart add up exactly: the loss as well, each
+ * sample's rounded to a multiple of 2^-32, of which 178,956,970 samples of the greatest loss fit.
  *
  * Classes are ranked by their probability, equal ones by their index. This is the order of sl_top_classes, so that the
  * counts agree with the predictions. The first is the prediction; top-N is right if the true class is among the first
@@ -19,19 +20,24 @@
 #ifndef SL_RUNTIME_TRAIN_METRICS_H
 #define SL_RUNTIME_TRAIN_METRICS_H
 
-#include "kernels/base.h"
+#include "kernels/group.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { SL_METRICS_MAX_CLASSES = 65536, SL_METRICS_MATRIX_CLASSES = 20, SL_METRICS_WARNED_CLASSES = 16 };
+enum {
+    SL_METRICS_MAX_CLASSES = 65536,
+    SL_METRICS_MAX_SAMPLES = 178956970, /* 2^64 / (24 * 2^32): no loss is 24 or more */
+    SL_METRICS_MATRIX_CLASSES = 20,
+    SL_METRICS_WARNED_CLASSES = 16
+};
 
 struct sl_metrics {
     int32_t classes, top_n;
     uint64_t samples, top_n_correct;
     uint64_t *confusion; /* [actual][predicted] */
-    double loss;         /* sum of -ln p[true] */
+    uint64_t loss;       /* sum of -ln p[true], each in units of 2^-32 */
 };
 
 /* SL_BAD_CONFIG: classes or top_n below 1, or too many classes. SL_SYSTEM: out of memory for the matrix. */
@@ -40,11 +46,15 @@ void sl_metrics_close(struct sl_metrics *metrics);
 void sl_metrics_reset(struct sl_metrics *metrics);
 
 /* Adds `count` rows of probabilities (rows `stride` floats apart). SL_NUMERICS if a probability is not finite,
- * SL_BAD_DATA for a label out of range; nothing of the batch is counted then. */
+ * SL_BAD_DATA for a label out of range or a sample too many; nothing of the batch is counted then. */
 int sl_metrics_add(struct sl_metrics *metrics, const float *p, int32_t stride, const int32_t *labels, int32_t count);
 
-/* Adds another part's counts. SL_INTERNAL unless classes and top_n are the same. */
+/* Adds another part's counts. SL_INTERNAL unless classes and top_n are the same; SL_BAD_DATA: too many samples. */
 int sl_metrics_merge(struct sl_metrics *metrics, const struct sl_metrics *other);
+
+/* The metrics of every rank become the sum of all; collective. What travels are the cells that are not 0, in blocks.
+ * SL_INTERNAL, SL_BAD_DATA as above, SL_SYSTEM, SL_IO; the counts are undefined then. */
+int sl_metrics_join(struct sl_metrics *metrics, const struct sl_group *group);
 
 struct sl_class_metrics {
     uint64_t actual, predicted, correct;

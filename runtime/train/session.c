@@ -29,6 +29,8 @@ static struct sl_loader_options loader_options(const struct sl_session *s, bool 
         .pixels = s->pixels,
         .threads = o->loader_threads,
         .skip_bad_images = o->skip_bad_images,
+        .rank = sl_group_rank(o->group),
+        .world = sl_group_size(o->group),
     };
 }
 
@@ -210,16 +212,19 @@ static int reserve_update(struct sl_session *s)
     return rc;
 }
 
-static void advance(struct sl_session *s, const struct sl_session_result *step)
+/* One batch for each rank. */
+static void advance(struct sl_session *s, uint64_t samples, double loss_sum)
 {
     struct sl_position *p = &s->position;
+    const uint64_t batches = sl_loader_batches(s->train), next = p->index + (uint64_t)sl_group_size(s->options.group);
+    s->batch = NULL;
+    s->unread = samples ? 0 : s->unread + 1;
     p->iteration++;
-    p->samples += (uint64_t)step->samples;
-    p->loss_sum += step->loss * step->samples;
-    p->index++;
+    p->samples += samples;
+    p->loss_sum += loss_sum;
+    p->index = next < batches ? next : batches;
 }
 
-/* The loader leaves out batches without a readable image: what it hands over may lie ahead of the position. */
 static int next_batch(struct sl_session *s)
 {
     int rc = SL_OK;
@@ -227,13 +232,49 @@ static int next_batch(struct sl_session *s)
     const struct sl_batch *next = s->batch;
     if (!next)
         SL_TRY(sl_loader_next(s->train, &next));
-    s->batch = next;
-    if (s->batch->epoch < p->epoch || (s->batch->epoch == p->epoch && s->batch->index < p->index))
+    if (next->epoch != p->epoch || next->index != p->index)
         SL_FAIL(SL_INTERNAL,
                 "the loader is at batch %" PRIu64 " of epoch %" PRIu64 ", training at %" PRIu64 " of %" PRIu64,
-                s->batch->index, s->batch->epoch, p->index, p->epoch);
+                next->index, next->epoch, p->index, p->epoch);
+    s->batch = next;
 out:
     return rc;
+}
+
+/* What no rank has been able to read for a whole epoch is not going to become readable. */
+static int check_readable(const struct sl_session *s)
+{
+    const uint64_t world = (uint64_t)sl_group_size(s->options.group);
+    if (s->unread < (sl_loader_batches(s->train) + world - 1) / world)
+        return SL_OK;
+    return sl_fail(SL_BAD_DATA, "no image of the split train can be read");
+}
+
+/* Every rank drops other elements. */
+static uint64_t seed_of(const struct sl_session *s)
+{
+    return s->options.seed + (uint64_t)sl_group_rank(s->options.group) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static int train_on(struct sl_session *s, const struct sl_batch *batch, int status, double rate,
+                    struct sl_train_result *result)
+{
+    struct sl_plan_pixels pixels;
+    struct sl_train_input train = {
+        .batch = {.seed = seed_of(s), .iteration = s->position.iteration},
+        .rate = rate,
+        .ranks = sl_group_size(s->options.group),
+        .status = status,
+    };
+    if (status == SL_OK) {
+        pixels = sl_batch_pixels(batch);
+        train.batch.pixels = &pixels;
+        train.batch.labels = batch->labels;
+        train.batch.count = batch->count;
+    }
+    if (sl_group_size(s->options.group) == 1 && status == SL_OK && batch->count == 0)
+        return SL_OK;
+    return sl_train(s->training, s->updater, &train, &s->hooks, s->update, result);
 }
 
 int sl_session_step(struct sl_session *session, struct sl_session_result *step)
@@ -242,37 +283,33 @@ int sl_session_step(struct sl_session *session, struct sl_session_result *step)
     const double start = sl_clock();
     struct sl_train_result result = {0};
     const struct sl_position *p = &session->position;
-    SL_TRY(reserve_update(session));
-    SL_TRY(next_batch(session));
-    const struct sl_batch *batch = session->batch;
-    const bool here = batch->epoch == p->epoch && batch->index == p->index;
+    int status = reserve_update(session);
+    if (status == SL_OK)
+        status = next_batch(session);
+    const struct sl_batch *batch = status == SL_OK ? session->batch : NULL;
     *step = (struct sl_session_result){
         .epoch = p->epoch,
         .index = p->index,
         .iteration = p->iteration,
-        .samples = here ? batch->count : 0,
-        .waited = here ? batch->waited : 0.0,
+        .local = batch ? batch->count : 0,
+        .waited = batch ? batch->waited : 0.0,
         .rate = sl_schedule_rate(&session->options.schedule, p->epoch),
     };
-    if (here) {
-        const struct sl_plan_pixels pixels = sl_batch_pixels(batch);
-        const struct sl_train_input train = {
-            .batch = {.pixels = &pixels,
-                      .labels = batch->labels,
-                      .count = batch->count,
-                      .seed = session->options.seed,
-                      .iteration = p->iteration},
-            .rate = step->rate,
-        };
-        SL_TRY(sl_train(session->training, session->updater, &train, &session->hooks, session->update, &result));
-        session->batch = NULL;
-    }
+    SL_TRY(train_on(session, batch, status, step->rate, &result));
+    step->samples = result.samples;
     step->loss = result.loss;
     step->score = result.score;
     step->seconds = sl_clock() - start;
-    advance(session, step);
+    advance(session, result.samples, result.loss_sum);
+    SL_TRY(check_readable(session));
 out:
     return rc;
+}
+
+void sl_session_skip(struct sl_session *session)
+{
+    advance(session, 0, 0.0);
+    session->unread = 0;
 }
 
 bool sl_session_epoch_trained(const struct sl_session *session)
@@ -289,5 +326,5 @@ void sl_session_next_epoch(struct sl_session *session)
 int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop)
 {
     sl_metrics_reset(metrics);
-    return sl_evaluate(session->inference, session->val, metrics, NULL, NULL, stop);
+    return sl_evaluate(session->inference, session->val, session->options.group, metrics, NULL, NULL, stop);
 }

@@ -3,6 +3,7 @@
 #ifndef SL_RUNTIME_TRAIN_SESSION_H
 #define SL_RUNTIME_TRAIN_SESSION_H
 
+#include "kernels/group.h"
 #include "runtime/data/loader.h"
 #include "runtime/train/metrics.h"
 #include "runtime/store/model.h"
@@ -15,9 +16,12 @@ extern "C" {
 #endif
 
 struct sl_session_options {
-    const char *data; /* prepared data set */
-    int32_t batch_size;
+    const char *data;   /* prepared data set */
+    int32_t batch_size; /* of each rank */
     uint64_t seed;
+    /* The ranks that train together, NULL: this process is alone. session.hooks then has to agree, and what is said to
+     * be collective is called by all of them in the same order. */
+    const struct sl_group *group;
     const struct sl_device *device; /* where to compute; NULL: the processor */
     int threads;                    /* of the processor, if device is NULL; 0: all this process may use */
     int loader_threads;             /* 0: 1 */
@@ -32,12 +36,14 @@ struct sl_session_options {
     uint64_t memory_limit;
 };
 
-/* Where training stands: all that resuming needs besides the arrays. After an epoch's last batch `index` is the number
- * of batches, until sl_session_next_epoch. So a run that is stopped while it validates resumes with the validation. */
+/* Where training stands: all that resuming needs besides the arrays. The same on all ranks, and it means the same for
+ * any number of them: `index` counts batches of batch_size, of which a step takes one for each rank. After an epoch's
+ * last batch it is the number of batches, until sl_session_next_epoch. So a run that is stopped while it validates
+ * resumes with the validation. */
 struct sl_position {
     uint64_t epoch, index; /* next batch */
     uint64_t iteration;    /* steps done */
-    uint64_t samples;      /* of this epoch */
+    uint64_t samples;      /* of this epoch, on all ranks */
     double loss_sum;       /* over those samples */
 };
 
@@ -72,16 +78,18 @@ struct sl_session {
     float *update; /* for hooks.update */
     struct sl_position position;
     struct sl_best best;
-    const struct sl_batch *batch; /* the loader's, from `position` on, not yet trained on; or NULL */
+    const struct sl_batch *batch; /* the loader's, of `position`, not yet trained on; or NULL */
+    uint64_t unread;              /* steps in a row for which no rank could read an image */
 };
 
 /* What one step was. */
 struct sl_session_result {
     uint64_t epoch, index, iteration; /* of this step */
-    int32_t samples;                  /* 0: none of the batch could be read, and such images are skipped */
-    double rate, loss, score;
-    double waited;  /* seconds, for data */
-    double seconds; /* of the whole step, waiting included */
+    uint64_t samples;                 /* of all ranks; 0: no image could be read, and such images are skipped */
+    int32_t local;                    /* of this rank */
+    double rate, loss, score;         /* of all ranks */
+    double waited;                    /* seconds, for data */
+    double seconds;                   /* of the whole step, waiting included */
 };
 
 typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph);
@@ -92,15 +100,20 @@ int sl_session_open(const struct sl_session_options *options, sl_build_fn *build
                     struct sl_session *session);
 void sl_session_close(struct sl_session *session);
 
-/* Trains on the next batch. One without a readable image (skip_bad_images) is a step of no samples that changes nothing
- * but the position. SL_NUMERICS leaves weights, statistics and position as they were. */
+/* Trains on the next batch of each rank; collective. Where nobody has a readable image (skip_bad_images), it is a step
+ * of no samples that changes nothing but the position; a whole epoch of these is SL_BAD_DATA. SL_NUMERICS, on all ranks
+ * at once, leaves weights, statistics and position as they were. */
 int sl_session_step(struct sl_session *session, struct sl_session_result *step);
+
+/* Leaves out the step that was refused with SL_NUMERICS: the position moves on as if nobody had had images. */
+void sl_session_skip(struct sl_session *session);
 
 /* Has every batch of the epoch been trained on? Then validate if wanted, and sl_session_next_epoch. */
 bool sl_session_epoch_trained(const struct sl_session *session);
 void sl_session_next_epoch(struct sl_session *session);
 
-/* Validates with the present weights; `metrics` is reset first. */
+/* Validates with the present weights and the mean of the ranks' running statistics; `metrics` is reset first, and
+ * becomes that of all ranks on each. Collective. When *stop of any rank becomes true, all end with SL_PREEMPTED. */
 int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop);
 
 /* Writes a checkpoint of the present position, and `best` with it. */

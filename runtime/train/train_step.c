@@ -2,56 +2,135 @@
 
 #include <inttypes.h>
 
-/* The updater's work. With a hook its update is handed out first, and what comes back is subtracted; the hook is for
- * steps that count, so it waits for the verdict. */
-static int update_weights(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_hooks *hooks,
-                          float *update)
+static double score_of(const struct sl_updater *updater, double loss, const struct sl_now *now)
+{
+    return loss + updater->options.l2 * now->half_norm;
+}
+
+static int refuse(uint32_t bad, uint64_t iteration, const char *where)
+{
+    return sl_fail(SL_NUMERICS, "%s is not finite at iteration %" PRIu64 "%s; lower the learning rate",
+                   bad & SL_BAD_LOSS ? "the loss" : "a gradient", iteration, where);
+}
+
+/* ---- alone ---- */
+
+static int train_alone(struct sl_plan *plan, struct sl_updater *updater, const struct sl_plan_input *input,
+                       struct sl_train_result *result)
 {
     int rc = SL_OK;
     struct sl_now now;
-    const bool shared = hooks && hooks->update;
-    SL_TRY(sl_updater_step(updater, sl_plan_now(plan), shared ? update : NULL));
-    if (!shared)
-        goto out;
+    SL_TRY(sl_plan_forward(plan, input));
+    SL_TRY(sl_plan_backward(plan, NULL));
+    SL_TRY(sl_plan_judge(plan));
+    SL_TRY(sl_updater_step(updater, sl_plan_now(plan), NULL));
+    SL_TRY(sl_plan_commit(plan));
     SL_TRY(sl_plan_read_now(plan, &now));
-    if (now.bad)
-        goto out;
-    SL_TRY(hooks->update(hooks->self, (struct sl_span){update, (size_t)updater->weights->trained}));
-    SL_TRY(sl_updater_subtract(updater, sl_plan_now(plan), update));
+    *result = (struct sl_train_result){
+        .samples = (uint64_t)input->count,
+        .loss = now.loss,
+        .loss_sum = now.loss * input->count,
+        .score = score_of(updater, now.loss, &now),
+    };
+    rc = now.bad ? refuse(now.bad, input->iteration, "") : SL_OK;
 out:
     return rc;
 }
 
-static int read_result(struct sl_plan *plan, const struct sl_updater *updater, uint64_t iteration,
-                       struct sl_train_result *result)
+/* ---- with others ---- */
+
+struct sharing {
+    const struct sl_train_hooks *hooks;
+    int32_t samples;
+    int failure; /* of the gradient hook, after which nobody can count on the others */
+};
+
+static int share_part(void *self, struct sl_span part, bool last)
 {
-    struct sl_now now;
-    const int rc = sl_plan_read_now(plan, &now);
-    if (rc != SL_OK)
-        return rc;
-    result->loss = now.loss;
-    result->score = now.loss + updater->options.l2 * now.half_norm;
-    if (now.bad)
-        return sl_fail(SL_NUMERICS, "%s is not finite at iteration %" PRIu64 "; lower the learning rate",
-                       now.bad & SL_BAD_LOSS ? "the loss" : "a gradient", iteration);
-    return SL_OK;
+    struct sharing *sharing = self;
+    sharing->failure = sharing->hooks->gradient(sharing->hooks->self, part, sharing->samples, last);
+    return sharing->failure;
+}
+
+/* Forward and backward, or what stands for them: every part of the gradient is shared in any case. Returns the first
+ * failure of this rank. */
+static int run_pass(struct sl_plan *plan, const struct sl_plan_input *input, int status, struct sharing *sharing)
+{
+    const struct sl_plan_listener told = {share_part, sharing};
+    const struct sl_plan_listener *listener = sharing->hooks->gradient ? &told : NULL;
+    struct sl_plan_input nothing = *input;
+    int rc = status;
+    if (rc == SL_OK && input->count > 0)
+        rc = sl_plan_forward(plan, input);
+    if (rc == SL_OK && input->count > 0)
+        return sl_plan_backward(plan, listener);
+    nothing.count = sharing->samples = 0;
+    const int idle = sl_plan_idle(plan, &nothing, listener);
+    return rc == SL_OK ? idle : rc;
+}
+
+static int vote(struct sl_plan *plan, const struct sl_train_hooks *hooks, const struct sl_plan_input *input, int status,
+                struct sl_now *now, struct sl_vote *all)
+{
+    int rc = status;
+    if (rc == SL_OK)
+        rc = sl_plan_judge(plan);
+    if (rc == SL_OK)
+        rc = sl_plan_read_now(plan, now);
+    *all = (struct sl_vote){.status = rc};
+    if (rc == SL_OK)
+        *all =
+            (struct sl_vote){.loss_sum = now->loss * input->count, .samples = (uint64_t)input->count, .bad = now->bad};
+    const int agreed = hooks->agree ? hooks->agree(hooks->self, all) : rc;
+    return agreed == SL_OK ? rc : agreed;
+}
+
+/* The updater's work. With a hook its update is handed out first, and what comes back is subtracted. */
+static int update_weights(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_hooks *hooks,
+                          uint64_t iteration, float *update)
+{
+    int rc = SL_OK;
+    SL_TRY(sl_updater_step(updater, sl_plan_now(plan), hooks->update ? update : NULL));
+    if (hooks->update) {
+        const struct sl_span span = {update, (size_t)updater->weights->trained};
+        SL_TRY(hooks->update(hooks->self, span, iteration));
+        SL_TRY(sl_updater_subtract(updater, sl_plan_now(plan), update));
+    }
+    SL_TRY(sl_plan_commit(plan));
+out:
+    return rc;
+}
+
+static int train_together(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_input *step,
+                          const struct sl_plan_input *input, const struct sl_train_hooks *hooks, float *update,
+                          struct sl_train_result *result)
+{
+    int rc = SL_OK;
+    struct sl_now now = {0};
+    struct sl_vote all;
+    struct sharing sharing = {.hooks = hooks, .samples = input->count};
+    const int status = run_pass(plan, input, step->status, &sharing);
+    if (sharing.failure != SL_OK)
+        return sharing.failure;
+    SL_TRY(vote(plan, hooks, input, status, &now, &all));
+    const double loss = step->ranks <= 1 ? now.loss : all.samples ? all.loss_sum / (double)all.samples : 0.0;
+    *result = (struct sl_train_result){
+        .samples = all.samples, .loss = loss, .loss_sum = all.loss_sum, .score = score_of(updater, loss, &now)};
+    if (all.samples == 0) /* nothing was learned, so nothing can be bad */
+        goto out;
+    if (all.bad)
+        return refuse(all.bad, input->iteration, step->ranks > 1 ? " on one of the ranks" : "");
+    SL_TRY(update_weights(plan, updater, hooks, input->iteration, update));
+out:
+    return rc;
 }
 
 int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_input *step,
              const struct sl_train_hooks *hooks, float *update, struct sl_train_result *result)
 {
-    int rc = SL_OK;
-    struct sl_weights *weights = updater->weights;
     struct sl_plan_input input = step->batch;
     input.rate = sl_updater_rate(&updater->options, step->rate, input.iteration);
-    SL_TRY(sl_plan_forward(plan, &input));
-    SL_TRY(sl_plan_backward(plan));
-    if (hooks && hooks->gradient)
-        SL_TRY(hooks->gradient(hooks->self, (struct sl_span){weights->gradients, (size_t)weights->trained}));
-    SL_TRY(sl_plan_judge(plan));
-    SL_TRY(update_weights(plan, updater, hooks, update));
-    SL_TRY(sl_plan_commit(plan));
-    SL_TRY(read_result(plan, updater, input.iteration, result));
-out:
-    return rc;
+    if (hooks && (hooks->gradient || hooks->agree || hooks->update))
+        return train_together(plan, updater, step, &input, hooks, update, result);
+    return step->status == SL_OK ? train_alone(plan, updater, &input, result) : step->status;
 }
