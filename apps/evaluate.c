@@ -53,7 +53,7 @@ static int open_all(const struct settings *s, struct evaluation *e)
     SL_TRY(sl_served_model_open(s->model, &options, cli_say, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
     SL_TRY(check_classes(&e->served, e->dataset));
-    SL_TRY(sl_served_model_load(&e->served, e->dataset, s->split, !strcmp(s->on_bad_image, "skip"), &e->loader));
+    SL_TRY(sl_served_model_load(&e->served, e->dataset, s->split, !strcmp(s->on_bad_image, "skip"), NULL, &e->loader));
     SL_TRY(sl_metrics_open(&e->metrics, (int32_t)e->served.model.class_count, (int32_t)s->top));
 out:
     return rc;

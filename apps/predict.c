@@ -79,7 +79,7 @@ static int predict_dataset(const struct settings *s, struct prediction *p)
     struct sl_dataset *dataset = NULL;
     struct sl_loader *loader = NULL;
     SL_TRY(sl_dataset_open(s->data, &dataset));
-    SL_TRY(sl_served_model_load(&p->served, dataset, s->split, !strcmp(s->on_bad_image, "skip"), &loader));
+    SL_TRY(sl_served_model_load(&p->served, dataset, s->split, !strcmp(s->on_bad_image, "skip"), NULL, &loader));
     SL_TRY(begin(p));
     SL_TRY(sl_evaluate(p->served.plan, loader, NULL, NULL, write_batch, p, NULL));
     if (sl_loader_skipped(loader))

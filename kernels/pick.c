@@ -14,6 +14,7 @@
 #include "kernels/pool/pool.h"
 #include "kernels/softmax/softmax.h"
 #include "kernels/step/step.h"
+#include "kernels/threshold/threshold.h"
 
 #define SL_KERNEL(op, how, needs) {SL_OP_##op, #how, "sl_" #op "_" #how, (needs), &sl_##op##_##how},
 const struct sl_kernel_row sl_kernel_rows[] = {

@@ -5,8 +5,10 @@
  * operation's reference. A case is set up three times with the same contents: for the reference, for the row in one
  * slice with every buffer ending at a guard page, and for the row in seven uneven slices run last to first with every
  * buffer misaligned by one float. The last two must agree bit for bit; the reference within the tolerance stated with
- * the output. Inputs are read-only memory, outputs start as NaN, the bytes around a buffer are poisoned and looked at
- * afterwards. The benchmark runs each row in one slice, over and over, on the shapes that are worth measuring.
+ * the output, or bit for bit where the operation says so (enum check_bits); and where its vector rows have to agree, a
+ * fourth set-up is for another of them. Inputs are read-only memory, outputs start as NaN, the bytes around a buffer
+ * are poisoned and looked at afterwards. The benchmark runs each row in one slice, over and over, on the shapes that
+ * are worth measuring.
  */
 #ifndef SL_TESTS_CHECK_H
 #define SL_TESTS_CHECK_H
@@ -71,6 +73,14 @@ struct check_case {
     } args;
 };
 
+/* What the rows of an operation have in common beyond the tolerances of its outputs. What changes parameters has equal
+ * vector rows at least, or replicas on unlike processors would part. A NaN equals a NaN. */
+enum check_bits {
+    CHECK_CLOSE,         /* nothing */
+    CHECK_VECTORS_EQUAL, /* every bit, but for the reference's */
+    CHECK_ALL_EQUAL,     /* every bit */
+};
+
 struct check_op {
     enum sl_op op;
     size_t shapes;   /* to check: chosen to hurt */
@@ -82,6 +92,7 @@ struct check_op {
     void (*set_up)(struct check_case *c);
     /* NULL, or brings the outputs to a form that all rows share (joins records); runs before they are compared. */
     void (*finish)(struct check_case *c);
+    enum check_bits bits;
 };
 
 struct check_area {
@@ -92,7 +103,8 @@ struct check_area {
 /* Every area: one for each check_*.c. */
 #define CHECK_AREAS(AREA) \
     AREA(conv)            \
-    AREA(norm) AREA(pool) AREA(activation) AREA(softmax) AREA(elementwise) AREA(optimizer) AREA(step) AREA(image)
+    AREA(norm)            \
+    AREA(pool) AREA(activation) AREA(softmax) AREA(elementwise) AREA(optimizer) AREA(step) AREA(image) AREA(threshold)
 #define CHECK_DECLARE(area) extern const struct check_area check_##area;
 CHECK_AREAS(CHECK_DECLARE)
 #undef CHECK_DECLARE

@@ -41,7 +41,7 @@ static void bwd(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_leaky_relu_fwd, CHECK_LENGTHS, 1, shape, fwd, NULL},
-    {SL_OP_leaky_relu_bwd, CHECK_LENGTHS, 1, shape, bwd, NULL},
+    {SL_OP_leaky_relu_fwd, CHECK_LENGTHS, 1, shape, fwd, NULL, CHECK_CLOSE},
+    {SL_OP_leaky_relu_bwd, CHECK_LENGTHS, 1, shape, bwd, NULL, CHECK_CLOSE},
 };
 const struct check_area check_activation = {ops, sizeof ops / sizeof *ops};

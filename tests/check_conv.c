@@ -181,10 +181,10 @@ static void fold(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_conv2d_fwd, 2 * SHAPES, 2 * MEASURED, fwd_shape, fwd, join},
-    {SL_OP_conv2d_bwd_data, SHAPES, MEASURED, shape, bwd_data, NULL},
-    {SL_OP_conv2d_bwd_weights, SHAPES, MEASURED, shape, bwd_weights, NULL},
-    {SL_OP_bias_bwd, SHAPES, MEASURED, shape, bias_bwd, NULL},
-    {SL_OP_conv2d_fold, SHAPES, MEASURED, shape, fold, NULL},
+    {SL_OP_conv2d_fwd, 2 * SHAPES, 2 * MEASURED, fwd_shape, fwd, join, CHECK_CLOSE},
+    {SL_OP_conv2d_bwd_data, SHAPES, MEASURED, shape, bwd_data, NULL, CHECK_CLOSE},
+    {SL_OP_conv2d_bwd_weights, SHAPES, MEASURED, shape, bwd_weights, NULL, CHECK_CLOSE},
+    {SL_OP_bias_bwd, SHAPES, MEASURED, shape, bias_bwd, NULL, CHECK_CLOSE},
+    {SL_OP_conv2d_fold, SHAPES, MEASURED, shape, fold, NULL, CHECK_CLOSE},
 };
 const struct check_area check_conv = {ops, sizeof ops / sizeof *ops};

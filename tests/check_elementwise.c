@@ -1,4 +1,4 @@
-/* Sums, channel copies and dropout: one rounding each, so equal bits. */
+/* Sums, channel copies, dropout and scaling: one rounding each, so equal bits. */
 #include <stdio.h>
 
 #include "kernels/elementwise/elementwise.h"
@@ -93,10 +93,44 @@ static void dropout(struct check_case *c)
     t->stream = 0xfedcba9876543210;
 }
 
+static const void *weighted_shape(size_t index, char *name, size_t size)
+{
+    static const int32_t parts[] = {1, 2, 3, 8};
+    static struct sl_weighted_sum_shape s;
+    s = (struct sl_weighted_sum_shape){check_length(index, CHECK_WEIGHTS), index < CHECK_LENGTHS ? parts[index % 4] : 4,
+                                       SL_ELEMENT_F32};
+    snprintf(name, size, "n%lldp%d", (long long)s.n, s.parts);
+    return &s;
+}
+
+static void weighted_sum(struct check_case *c)
+{
+    const struct sl_weighted_sum_shape *s = c->shape;
+    struct sl_weighted_sum *t = (void *)c->args.bytes;
+    t->weights = check_input(c, "weights", (size_t)s->parts, CHECK_UNIFORM);
+    if (c->variant % 3 == 1) {
+        float *x = check_inout(c, "x", s->n * s->parts, 1, 1, CHECK_UNIFORM, check_exact);
+        t->x = x;
+        t->sum = x + s->n * (s->parts - 1);
+    } else {
+        t->x = check_input(c, "x", (size_t)(s->n * s->parts), CHECK_UNIFORM);
+        t->sum = check_output(c, "sum", (size_t)s->n, check_exact);
+    }
+}
+
+static void scale(struct check_case *c)
+{
+    struct sl_scale *t = (void *)c->args.bytes;
+    t->y = check_inout(c, "y", check_length_of(c), 1, 1, CHECK_UNIFORM, check_exact);
+    t->factor = c->measured ? 1.0f : 0.3f;
+}
+
 static const struct check_op ops[] = {
-    {SL_OP_add_fwd, CHECK_LENGTHS, 1, flat_shape, add_fwd, NULL},
-    {SL_OP_accumulate, CHECK_LENGTHS, 1, flat_shape, accumulate, NULL},
-    {SL_OP_channel_copy, CHANNELS, MEASURED, channel_shape, channel_copy, NULL},
-    {SL_OP_dropout, CHECK_LENGTHS, 1, dropout_shape, dropout, NULL},
+    {SL_OP_add_fwd, CHECK_LENGTHS, 1, flat_shape, add_fwd, NULL, CHECK_ALL_EQUAL},
+    {SL_OP_accumulate, CHECK_LENGTHS, 1, flat_shape, accumulate, NULL, CHECK_ALL_EQUAL},
+    {SL_OP_channel_copy, CHANNELS, MEASURED, channel_shape, channel_copy, NULL, CHECK_ALL_EQUAL},
+    {SL_OP_dropout, CHECK_LENGTHS, 1, dropout_shape, dropout, NULL, CHECK_ALL_EQUAL},
+    {SL_OP_weighted_sum, CHECK_LENGTHS, 1, weighted_shape, weighted_sum, NULL, CHECK_ALL_EQUAL},
+    {SL_OP_scale, CHECK_LENGTHS, 1, flat_shape, scale, NULL, CHECK_ALL_EQUAL},
 };
 const struct check_area check_elementwise = {ops, sizeof ops / sizeof *ops};

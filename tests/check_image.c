@@ -55,5 +55,5 @@ static void to_float(struct check_case *c)
     t->y = check_output(c, "y", 3 * (size_t)s->n * (size_t)s->oh * (size_t)s->ow, check_exact);
 }
 
-static const struct check_op ops[] = {{SL_OP_image_to_float, CASES, MEASURED, shape, to_float, NULL}};
+static const struct check_op ops[] = {{SL_OP_image_to_float, CASES, MEASURED, shape, to_float, NULL, CHECK_ALL_EQUAL}};
 const struct check_area check_image = {ops, sizeof ops / sizeof *ops};

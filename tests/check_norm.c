@@ -203,13 +203,13 @@ static void commit(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_norm_moments, SHAPES, MEASURED, shape, moments, join_moments},
-    {SL_OP_norm_join, SHAPES, MEASURED, shape, join, NULL},
-    {SL_OP_norm_scale, SHAPES, MEASURED, shape, scale, NULL},
-    {SL_OP_norm_fwd, SHAPES, MEASURED, shape, fwd, NULL},
-    {SL_OP_norm_bwd_reduce, SHAPES, MEASURED, shape, bwd_reduce, join_sums},
-    {SL_OP_norm_bwd_join, SHAPES, MEASURED, shape, bwd_join, NULL},
-    {SL_OP_norm_bwd_apply, SHAPES, MEASURED, shape, bwd_apply, NULL},
-    {SL_OP_norm_commit, SHAPES, MEASURED, shape, commit, NULL},
+    {SL_OP_norm_moments, SHAPES, MEASURED, shape, moments, join_moments, CHECK_CLOSE},
+    {SL_OP_norm_join, SHAPES, MEASURED, shape, join, NULL, CHECK_CLOSE},
+    {SL_OP_norm_scale, SHAPES, MEASURED, shape, scale, NULL, CHECK_CLOSE},
+    {SL_OP_norm_fwd, SHAPES, MEASURED, shape, fwd, NULL, CHECK_CLOSE},
+    {SL_OP_norm_bwd_reduce, SHAPES, MEASURED, shape, bwd_reduce, join_sums, CHECK_CLOSE},
+    {SL_OP_norm_bwd_join, SHAPES, MEASURED, shape, bwd_join, NULL, CHECK_CLOSE},
+    {SL_OP_norm_bwd_apply, SHAPES, MEASURED, shape, bwd_apply, NULL, CHECK_CLOSE},
+    {SL_OP_norm_commit, SHAPES, MEASURED, shape, commit, NULL, CHECK_CLOSE},
 };
 const struct check_area check_norm = {ops, sizeof ops / sizeof *ops};

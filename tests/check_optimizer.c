@@ -64,9 +64,9 @@ static void subtract(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_sgd_step, CHECK_LENGTHS, 1, shape, sgd, NULL},
-    {SL_OP_adam_step, CHECK_LENGTHS, 1, shape, adam, NULL},
-    {SL_OP_amsgrad_step, CHECK_LENGTHS, 1, shape, amsgrad, NULL},
-    {SL_OP_subtract, CHECK_LENGTHS, 1, shape, subtract, NULL},
+    {SL_OP_sgd_step, CHECK_LENGTHS, 1, shape, sgd, NULL, CHECK_VECTORS_EQUAL},
+    {SL_OP_adam_step, CHECK_LENGTHS, 1, shape, adam, NULL, CHECK_VECTORS_EQUAL},
+    {SL_OP_amsgrad_step, CHECK_LENGTHS, 1, shape, amsgrad, NULL, CHECK_VECTORS_EQUAL},
+    {SL_OP_subtract, CHECK_LENGTHS, 1, shape, subtract, NULL, CHECK_ALL_EQUAL},
 };
 const struct check_area check_optimizer = {ops, sizeof ops / sizeof *ops};

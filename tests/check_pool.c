@@ -84,9 +84,9 @@ static void avg_bwd(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_pool_max_fwd, SHAPES, MEASURED, shape, max_fwd, NULL},
-    {SL_OP_pool_max_bwd, SHAPES, MEASURED, shape, max_bwd, NULL},
-    {SL_OP_pool_avg_fwd, SHAPES, MEASURED, shape, avg_fwd, NULL},
-    {SL_OP_pool_avg_bwd, SHAPES, MEASURED, shape, avg_bwd, NULL},
+    {SL_OP_pool_max_fwd, SHAPES, MEASURED, shape, max_fwd, NULL, CHECK_CLOSE},
+    {SL_OP_pool_max_bwd, SHAPES, MEASURED, shape, max_bwd, NULL, CHECK_CLOSE},
+    {SL_OP_pool_avg_fwd, SHAPES, MEASURED, shape, avg_fwd, NULL, CHECK_CLOSE},
+    {SL_OP_pool_avg_bwd, SHAPES, MEASURED, shape, avg_bwd, NULL, CHECK_CLOSE},
 };
 const struct check_area check_pool = {ops, sizeof ops / sizeof *ops};

@@ -80,7 +80,7 @@ static void bwd(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_softmax_nll_fwd, SHAPES, MEASURED, shape, fwd, copy_loss},
-    {SL_OP_softmax_nll_bwd, SHAPES, MEASURED, shape, bwd, NULL},
+    {SL_OP_softmax_nll_fwd, SHAPES, MEASURED, shape, fwd, copy_loss, CHECK_CLOSE},
+    {SL_OP_softmax_nll_bwd, SHAPES, MEASURED, shape, bwd, NULL, CHECK_CLOSE},
 };
 const struct check_area check_softmax = {ops, sizeof ops / sizeof *ops};

@@ -77,7 +77,7 @@ static void found(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_sum_squares, CHECK_LENGTHS, 1, flat_shape, sum_squares, as_floats},
-    {SL_OP_judge, JUDGE_SHAPES, MEASURED, judge_shape, judge, found},
+    {SL_OP_sum_squares, CHECK_LENGTHS, 1, flat_shape, sum_squares, as_floats, CHECK_CLOSE},
+    {SL_OP_judge, JUDGE_SHAPES, MEASURED, judge_shape, judge, found, CHECK_CLOSE},
 };
 const struct check_area check_step = {ops, sizeof ops / sizeof *ops};

@@ -23,6 +23,7 @@
 #include "kernels/pool/pool.h"
 #include "kernels/softmax/softmax.h"
 #include "kernels/step/step.h"
+#include "kernels/threshold/threshold.h"
 #include "runtime/device/parallel.h"
 
 enum { STRICT_BLOCKS = 64, STRICT_POISON = 1 << 16 };

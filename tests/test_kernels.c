@@ -20,7 +20,7 @@ struct check_test {
     size_t index;
     char name[NAME_SIZE];
     const char *complaint;      /* why this row cannot be checked, or NULL */
-    struct check_case cases[3]; /* here, so that the group's end releases what a failed test left */
+    struct check_case cases[4]; /* here, so that the group's end releases what a failed test left */
 };
 
 static uint64_t seed = 1;
@@ -70,6 +70,25 @@ static void compare_bits(const struct check_buffer *one, const struct check_buff
             fail_msg("%s: byte %zu of %zu depends on the slices", one->name, i, one->bytes);
 }
 
+/* Numbers by their bits, -0 apart from 0; which NaN it is, no standard says. */
+static bool same_number(float a, float b)
+{
+    return !memcmp(&a, &b, sizeof a) || (isnan(a) && isnan(b));
+}
+
+static void compare_rows(const struct check_buffer *one, const struct check_buffer *other,
+                         const struct sl_kernel_row *row)
+{
+    const bool floats = one->tolerance.ulp >= 0;
+    assert_int_equal(one->bytes, other->bytes);
+    for (size_t i = 0; i < one->bytes / sizeof(float); i++) {
+        const float *a = (const float *)one->at + i, *b = (const float *)other->at + i;
+        if (floats ? !same_number(*a, *b) : memcmp(a, b, sizeof *a) != 0)
+            fail_msg("%s[%zu] of %zu: %.9g (%a), which has to equal %.9g (%a) of %s (seed %llu)", one->name, i,
+                     one->bytes / sizeof(float), *a, *a, *b, *b, row->name, (unsigned long long)seed);
+    }
+}
+
 static void margins_are_whole(const struct check_case *c)
 {
     for (int i = 0; i < c->count; i++) {
@@ -99,6 +118,35 @@ static void run_case(struct check_case *c, const struct check_test *test, const 
         test->op->finish(c);
 }
 
+/* The plainest of the operation's vector rows that can run here; NULL: there is none. */
+static const struct sl_kernel_row *find_plainest(const struct check_test *test)
+{
+    const struct sl_kernel_row *plainest = NULL;
+    const void *shape = test->op->shape(test->index, NULL, 0);
+    struct sl_need need;
+    for (size_t i = 0; i < sl_kernel_row_count; i++) {
+        const struct sl_kernel_row *row = &sl_kernel_rows[i];
+        if (row != test->reference && sl_row_takes(row, test->op->op, shape, runnable_isa(), &need))
+            plainest = row;
+    }
+    return plainest;
+}
+
+/* Against the row whose every bit this one has to have. */
+static void compare_twin(struct check_test *test, const struct check_case *want, const struct check_case *got)
+{
+    const struct sl_kernel_row *row = test->op->bits == CHECK_ALL_EQUAL ? test->reference : find_plainest(test);
+    if (test->op->bits == CHECK_CLOSE || test->row == test->reference || test->row == row)
+        return;
+    if (row != test->reference) {
+        run_case(&test->cases[3], test, row, false);
+        want = &test->cases[3];
+    }
+    for (int i = 0; i < got->count; i++)
+        if (got->buffers[i].is_output)
+            compare_rows(&got->buffers[i], &want->buffers[i], row);
+}
+
 static void check_row(void **state)
 {
     struct check_test *test = *state;
@@ -121,6 +169,7 @@ static void check_row(void **state)
         if (b->tolerance.ulp >= 0)
             compare(b, &want->buffers[i]);
     }
+    compare_twin(test, want, got);
 }
 
 static int release(void **state)

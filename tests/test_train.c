@@ -174,12 +174,13 @@ static void a_step_prepares_no_row_twice(void **state)
     const struct sl_kernel_row rows[] = {
         {SL_OP_amsgrad_step, "counting", "counting", SL_CPU, &counting},
         {SL_OP_subtract, "ref", "ref", SL_CPU, &sl_subtract_ref},
+        {SL_OP_scale, "ref", "ref", SL_CPU, &sl_scale_ref},
     };
     const struct sl_updater_options options = sl_updater_defaults();
     const struct sl_now now = {.rate = 1e-3f};
     net_open(&net, small_graph(), 1, ~0u, 1);
     net.device.rows = rows;
-    net.device.row_count = 2;
+    net.device.row_count = sizeof rows / sizeof *rows;
     opened = 0;
     MUST(sl_updater_open(net.weights, &options, &updater));
     for (int k = 0; k < 3; k++) {

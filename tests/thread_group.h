@@ -1,115 +1,128 @@
-/* Ranks as threads of one process, joined by memory alone: a group for tests of what is collective. */
+/* A group whose ranks are threads of one process, and what the tests let them exchange. */
 #ifndef SL_TESTS_THREAD_GROUP_H
 #define SL_TESTS_THREAD_GROUP_H
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "kernels/group.h"
 
-enum { THREAD_RANKS = 16 };
+enum { THREAD_RANKS = 64 };
 
-struct thread_world {
-    int size, waiting;
-    unsigned round;
-    pthread_mutex_t mutex;
-    pthread_cond_t turn;
-    const void *mine[THREAD_RANKS]; /* what each says in this round */
+struct thread_meeting {
+    pthread_mutex_t lock;
+    pthread_cond_t all_here;
+    int size, here;
+    uint64_t meetings;
+    const void *parts[THREAD_RANKS];
     size_t bytes[THREAD_RANKS];
-    const char *hosts[THREAD_RANKS];
 };
 
 struct thread_rank {
-    struct thread_world *world;
+    struct thread_meeting *meeting;
     struct sl_group group;
-    int (*body)(const struct sl_group *group, void *self);
-    void *self;
-    int status;
-    char error[1024]; /* what the rank's thread said last */
+    pthread_t thread;
+    void (*run)(const struct sl_group *group, void *self);
+    void *argument;
 };
 
-/* Until all are here. */
-static inline void thread_barrier(struct thread_world *world)
+/* Returns once all have come. */
+static inline void thread_meet(struct thread_meeting *m)
 {
-    pthread_mutex_lock(&world->mutex);
-    const unsigned round = world->round;
-    if (++world->waiting == world->size) {
-        world->waiting = 0;
-        world->round++;
-        pthread_cond_broadcast(&world->turn);
+    pthread_mutex_lock(&m->lock);
+    const uint64_t meeting = m->meetings;
+    if (++m->here == m->size) {
+        m->here = 0;
+        m->meetings++;
+        pthread_cond_broadcast(&m->all_here);
     }
-    while (round == world->round)
-        pthread_cond_wait(&world->turn, &world->mutex);
-    pthread_mutex_unlock(&world->mutex);
+    while (meeting == m->meetings)
+        pthread_cond_wait(&m->all_here, &m->lock);
+    pthread_mutex_unlock(&m->lock);
 }
 
 static inline int thread_gather_parts(void *self, const void *mine, size_t bytes, void **all, size_t *offsets)
 {
-    struct thread_rank *rank = self;
-    struct thread_world *world = rank->world;
-    world->mine[rank->group.rank] = mine;
-    world->bytes[rank->group.rank] = bytes;
-    thread_barrier(world);
+    const struct thread_rank *r = self;
+    struct thread_meeting *m = r->meeting;
+    m->parts[r->group.rank] = mine;
+    m->bytes[r->group.rank] = bytes;
+    thread_meet(m);
     offsets[0] = 0;
-    for (int i = 0; i < world->size; i++)
-        offsets[i + 1] = offsets[i] + world->bytes[i];
-    *all = malloc(offsets[world->size] + 1);
-    for (int i = 0; i < world->size; i++)
-        if (world->bytes[i])
-            memcpy((char *)*all + offsets[i], world->mine[i], world->bytes[i]);
-    thread_barrier(world);
+    for (int i = 0; i < m->size; i++)
+        offsets[i + 1] = offsets[i] + m->bytes[i];
+    char *to = malloc(offsets[m->size] + 1);
+    if (!to)
+        abort();
+    for (int i = 0; i < m->size; i++)
+        if (m->bytes[i])
+            memcpy(to + offsets[i], m->parts[i], m->bytes[i]);
+    thread_meet(m); /* until then the parts stay as they are */
+    *all = to;
     return SL_OK;
 }
 
 static inline int thread_gather(void *self, const void *mine, size_t bytes, void *all)
 {
-    void *parts;
+    const struct thread_rank *r = self;
     size_t offsets[THREAD_RANKS + 1];
-    const int rc = thread_gather_parts(self, mine, bytes, &parts, offsets);
-    memcpy(all, parts, offsets[((struct thread_rank *)self)->world->size]);
+    void *parts;
+    thread_gather_parts(self, mine, bytes, &parts, offsets);
+    if (offsets[r->meeting->size] != bytes * (size_t)r->meeting->size)
+        abort(); /* not the same call on all ranks */
+    memcpy(all, parts, offsets[r->meeting->size]);
     free(parts);
-    return rc;
+    return SL_OK;
 }
 
-static inline void *thread_main(void *self)
+static inline void *thread_start(void *self)
 {
-    struct thread_rank *rank = self;
-    rank->status = rank->body(&rank->group, rank->self);
-    strncpy(rank->error, sl_last_error(), sizeof rank->error - 1);
+    struct thread_rank *r = self;
+    r->run(&r->group, r->argument);
     return NULL;
 }
 
-/* Runs `body` as each rank of a world of `size`, with selves[rank], or NULL if there are none. ranks[size] receives
- * what became of them. The body must not assert: it is not in the test's own thread. */
-static inline void thread_run(int size, int (*body)(const struct sl_group *group, void *self), void *const *selves,
-                              struct thread_rank *ranks)
+/* Runs `run` as every rank of a group; returns when all have ended. */
+static inline void thread_group_run(int size, void (*run)(const struct sl_group *group, void *self), void *self)
 {
-    struct thread_world world = {.size = size, .mutex = PTHREAD_MUTEX_INITIALIZER, .turn = PTHREAD_COND_INITIALIZER};
-    pthread_t threads[THREAD_RANKS];
-    assert_in_range(size, 1, THREAD_RANKS);
+    static const char *const hosts[THREAD_RANKS] = {"ant",   "bee",   "cat",   "dog",   "emu",   "fox",  "gnu",
+                                                    "hen",   "ibis",  "jay",   "kite",  "lark",  "mole", "newt",
+                                                    "otter", "panda", "quail", "raven", "swift", "toad"};
+    struct thread_meeting meeting = {.size = size};
+    struct thread_rank ranks[THREAD_RANKS];
+    pthread_mutex_init(&meeting.lock, NULL);
+    pthread_cond_init(&meeting.all_here, NULL);
     for (int i = 0; i < size; i++) {
-        world.hosts[i] = "here";
-        ranks[i] = (struct thread_rank){
-            .world = &world, .body = body, .self = selves ? selves[i] : NULL, .status = SL_INTERNAL};
-        ranks[i].group = (struct sl_group){i, size, world.hosts, &ranks[i], thread_gather, thread_gather_parts};
+        ranks[i] = (struct thread_rank){.meeting = &meeting, .run = run, .argument = self};
+        ranks[i].group = (struct sl_group){i, size, hosts, &ranks[i], thread_gather, thread_gather_parts};
+        if (pthread_create(&ranks[i].thread, NULL, thread_start, &ranks[i]))
+            abort();
     }
     for (int i = 0; i < size; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, thread_main, &ranks[i]), 0);
-    for (int i = 0; i < size; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        pthread_join(ranks[i].thread, NULL);
+    pthread_cond_destroy(&meeting.all_here);
+    pthread_mutex_destroy(&meeting.lock);
 }
 
-/* All ranks ended with that status, and said `part`. */
-static inline void assert_all_end(const struct thread_rank *ranks, int size, int status, const char *part)
+/* The mean over the ranks, each as often as its weight says; zero where nothing has weight. In double, in rank order.
+ */
+static inline void thread_group_mean(const struct sl_group *group, struct sl_span span, double weight)
 {
-    for (int i = 0; i < size; i++)
-        if (ranks[i].status != status || !strstr(ranks[i].error, part))
-            fail_msg("rank %d: %d, \"%s\" instead of %d, \"%s\"", i, ranks[i].status, ranks[i].error, status, part);
+    float *all = malloc((size_t)group->size * span.n * sizeof *all);
+    double weights[THREAD_RANKS], total = 0;
+    if (!all)
+        abort();
+    group->gather(group->self, &weight, sizeof weight, weights);
+    group->gather(group->self, span.at, span.n * sizeof *all, all);
+    for (int i = 0; i < group->size; i++)
+        total += weights[i];
+    for (size_t k = 0; k < span.n; k++) {
+        double sum = 0;
+        for (int i = 0; i < group->size; i++)
+            sum += weights[i] * all[(size_t)i * span.n + k];
+        span.at[k] = (float)(total > 0 ? sum / total : 0);
+    }
+    free(all);
 }
 #endif

@@ -1,4 +1,4 @@
-/* Operations on whole buffers: sums, channel copies (concatenation), dropout. */
+/* Operations on whole buffers: sums, channel copies (concatenation), dropout, scaling. */
 #ifndef SL_KERNELS_ELEMENTWISE_ELEMENTWISE_H
 #define SL_KERNELS_ELEMENTWISE_ELEMENTWISE_H
 
@@ -72,4 +72,23 @@ static inline bool sl_dropout_keeps(float rate, uint64_t seed, uint64_t stream, 
     const struct sl_philox draw = sl_philox4x32(seed, stream, i / 64 * 16 + i % 16);
     return sl_uniform(draw.word[i / 16 % 4]) >= rate;
 }
+
+/* weighted_sum: sum[i] = weights[0] * x[i] rounded, then for each part j = 1, 2, ... in order
+ * sum[i] = fma(weights[j], x[j * n + i], sum[i]), i < n. All rows have the same bits. sum may be one of the parts. */
+struct sl_weighted_sum_shape {
+    int64_t n;
+    int32_t parts; /* at least 1 */
+    enum sl_element element;
+};
+struct sl_weighted_sum {
+    const float *x;       /* [parts][n] */
+    const float *weights; /* [parts] */
+    float *sum;           /* [n], out */
+};
+
+/* scale: y *= factor. All rows have the same bits. */
+struct sl_scale {
+    float *y;
+    float factor;
+};
 #endif

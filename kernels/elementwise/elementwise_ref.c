@@ -1,4 +1,6 @@
 /* Reference of the operations on whole buffers. */
+#include <math.h>
+
 #include "kernels/contract.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
@@ -52,7 +54,31 @@ static void dropout(const void *shape, const void *args, const struct sl_work *w
         t->y[i] = sl_dropout_keeps(s->rate, seed, stream, (uint64_t)i) ? t->x[i] * factor : 0.0f;
 }
 
+static void weighted_sum(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_weighted_sum_shape *s = shape;
+    const struct sl_weighted_sum *t = args;
+    assert(s->parts >= 1 && sl_work_fits(work, sl_flat_need, s));
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++) {
+        float sum = t->weights[0] * t->x[i];
+        for (int32_t j = 1; j < s->parts; j++)
+            sum = fmaf(t->weights[j], t->x[j * s->n + i], sum);
+        t->sum[i] = sum;
+    }
+}
+
+static void scale(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_flat *s = shape;
+    const struct sl_scale *t = args;
+    assert(sl_work_fits(work, sl_flat_need, s));
+    for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++)
+        t->y[i] *= t->factor;
+}
+
 const struct sl_kernel sl_add_fwd_ref = {.need = sl_flat_need, .run = add_fwd};
 const struct sl_kernel sl_accumulate_ref = {.need = sl_flat_need, .run = accumulate};
 const struct sl_kernel sl_channel_copy_ref = {.need = channel_copy_need, .run = channel_copy};
 const struct sl_kernel sl_dropout_ref = {.need = sl_flat_need, .run = dropout};
+const struct sl_kernel sl_weighted_sum_ref = {.need = sl_flat_need, .run = weighted_sum};
+const struct sl_kernel sl_scale_ref = {.need = sl_flat_need, .run = scale};

@@ -19,14 +19,24 @@ enum { SL_THRESHOLD_CHUNK = 65536, SL_THRESHOLD_SAMPLES = 16384 };
 /* An entry: the element's index, and the sign of what is sent in the highest bit. */
 #define SL_THRESHOLD_NEGATIVE UINT32_C(0x80000000)
 
+/* From this density on, what is expected makes an encoding `dense`. */
+#define SL_THRESHOLD_DENSE 4e-3
+
 struct sl_threshold {
-    int64_t n; /* less than 2^31 */
+    int64_t n; /* at least 1, less than 2^31 */
     enum sl_element element;
 };
 
 static inline int64_t sl_threshold_chunks(int64_t n)
 {
     return (n + SL_THRESHOLD_CHUNK - 1) / SL_THRESHOLD_CHUNK;
+}
+
+/* How many threshold_sample looks at. */
+static inline int64_t sl_threshold_samples(int64_t n)
+{
+    const int64_t most = SL_THRESHOLD_SAMPLES;
+    return n < most ? n : most;
 }
 
 /* threshold_encode: r += u; then for each k with |r[k]| >= tau an entry, and r[k] -= +-tau with the sign of r[k].
@@ -49,8 +59,9 @@ struct sl_threshold_part {
     float tau;
 };
 
-/* threshold_decode: sum[k] = scale * (sum over the parts of +-tau for their entries), in the order of the parts. Parts
- * in a row that have the same tau are counted as integers first: exact, count * tau rounded once. */
+/* threshold_decode: sum[k] = scale * (sum over the parts of +-tau for their entries), in the order of the parts, each
+ * addition rounded to float. Parts in a row that have the same tau are counted as integers first: exact, count * tau
+ * rounded once. */
 struct sl_threshold_decode {
     const struct sl_threshold_part *parts; /* [count] */
     int32_t count;
@@ -65,8 +76,8 @@ struct sl_threshold_sample {
     float *sample;      /* [m], out */
 };
 
-/* threshold_clip: r = max(-limit, min(limit, r)); lost[c] = what that took away, the sum of |change| over chunk c, in
- * double. A NaN stays. */
+/* threshold_clip: r = max(-limit, min(limit, r)), limit >= 0; lost[c] = what that took away, the sum of |change| over
+ * chunk c, in double. A NaN stays. */
 struct sl_threshold_clip {
     float *r;
     float limit;

@@ -103,7 +103,7 @@ static int keep_limit(const struct sl_served_model *served, const struct sl_data
 }
 
 int sl_served_model_load(const struct sl_served_model *served, const struct sl_dataset *dataset, const char *split,
-                         bool skip_bad_images, struct sl_loader **loader)
+                         bool skip_bad_images, const struct sl_group *group, struct sl_loader **loader)
 {
     int rc = SL_OK;
     struct sl_loader_options options = {
@@ -111,6 +111,8 @@ int sl_served_model_load(const struct sl_served_model *served, const struct sl_d
         .batch_size = served->options.batch_size,
         .pixels = served->pixels,
         .skip_bad_images = skip_bad_images,
+        .rank = sl_group_rank(group),
+        .world = sl_group_size(group),
     };
     *loader = NULL;
     SL_TRY(keep_limit(served, dataset, &options));

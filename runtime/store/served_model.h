@@ -2,6 +2,7 @@
 #ifndef SL_RUNTIME_STORE_SERVED_MODEL_H
 #define SL_RUNTIME_STORE_SERVED_MODEL_H
 
+#include "kernels/group.h"
 #include "runtime/data/loader.h"
 #include "runtime/store/model.h"
 #include "runtime/plan/plan.h"
@@ -36,9 +37,10 @@ struct sl_served_model {
 int sl_served_model_open(const char *path, const struct sl_served_options *options, sl_store_report_fn *report,
                          void *self, struct sl_served_model *served);
 /* A loader of a data set's images as this model wants them (the pixel statistics are the model's, also on another data
- * set), within what its memory limit leaves. SL_UNAVAILABLE: that is too little; else as sl_loader_open. */
+ * set), within what its memory limit leaves; with a group, of this rank's share. SL_UNAVAILABLE: that is too little;
+ * else as sl_loader_open. */
 int sl_served_model_load(const struct sl_served_model *served, const struct sl_dataset *dataset, const char *split,
-                         bool skip_bad_images, struct sl_loader **loader);
+                         bool skip_bad_images, const struct sl_group *group, struct sl_loader **loader);
 void sl_served_model_close(struct sl_served_model *served); /* a cleared one is fine */
 
 #ifdef __cplusplus

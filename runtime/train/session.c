@@ -7,6 +7,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/train/batch_input.h"
 #include "runtime/train/evaluate.h"
+#include "runtime/train/statistics.h"
 #include "runtime/device/machine.h"
 #include "runtime/device/parallel.h"
 
@@ -325,6 +326,13 @@ void sl_session_next_epoch(struct sl_session *session)
 
 int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop)
 {
+    int rc = SL_OK;
+    float *own = NULL;
+    const struct sl_group *group = session->options.group;
     sl_metrics_reset(metrics);
-    return sl_evaluate(session->inference, session->val, session->options.group, metrics, NULL, NULL, stop);
+    SL_TRY(sl_statistics_average(session->weights, group, &own));
+    SL_TRY(sl_evaluate(session->inference, session->val, group, metrics, NULL, NULL, stop));
+out:;
+    const int restored = sl_statistics_restore(session->weights, &own);
+    return rc == SL_OK ? sl_group_settle(group, restored) : rc;
 }

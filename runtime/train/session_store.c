@@ -130,6 +130,17 @@ static void fill_position(const struct sl_session *session, struct saved *saved)
     add(&saved->rank, "best_accuracy", SL_F64, 1, &session->best.accuracy);
 }
 
+/* To become the mean. */
+static int copy_statistics(const struct sl_weights *weights, struct saved *saved)
+{
+    const size_t bytes = (size_t)weights->state * sizeof *saved->statistics;
+    const void *live = saved->rank.tensors[saved->rank.count - 1].data;
+    if (!(saved->statistics = malloc(bytes + 1)))
+        return sl_fail(SL_SYSTEM, "out of memory for the mean of the running statistics");
+    memcpy(saved->statistics, live, bytes);
+    return SL_OK;
+}
+
 /* The file of this rank, and room for the updater's arrays. */
 static int fill_rank(const struct sl_session *session, struct saved *saved)
 {
@@ -143,8 +154,7 @@ static int fill_rank(const struct sl_session *session, struct saved *saved)
         add(&saved->rank, "world", SL_U64, 1, &saved->world);
         SL_TRY(
             add_of_device(&saved->rank, "statistics", SL_F32, weights->state, &session->device, weights->statistics));
-        if (!(saved->statistics = malloc((size_t)weights->state * sizeof *saved->statistics + 1)))
-            SL_FAIL(SL_SYSTEM, "out of memory for the mean of the running statistics");
+        SL_TRY(copy_statistics(weights, saved));
     }
     SL_TRY(fill_updater(session, saved));
     SL_TRY(fill_arrays(session, saved));
@@ -200,8 +210,7 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store)
     if (rc == SL_OK)
         rc = fill_model(session, &saved);
     SL_TRY(sl_group_settle(group, rc));
-    if (group)
-        SL_TRY(sl_statistics_average(session->weights, group, saved.statistics));
+    SL_TRY(sl_statistics_mean(group, saved.statistics, session->weights->state));
     list_files(session, &saved);
     SL_TRY(sl_store_save_together(group, store, session->position.iteration, saved.files, saved.file_count));
 out:

@@ -85,6 +85,14 @@ static int vote(struct sl_plan *plan, const struct sl_train_hooks *hooks, const 
     return agreed == SL_OK ? rc : agreed;
 }
 
+/* The mean over the ranks becomes the mean over the samples. */
+static int weigh_gradient(struct sl_updater *updater, uint64_t samples, int ranks, uint64_t all)
+{
+    if (ranks <= 1 || samples * (uint64_t)ranks == all)
+        return SL_OK;
+    return sl_updater_scale_gradients(updater, (float)((double)samples * ranks / (double)all));
+}
+
 /* The updater's work. With a hook its update is handed out first, and what comes back is subtracted. */
 static int update_weights(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_hooks *hooks,
                           uint64_t iteration, float *update)
@@ -120,6 +128,8 @@ static int train_together(struct sl_plan *plan, struct sl_updater *updater, cons
         goto out;
     if (all.bad)
         return refuse(all.bad, input->iteration, step->ranks > 1 ? " on one of the ranks" : "");
+    if (!hooks->gradient)
+        SL_TRY(weigh_gradient(updater, (uint64_t)input->count, step->ranks, all.samples));
     SL_TRY(update_weights(plan, updater, hooks, input->iteration, update));
 out:
     return rc;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/optimizer/optimizer.h"
 
 static const struct {
@@ -51,6 +52,7 @@ int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options 
     const struct sl_device *device = weights->device;
     const size_t bytes = (size_t)weights->trained * sizeof(float);
     const struct sl_optimizer all = {.n = weights->trained};
+    const struct sl_flat flat = {.n = weights->trained};
     /* A step launches it on this range and on the rest: both stay ready. */
     const struct sl_optimizer decayed = {.n = weights->decayed ? weights->decayed : weights->trained};
     struct sl_updater *u = calloc(1, sizeof *u);
@@ -65,6 +67,7 @@ int sl_updater_open(struct sl_weights *weights, const struct sl_updater_options 
     }
     SL_TRY(sl_choose(device, kinds[options->kind].op, &decayed, &u->step));
     SL_TRY(sl_choose_subtract(device, &all, &u->subtract));
+    SL_TRY(sl_choose_scale(device, &flat, &u->scale));
     *updater = u;
     u = NULL;
 out:
@@ -80,6 +83,7 @@ void sl_updater_close(struct sl_updater *updater)
         updater->weights->device->free(updater->weights->device->self, updater->state[i]);
     sl_choice_close(&updater->step);
     sl_choice_close(&updater->subtract);
+    sl_choice_close(&updater->scale);
     free(updater);
 }
 
@@ -122,6 +126,13 @@ int sl_updater_step(struct sl_updater *updater, const struct sl_now *now, float 
             return rc;
     }
     return SL_OK;
+}
+
+int sl_updater_scale_gradients(struct sl_updater *updater, float factor)
+{
+    const struct sl_flat shape = {.n = updater->weights->trained};
+    const struct sl_scale args = {.y = updater->weights->gradients, .factor = factor};
+    return sl_launch_scale(&updater->scale, &shape, &args);
 }
 
 int sl_updater_subtract(struct sl_updater *updater, const struct sl_now *now, const float *update)

@@ -36,7 +36,7 @@ struct sl_updater {
     struct sl_weights *weights;
     int32_t slots;                  /* how many state arrays this kind keeps */
     float *state[SL_UPDATER_SLOTS]; /* m, v, h: [weights->trained] each */
-    struct sl_choice step, subtract;
+    struct sl_choice step, subtract, scale;
 };
 
 /* State arrays of zeros, and the kernels. The weights must outlive it. SL_SYSTEM, SL_UNAVAILABLE. */
@@ -51,6 +51,9 @@ float sl_updater_rate(const struct sl_updater_options *options, double rate, uin
  * goes there ([weights->trained], to be subtracted): what an exchange encodes. `now` and `update` are in the memory of
  * the device. */
 int sl_updater_step(struct sl_updater *updater, const struct sl_now *now, float *update);
+
+/* gradients *= factor: what this worker's batch counts among others. */
+int sl_updater_scale_gradients(struct sl_updater *updater, float factor);
 
 /* weights -= update, unless now->bad. */
 int sl_updater_subtract(struct sl_updater *updater, const struct sl_now *now, const float *update);
