@@ -203,10 +203,8 @@ static void one_ranks_failure_is_everybodys(void **state)
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         victim_step = steps[i];
         sl_io_fault_hook = hit;
-        const int rc = save_by(RANKS, store, NEW);
+        (void)save_by(RANKS, store, NEW);
         sl_io_fault_hook = NULL;
-        if (rc == SL_OK)
-            continue; /* a file that is mapped is not read */
         assert_all_end(&ranks, SL_IO, "rank 2 on cat: ");
         assert_false(exists("ckpt-20"));
         assert_int_equal(count_entries(".tmp"), 0);
@@ -476,7 +474,8 @@ static void commit_believes_nobody(void **state)
         }
         const int rc = sl_store_commit(store, NEW, lies, 3);
         assert_true(wrong == 6 ? rc == SL_OK : rc != SL_OK);
-        const char *detail = sl_last_error();
+        char detail[512];
+        snprintf(detail, sizeof detail, "%s", sl_last_error());
         sl_store_abandon(store, NEW);
         assert_string_equal(sl_last_error(), detail);
         assert_true(exists("ckpt-20") == (wrong == 6));
