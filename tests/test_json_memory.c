@@ -75,7 +75,7 @@ static int write_settings(char **text)
 
 static int write_manifest(char **text)
 {
-    struct sl_manifest_file files[] = {{"model.safetensors", 5, 6}, {"updater.safetensors", 7, 8}};
+    struct sl_store_entry files[] = {{"model.safetensors", 5, 6}, {"updater.safetensors", 7, 8}};
     const struct sl_manifest manifest = {3, 2, files};
     return take_file(sl_manifest_write(fixture_root, &manifest), at("manifest.json"), text);
 }

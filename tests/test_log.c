@@ -321,16 +321,60 @@ static void refuses_what_is_no_file(void **state)
     assert_int_equal(sl_log_close(NULL), SL_OK);
 }
 
+static void the_callers_numbers_come_last(void **state)
+{
+    (void)state;
+    static const struct sl_log_number numbers[] = {
+        {"sent", 4194304123.0}, {"tau", 0.0003125}, {"skips", 0},     {"drift", -3},
+        {"low", -0.0},          {"far", 1e300},     {"unknown", NAN},
+    };
+    struct sl_log *log = open_log((struct sl_log_options){.run = run, .progress_seconds = 1e-9, .epochs = 1});
+    struct sl_step_record step = step_at(0, 1, 10);
+    step.numbers = numbers;
+    step.number_count = sizeof numbers / sizeof *numbers;
+    step.note = "density 0.1 %";
+    sl_log_step(log, &step);
+    struct sl_epoch_record epoch = epoch_at(0);
+    epoch.numbers = numbers;
+    epoch.number_count = 2;
+    sl_log_epoch(log, &epoch);
+    assert_says(close_log(log, SL_OK), "loss 5.2500  left 0:02  density 0.1 %\nepoch 1/1  loss");
+    char *text = content(jsonl);
+    assert_says(text,
+                "\"learning_rate\":0.008,\"sent\":4194304123,\"tau\":0.0003125,\"skips\":0,\"drift\":-3,\"low\":0,"
+                "\"far\":1e+300,\"unknown\":null}\n");
+    assert_says(text, "\"learning_rate\":0.006,\"sent\":4194304123,\"tau\":0.0003125}\n");
+    free(text);
+}
+
+static void a_silent_log_leaves_nothing(void **state)
+{
+    (void)state;
+    struct sl_log *log = open_log((struct sl_log_options){
+        .run = run, .progress = SL_PROGRESS_REDRAWN, .progress_seconds = 1e-9, .performance_every = 1, .silent = true});
+    const struct sl_step_record step = step_at(0, 10, 10);
+    const struct sl_epoch_record epoch = epoch_at(0);
+    sl_log_resumed(log, 0, 0);
+    sl_log_step(log, &step);
+    sl_log_epoch(log, &epoch);
+    sl_log_event(log, "event", "text");
+    sl_log_message(log, "hello");
+    assert_string_equal(close_log(log, SL_OK), "");
+    assert_int_equal(access(jsonl, F_OK), -1);
+    assert_int_equal(access(csv, F_OK), -1);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, enter, leave)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(writes_records_and_rows),  CASE(prints_the_performance_line),
-        CASE(prints_progress_as_lines), CASE(redraws_one_line_on_terminals),
-        CASE(goes_on_after_a_kill),     CASE(diverging_numbers_do_not_overflow),
-        CASE(cuts_long_and_lone_lines), CASE(a_full_disk_leaves_whole_lines),
-        CASE(refuses_what_is_no_file),
+        CASE(writes_records_and_rows),     CASE(prints_the_performance_line),
+        CASE(prints_progress_as_lines),    CASE(redraws_one_line_on_terminals),
+        CASE(goes_on_after_a_kill),        CASE(diverging_numbers_do_not_overflow),
+        CASE(cuts_long_and_lone_lines),    CASE(a_full_disk_leaves_whole_lines),
+        CASE(refuses_what_is_no_file),     CASE(the_callers_numbers_come_last),
+        CASE(a_silent_log_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,8 +83,8 @@ static inline void *thread_start(void *self)
     return NULL;
 }
 
-/* Runs `run` as every rank of a group; returns when all have ended. */
-static inline void thread_group_run(int size, void (*run)(const struct sl_group *group, void *self), void *self)
+/* Runs `body` as every rank of a group; returns when all have ended. */
+static inline void thread_group_run(int size, void (*body)(const struct sl_group *group, void *self), void *self)
 {
     static const char *const hosts[THREAD_RANKS] = {"ant",   "bee",   "cat",   "dog",   "emu",   "fox",  "gnu",
                                                     "hen",   "ibis",  "jay",   "kite",  "lark",  "mole", "newt",
@@ -94,7 +94,7 @@ static inline void thread_group_run(int size, void (*run)(const struct sl_group 
     pthread_mutex_init(&meeting.lock, NULL);
     pthread_cond_init(&meeting.all_here, NULL);
     for (int i = 0; i < size; i++) {
-        ranks[i] = (struct thread_rank){.meeting = &meeting, .run = run, .argument = self};
+        ranks[i] = (struct thread_rank){.meeting = &meeting, .run = body, .argument = self};
         ranks[i].group = (struct sl_group){i, size, hosts, &ranks[i], thread_gather, thread_gather_parts};
         if (pthread_create(&ranks[i].thread, NULL, thread_start, &ranks[i]))
             abort();

@@ -23,6 +23,7 @@ struct sl_log {
     enum sl_progress progress;
     double progress_seconds, last_progress;
     uint64_t performance_every, epochs;
+    bool silent;
     bool drawn; /* a progress line stands on the terminal, without a newline */
     char *jsonl_path, *csv_path;
     int jsonl, csv;
@@ -36,6 +37,8 @@ struct sl_log {
 /* Prints a line of its own; a progress line on the terminal gives way. */
 static void print_line(struct sl_log *log, const char *text)
 {
+    if (log->silent)
+        return;
     if (log->drawn)
         fputs("\r\x1b[K", log->to);
     log->drawn = false;
@@ -89,6 +92,12 @@ static void show_performance(struct sl_log *log, const struct sl_step_record *st
 }
 
 /* ---- Files ---- */
+
+static void append_numbers(struct sl_record *record, const struct sl_log_number *numbers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sl_record_any(record, numbers[i].key, numbers[i].value);
+}
 
 static void append_record(struct sl_log *log)
 {
@@ -163,7 +172,8 @@ int sl_log_open(const struct sl_log_options *options, struct sl_log **out_log)
         SL_FAIL(SL_SYSTEM, "out of memory for the log");
     log->jsonl = log->csv = -1;
     log->to = options->to ? options->to : stderr;
-    log->progress = options->progress;
+    log->silent = options->silent;
+    log->progress = options->silent ? SL_PROGRESS_NONE : options->progress;
     if (log->progress == SL_PROGRESS_AUTO)
         log->progress = isatty(fileno(log->to)) ? SL_PROGRESS_REDRAWN : SL_PROGRESS_LINES;
     log->progress_seconds = options->progress_seconds;
@@ -172,7 +182,7 @@ int sl_log_open(const struct sl_log_options *options, struct sl_log **out_log)
     log->last_progress = sl_clock();
     log->performance_every = options->performance_every;
     log->epochs = options->epochs;
-    if (options->run)
+    if (options->run && !options->silent)
         SL_TRY(open_files(log, options->run));
     *out_log = log;
     log = NULL;
@@ -226,6 +236,7 @@ void sl_log_step(struct sl_log *log, const struct sl_step_record *step)
     sl_record_number(record, "loss", step->loss);
     sl_record_number(record, "score", step->score);
     sl_record_number(record, "learning_rate", step->rate);
+    append_numbers(record, step->numbers, step->number_count);
     append_record(log);
     sl_log_average(&log->means, step);
     show_performance(log, step);
@@ -265,6 +276,7 @@ void sl_log_epoch(struct sl_log *log, const struct sl_epoch_record *epoch)
     sl_record_number(record, "images_per_second", epoch->images_per_second);
     sl_record_number(record, "seconds", epoch->seconds);
     sl_record_number(record, "learning_rate", epoch->learning_rate);
+    append_numbers(record, epoch->numbers, epoch->number_count);
     append_record(log);
     append_row(log, epoch);
     show_epoch(log, epoch);

@@ -1,7 +1,8 @@
 /* What a training run tells: log.jsonl and metrics.csv in the run folder, and lines for people on one stream.
  *
  * RUN/log.jsonl has one JSON object a line, appended whole, with schema_version, event and time (seconds since 1970).
- * The events are "step", "epoch", "message", "resumed" and those of sl_log_event. A number that is not finite is null.
+ * The events are "step", "epoch", "message", "resumed" and those of sl_log_event. "step" and "epoch" end with the
+ * caller's own numbers, where he gives any. A number that is not finite is null.
  * After "resumed", earlier "step" records of a greater iteration no longer count, nor "epoch" records of its epoch or a
  * later one: those steps are done again.
  *
@@ -35,6 +36,7 @@ struct sl_log_options {
     double progress_seconds;    /* between two progress lines; 0: 0.1 redrawn, 10 as lines */
     uint64_t performance_every; /* iterations between two performance lines; 0: none */
     uint64_t epochs;            /* of the whole run, for the time left; 0: unknown */
+    bool silent;                /* no files and no lines: the log of a rank beside one that tells */
 };
 
 struct sl_log;

@@ -51,6 +51,14 @@ void sl_record_number(struct sl_record *record, const char *key, double value)
         append(record, ",\"%s\":null", key);
 }
 
+void sl_record_any(struct sl_record *record, const char *key, double value)
+{
+    if (fabs(value) <= 0x1p53 && value == trunc(value))
+        append(record, ",\"%s\":%.0f", key, value + 0.0); /* no -0 */
+    else
+        sl_record_number(record, key, value);
+}
+
 void sl_record_string(struct sl_record *record, const char *key, const char *value)
 {
     append(record, ",\"%s\":\"", key);

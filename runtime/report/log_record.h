@@ -15,7 +15,9 @@ struct sl_record {
 void sl_record_open(struct sl_record *record,
                     const char *event); /* {"schema_version": ..., "event": ..., "time": ... */
 void sl_record_count(struct sl_record *record, const char *key, uint64_t value);
-void sl_record_number(struct sl_record *record, const char *key, double value);      /* not finite: null */
+void sl_record_number(struct sl_record *record, const char *key, double value); /* not finite: null */
+/* One without decimals if it is whole. */
+void sl_record_any(struct sl_record *record, const char *key, double value);
 void sl_record_string(struct sl_record *record, const char *key, const char *value); /* what is not UTF-8 becomes '?' */
 void sl_record_close(struct sl_record *record);                                      /* } and a newline */
 

@@ -46,9 +46,10 @@ void sl_log_progress_text(const struct sl_log_means *means, const struct sl_step
         steps += (epochs - step->epoch - 1) * step->steps_per_epoch;
     duration_text((double)steps * means->seconds, left, sizeof left);
     const int n = epoch_text(step->epoch, epochs, text);
-    snprintf(text + n, (size_t)(SL_LOG_LINE - n), "  step %" PRIu64 "/%" PRIu64 "  %.0f images/s  loss %.4f  left %s%s",
-             step->step_in_epoch, step->steps_per_epoch, means->samples / fmax(means->seconds, 1e-9), means->loss, left,
-             epochs ? "" : " of this epoch");
+    snprintf(text + n, (size_t)(SL_LOG_LINE - n),
+             "  step %" PRIu64 "/%" PRIu64 "  %.0f images/s  loss %.4f  left %s%s%s%s", step->step_in_epoch,
+             step->steps_per_epoch, means->samples / fmax(means->seconds, 1e-9), means->loss, left,
+             epochs ? "" : " of this epoch", step->note ? "  " : "", step->note ? step->note : "");
 }
 
 void sl_log_performance_text(const struct sl_step_record *step, char text[SL_LOG_LINE])

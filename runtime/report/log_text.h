@@ -8,6 +8,12 @@
 extern "C" {
 #endif
 
+/* A number of the caller's own: a whole one is written without decimals. The key is plain ASCII, and none of ours. */
+struct sl_log_number {
+    const char *key;
+    double value;
+};
+
 /* Epochs count from 0; iteration is the number of steps done, this one included, over all epochs. */
 struct sl_step_record {
     uint64_t epoch, iteration;
@@ -19,12 +25,17 @@ struct sl_step_record {
     double score;        /* loss plus regularisation, DL4J's score */
     double loss;
     double rate; /* learning rate */
+    const struct sl_log_number *numbers;
+    size_t number_count;
+    const char *note; /* at the end of the progress line; NULL: none */
 };
 
 struct sl_epoch_record {
     uint64_t epoch, iteration;
     double train_loss, val_loss, top1, top5; /* NaN where not measured; top-N as fractions */
     double images_per_second, seconds, learning_rate;
+    const struct sl_log_number *numbers;
+    size_t number_count;
 };
 
 enum { SL_LOG_LINE = 256 };
@@ -35,7 +46,7 @@ struct sl_log_means {
 };
 void sl_log_average(struct sl_log_means *means, const struct sl_step_record *step);
 
-/* "epoch 3/10  step 120/625  1234 images/s  loss 3.2140  left 12:34"; epochs 0: unknown. */
+/* "epoch 3/10  step 120/625  1234 images/s  loss 3.2140  left 12:34  NOTE"; epochs 0: unknown. */
 void sl_log_progress_text(const struct sl_log_means *means, const struct sl_step_record *step, uint64_t epochs,
                           char text[SL_LOG_LINE]);
 

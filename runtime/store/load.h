@@ -2,6 +2,7 @@
 #ifndef SL_RUNTIME_STORE_LOAD_H
 #define SL_RUNTIME_STORE_LOAD_H
 
+#include "kernels/group.h"
 #include "runtime/store/checkpoint.h"
 
 #ifdef __cplusplus
@@ -19,9 +20,15 @@ int sl_store_has_checkpoint(const char *run, bool *has);
  * one could not be read, which says nothing about its content; no older one is taken in its place. */
 int sl_store_load(const char *run, sl_store_report_fn *report, void *self, struct sl_checkpoint *checkpoint);
 
+/* The same for all ranks of a group: rank 0 lists, each opens what it goes on from (sl_checkpoint_open_for), and one
+ * that any rank refuses is refused by all. `report` is told on rank 0 only, with rank and host. */
+int sl_store_has_checkpoint_together(const struct sl_group *group, const char *run, bool *has);
+int sl_store_load_together(const struct sl_group *group, const char *run, sl_store_report_fn *report, void *self,
+                           struct sl_checkpoint *checkpoint);
+
 /* Opens the model file that a path on a command line means. The path is a .safetensors file, a run (its newest whole
- * checkpoint), a checkpoint folder, or RUN/best or RUN/last-good (the checkpoint named there). The errors of
- * sl_store_load. */
+ * checkpoint), a checkpoint folder, or RUN/best or RUN/last-good (the checkpoint named there). Of a checkpoint's files
+ * of ranks it looks only at the first. The errors of sl_store_load. */
 int sl_store_open_model(const char *path, sl_store_report_fn *report, void *self, struct sl_safetensors **model);
 
 #ifdef __cplusplus

@@ -16,7 +16,7 @@ enum { SCHEMA_VERSION = 1, MAX_BYTES = 1 << 20 };
 bool sl_manifest_name_valid(const char *name)
 {
     const size_t n = strlen(name), suffix = strlen(SUFFIX);
-    if (n <= suffix || n > SL_MANIFEST_MAX_NAME || name[0] == '.' || strcmp(name + n - suffix, SUFFIX))
+    if (n <= suffix || n >= SL_STORE_NAME || name[0] == '.' || strcmp(name + n - suffix, SUFFIX))
         return false;
     return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
 }
@@ -86,7 +86,7 @@ static int check_seal(const char *text, size_t n)
     return SL_OK;
 }
 
-static int read_file(const json_t *entry, struct sl_manifest_file *file)
+static int read_file(const json_t *entry, struct sl_store_entry *file)
 {
     const char *name = json_string_value(json_object_get(entry, "name"));
     const char *hash = json_string_value(json_object_get(entry, "xxh3"));
@@ -108,7 +108,7 @@ static int read_json(const json_t *json, struct sl_manifest *manifest)
     const size_t count = json_array_size(files);
     if (!json_is_integer(version) || json_integer_value(version) != SCHEMA_VERSION)
         SL_FAIL(SL_BAD_DATA, "its schema_version is not %d: it needs another version of this program", SCHEMA_VERSION);
-    if (!json_is_integer(step) || json_integer_value(step) < 0 || count == 0 || count > SL_MANIFEST_MAX_FILES)
+    if (!json_is_integer(step) || json_integer_value(step) < 0 || count == 0 || count > SL_STORE_MAX_FILES)
         SL_FAIL(SL_BAD_DATA, "\"step\" or \"files\" is missing or out of range");
     if (!(manifest->files = calloc(count, sizeof *manifest->files)))
         SL_FAIL(SL_SYSTEM, "out of memory for %zu files", count);

@@ -2,19 +2,12 @@
 #ifndef SL_RUNTIME_STORE_MANIFEST_H
 #define SL_RUNTIME_STORE_MANIFEST_H
 
-#include "kernels/base.h"
-
-enum { SL_MANIFEST_MAX_FILES = 4096, SL_MANIFEST_MAX_NAME = 63 };
-
-struct sl_manifest_file {
-    char name[SL_MANIFEST_MAX_NAME + 1];
-    uint64_t bytes, hash;
-};
+#include "runtime/store/checkpoint.h"
 
 struct sl_manifest {
     uint64_t step;
     size_t file_count;
-    struct sl_manifest_file *files;
+    struct sl_store_entry *files;
 };
 
 /* May a file of a checkpoint have this name? Letters, digits, '.', '_' and '-', no '.' first, ".safetensors" at its

@@ -47,6 +47,24 @@ static int describe_all(const struct sl_graph *graph, struct sl_weights_image *i
     return SL_OK;
 }
 
+/* The tensors of that role lie in `base`. */
+static void point(struct sl_weights_image *image, const struct sl_weights *weights, enum sl_parameter_role role,
+                  const float *base)
+{
+    const struct sl_graph *graph = weights->graph;
+    size_t at = 0;
+    for (int32_t i = 0; i < graph->layer_count; i++)
+        for (int32_t k = 0; k < graph->layers[i].parameter_count; k++, at++)
+            if (graph->layers[i].parameters[k].role == role)
+                image->tensors[at].data = base + weights->offsets[i][k];
+}
+
+void sl_weights_image_statistics(struct sl_weights_image *image, const struct sl_weights *weights,
+                                 const float *statistics)
+{
+    point(image, weights, SL_ROLE_STATE, statistics);
+}
+
 int sl_weights_image_open(const struct sl_weights *weights, struct sl_weights_image *image)
 {
     int rc = SL_OK;
@@ -58,12 +76,9 @@ int sl_weights_image_open(const struct sl_weights *weights, struct sl_weights_im
                         &image->owned[0]));
     SL_TRY(sl_host_copy(weights->device, weights->statistics, (size_t)weights->state * sizeof(float), &statistics,
                         &image->owned[1]));
-    size_t at = 0;
-    for (int32_t i = 0; i < graph->layer_count; i++)
-        for (int32_t k = 0; k < graph->layers[i].parameter_count; k++, at++) {
-            const bool state = graph->layers[i].parameters[k].role == SL_ROLE_STATE;
-            image->tensors[at].data = (const float *)(state ? statistics : values) + weights->offsets[i][k];
-        }
+    point(image, weights, SL_ROLE_WEIGHT, values);
+    point(image, weights, SL_ROLE_VECTOR, values);
+    point(image, weights, SL_ROLE_STATE, statistics);
 out:
     if (rc != SL_OK)
         sl_weights_image_close(image);

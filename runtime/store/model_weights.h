@@ -18,6 +18,9 @@ struct sl_weights_image {
 
 /* Of the weights as they are now. SL_SYSTEM. */
 int sl_weights_image_open(const struct sl_weights *weights, struct sl_weights_image *image);
+/* Takes running statistics from there instead: weights->state floats that outlive the image. */
+void sl_weights_image_statistics(struct sl_weights_image *image, const struct sl_weights *weights,
+                                 const float *statistics);
 void sl_weights_image_close(struct sl_weights_image *image); /* a cleared one is fine */
 
 /* Copies parameters from a file. SL_BAD_CONFIG names the first that is missing, superfluous or of another shape. */

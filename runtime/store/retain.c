@@ -121,7 +121,7 @@ static uint64_t dispensable(struct sl_store *store, const uint64_t *steps, size_
     return SL_NO_STEP;
 }
 
-int sl_store_make_room(struct sl_store *store, uint64_t *step)
+int sl_store_retire_oldest(struct sl_store *store, uint64_t *step)
 {
     int rc = SL_OK;
     uint64_t *steps = NULL;

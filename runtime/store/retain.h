@@ -24,6 +24,12 @@ struct sl_store {
     bool pointer_failed; /* a pointer could not be written, and that was told */
 };
 
+/* Tells the listener, if there is one. */
+void sl_store_tell(struct sl_store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Makes a pointer name the checkpoint of that step; that it cannot be written is told once. */
+void sl_store_point(struct sl_store *store, const char *name, uint64_t step);
+
 /* ---- What is whole ---- */
 
 /* Notes that this process found the checkpoint of that step whole, or that it is gone. SL_SYSTEM. */
@@ -44,7 +50,7 @@ int sl_store_retain(struct sl_store *store);
 
 /* On a full disk: removes the oldest, but never the newest whole one, and the best only if it must. *step: which, or
  * SL_NO_STEP. What cannot be read now is neither removed nor relied on. */
-int sl_store_make_room(struct sl_store *store, uint64_t *step);
+int sl_store_retire_oldest(struct sl_store *store, uint64_t *step);
 
 #ifdef __cplusplus
 }

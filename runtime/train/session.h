@@ -53,6 +53,23 @@ struct sl_best {
     double accuracy;
 };
 
+/* What becomes of the arrays of P ranks when P' go on. */
+enum sl_session_join {
+    SL_SESSION_OWN,  /* rank i goes on with that of rank i mod P */
+    SL_SESSION_SUM,  /* their sum stays: rank i gets that of all ranks j with j mod P' = i, and zeros from P on */
+    SL_SESSION_MEAN, /* their mean over the ranks stays: the same, times P'/P */
+};
+
+/* Something that this rank has of its own, and that a resumed run needs: in the rank's file. */
+struct sl_session_array {
+    const char *name;    /* up to 31 bytes */
+    enum sl_dtype dtype; /* SL_F32, SL_F64 or SL_U64; no SL_SESSION_MEAN of the last */
+    int64_t n;
+    void *at;
+    bool on_device; /* in its memory, else the host's */
+    enum sl_session_join join;
+};
+
 /* What a session takes, in bytes. */
 struct sl_session_memory {
     uint64_t weights;             /* with gradients and updater state */
@@ -76,6 +93,11 @@ struct sl_session {
     struct sl_session_memory memory; /* counted before it was taken */
     struct sl_train_hooks hooks;
     float *update; /* for hooks.update */
+    /* What a checkpoint has to know of the hooks; theirs who set them, before saving and resuming. */
+    const char *exchange; /* how ranks share what they learn: "threshold, mean"; NULL: they do not */
+    bool own_moments;     /* the updaters of the ranks go different ways */
+    const struct sl_session_array *arrays;
+    size_t array_count;
     struct sl_position position;
     struct sl_best best;
     const struct sl_batch *batch; /* the loader's, of `position`, not yet trained on; or NULL */
@@ -116,13 +138,15 @@ void sl_session_next_epoch(struct sl_session *session);
  * becomes that of all ranks on each. Collective. When *stop of any rank becomes true, all end with SL_PREEMPTED. */
 int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop);
 
-/* Writes a checkpoint of the present position, and `best` with it. */
+/* Writes a checkpoint of the present position, and `best` with it. Collective: rank 0 has the store, the others NULL.
+ */
 int sl_session_save(const struct sl_session *session, struct sl_store *store);
 
-/* Continues from a checkpoint. SL_BAD_CONFIG: it is of another network, data set (its dataset.json, or the order of the
- * classes), seed, batch size, updater or augmentation; every difference is named, with both values. What an older
- * version did not write down is not compared; `report`, which may be NULL, is told. SL_BAD_DATA: its parts contradict
- * each other. Either leaves the session as it was. */
+/* Continues from a checkpoint, which sl_store_load_together opened for this rank. SL_BAD_CONFIG: it is of another
+ * network, data set (its dataset.json, or the order of the classes), seed, batch size, updater, augmentation or
+ * exchange; every difference is named, with both values. What an older version did not write down is not compared;
+ * `report`, which may be NULL, is told, and on rank 0 that another number of ranks saved it. SL_BAD_DATA: its parts
+ * contradict each other. Either leaves the session as it was. Collective. */
 int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
                       void *self);
 

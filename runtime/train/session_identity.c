@@ -10,13 +10,14 @@
 #include "runtime/graph/graph_json.h"
 #include "runtime/store/model_json.h"
 
-enum key { SEED, BATCH_SIZE, SAMPLES, OPTIMIZER, WEIGHT_DECAY, AUGMENTATION, DATA_SET, KERNELS };
+enum key { EXCHANGE, SEED, BATCH_SIZE, SAMPLES, OPTIMIZER, WEIGHT_DECAY, AUGMENTATION, DATA_SET, KERNELS };
 
 static const struct {
     const char *name;
     bool later;    /* the first checkpoints lack it */
     bool may_vary; /* a difference is told, and the run goes on */
 } keys[SL_IDENTITY_KEYS] = {
+    [EXCHANGE] = {"exchange", false, false},
     [SEED] = {"seed", false, false},
     [BATCH_SIZE] = {"batch-size", false, false},
     [SAMPLES] = {"training-samples", false, false},
@@ -36,6 +37,9 @@ set(struct sl_identity *identity, enum key key, const char *format, ...)
     va_end(arguments);
     identity->pairs[key] = (struct sl_text_pair){keys[key].name, identity->texts[key]};
 }
+
+/* Of checkpoints that name no exchange. */
+static const char NO_EXCHANGE[] = "none";
 
 /* The names of the rows that the training plan chose, each once, and a hash of which operation has which. */
 static void name_kernels(const struct sl_plan *plan, char text[SL_IDENTITY_BYTES])
@@ -59,6 +63,8 @@ static void name_kernels(const struct sl_plan *plan, char text[SL_IDENTITY_BYTES
 void sl_session_identify(const struct sl_session *session, struct sl_identity *identity)
 {
     const struct sl_session_options *o = &session->options;
+    set(identity, EXCHANGE, "%s", session->exchange ? session->exchange : NO_EXCHANGE);
+    identity->written = strcmp(identity->texts[EXCHANGE], NO_EXCHANGE) ? EXCHANGE : EXCHANGE + 1;
     set(identity, SEED, "%" PRIu64, o->seed);
     set(identity, BATCH_SIZE, "%" PRId32, o->batch_size);
     set(identity, SAMPLES, "%" PRIu64, sl_loader_samples(session->train));
@@ -154,6 +160,13 @@ static void __attribute__((format(printf, 3, 4))) tell(sl_store_report_fn *repor
     report(self, line);
 }
 
+/* NULL: the file does not say. */
+static const char *value_of(const struct sl_safetensors *rank, int key)
+{
+    const char *value = sl_safetensors_metadata(rank, keys[key].name);
+    return value || key != EXCHANGE ? value : NO_EXCHANGE;
+}
+
 static void compare_keys(const struct sl_session *session, const struct sl_safetensors *rank, struct differences *found,
                          sl_store_report_fn *report, void *self)
 {
@@ -161,7 +174,7 @@ static void compare_keys(const struct sl_session *session, const struct sl_safet
     sl_session_identify(session, &identity);
     for (int i = 0; i < SL_IDENTITY_KEYS; i++) {
         const struct sl_text_pair *now = &identity.pairs[i];
-        const char *then = sl_safetensors_metadata(rank, now->key);
+        const char *then = value_of(rank, i);
         if (!then && keys[i].later)
             tell(report, self, "the checkpoint is of an older version and does not name its %s: not compared",
                  now->key);
@@ -187,4 +200,15 @@ int sl_session_compare(const struct sl_session *session, const struct sl_safeten
                 found.text + 2);
 out:
     return rc;
+}
+
+int sl_session_compare_ranks(const struct sl_safetensors *a, int rank_a, const struct sl_safetensors *b, int rank_b)
+{
+    for (int i = 0; i < SL_IDENTITY_KEYS; i++) {
+        const char *one = value_of(a, i), *other = value_of(b, i);
+        if (!keys[i].may_vary && strcmp(one ? one : "", other ? other : ""))
+            return sl_fail(SL_BAD_DATA, "the files of rank %d and rank %d are of two runs: %s %.64s and %.64s", rank_a,
+                           rank_b, keys[i].name, one ? one : "(none)", other ? other : "(none)");
+    }
+    return SL_OK;
 }

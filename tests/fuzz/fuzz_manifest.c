@@ -12,7 +12,7 @@ static void write_and_read(const struct sl_manifest *manifest)
     FUZZ_MUST(sl_manifest_read(fuzz_folder, &again) == SL_OK);
     FUZZ_MUST(again.step == manifest->step && again.file_count == manifest->file_count);
     for (size_t i = 0; i < again.file_count; i++) {
-        const struct sl_manifest_file *a = &manifest->files[i], *b = &again.files[i];
+        const struct sl_store_entry *a = &manifest->files[i], *b = &again.files[i];
         FUZZ_MUST(sl_manifest_name_valid(a->name) && !strcmp(a->name, b->name));
         FUZZ_MUST(a->bytes == b->bytes && a->hash == b->hash);
     }
