@@ -48,28 +48,52 @@ out:
     return rc;
 }
 
+/* Does the run hold a checkpoint? Rank 0 looks, all know. */
+static int find_checkpoint(const struct training *t, bool *has)
+{
+    bool found = false;
+    int rc = SL_OK;
+    if (speaks(t))
+        rc = sl_store_has_checkpoint(t->options->run, &found);
+    struct sl_vote vote = {.samples = found, .status = rc};
+    rc = sl_group_vote(t->ranks->group, &vote);
+    *has = vote.samples > 0;
+    return rc;
+}
+
+static int resume(struct training *t)
+{
+    int rc = SL_OK;
+    struct sl_checkpoint checkpoint = {0};
+    const struct sl_position *p = &t->session.position;
+    SL_TRY(sl_store_load_together(t->options->run, t->ranks->group, say, t->log, &checkpoint));
+    SL_TRY(sl_session_resume(&t->session, &checkpoint, say, t->log));
+    train_keep_best(t);
+    if (t->store)
+        sl_store_trim(t->store); /* the disk may be full of what a larger --keep left */
+    t->saved = p->iteration;
+    sl_log_resumed(t->log, p->epoch, p->iteration);
+    sl_log_message(t->log, "resumed from %s: epoch %" PRIu64 ", batch %" PRIu64, checkpoint.folder, p->epoch, p->index);
+out:
+    sl_checkpoint_close(&checkpoint);
+    return rc;
+}
+
 /* A fresh folder, or one whose newest good checkpoint is taken up. */
 static int start_or_resume(struct training *t)
 {
-    int rc = SL_OK;
-    const char *run = t->options->run;
-    const struct sl_position *p = &t->session.position;
     bool has;
-    SL_TRY(sl_session_load(&t->session, run, say, t->log, &has));
+    const int rc = find_checkpoint(t, &has);
+    if (rc != SL_OK)
+        return rc;
+    if (has)
+        return resume(t);
     train_keep_best(t);
-    if (has) {
-        if (t->store)
-            sl_store_trim(t->store); /* the disk may be full of what a larger --keep left */
-        t->saved = p->iteration;
-        sl_log_resumed(t->log, p->epoch, p->iteration);
-        sl_log_message(t->log, "resumed from %s/ckpt-%" PRIu64 ": epoch %" PRIu64 ", batch %" PRIu64, run, p->iteration,
-                       p->epoch, p->index);
-    } else if (t->options->resume) {
+    if (t->options->resume) {
         sl_log_resumed(t->log, 0, 0); /* what a run without a checkpoint has logged does not count */
-        sl_log_message(t->log, "nothing to resume in %s; starting afresh", run);
+        sl_log_message(t->log, "nothing to resume in %s; starting afresh", t->options->run);
     }
-out:
-    return rc;
+    return SL_OK;
 }
 
 /* Locked from here on; a run that is there is touched only if it is to go on. */
@@ -165,7 +189,7 @@ static void log_step(struct training *t, const struct sl_session_result *step)
         .iteration = step->iteration + 1,
         .step_in_epoch = step->index + 1,
         .steps_per_epoch = sl_loader_batches(t->session.train),
-        .samples = step->samples,
+        .samples = (int32_t)step->samples,
         .wait_seconds = step->waited,
         .step_seconds = step->seconds,
         .score = step->score,

@@ -97,12 +97,11 @@ static void hand_over_arrays(struct flock *f)
 
 static void name_exchange(struct flock *f)
 {
-    char *text = f->session->exchange;
-    const size_t size = sizeof f->session->exchange;
     if (f->row->update)
-        snprintf(text, size, "%s, %s", f->row->name, f->options->combine);
+        snprintf(f->name, sizeof f->name, "%s, %s", f->row->name, f->options->combine);
     else
-        snprintf(text, size, "%s", f->row->name);
+        snprintf(f->name, sizeof f->name, "%s", f->row->name);
+    f->session->exchange = f->name;
 }
 
 int flock_open(const struct flock_options *options, const struct cli_ranks *ranks, struct sl_session *session,
