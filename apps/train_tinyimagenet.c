@@ -48,25 +48,12 @@ out:
     return rc;
 }
 
-/* Does the run hold a checkpoint? Rank 0 looks, all know. */
-static int find_checkpoint(const struct training *t, bool *has)
-{
-    bool found = false;
-    int rc = SL_OK;
-    if (speaks(t))
-        rc = sl_store_has_checkpoint(t->options->run, &found);
-    struct sl_vote vote = {.samples = found, .status = rc};
-    rc = sl_group_vote(t->ranks->group, &vote);
-    *has = vote.samples > 0;
-    return rc;
-}
-
 static int resume(struct training *t)
 {
     int rc = SL_OK;
     struct sl_checkpoint checkpoint = {0};
     const struct sl_position *p = &t->session.position;
-    SL_TRY(sl_store_load_together(t->options->run, t->ranks->group, say, t->log, &checkpoint));
+    SL_TRY(sl_store_load_together(t->ranks->group, t->options->run, say, t->log, &checkpoint));
     SL_TRY(sl_session_resume(&t->session, &checkpoint, say, t->log));
     train_keep_best(t);
     if (t->store)
@@ -83,7 +70,7 @@ out:
 static int start_or_resume(struct training *t)
 {
     bool has;
-    const int rc = find_checkpoint(t, &has);
+    const int rc = sl_store_has_checkpoint_together(t->ranks->group, t->options->run, &has);
     if (rc != SL_OK)
         return rc;
     if (has)
@@ -135,13 +122,13 @@ out:
 static int agree(const struct training *t)
 {
     const struct train_options *o = t->options;
-    char steps[128], rates[32];
+    char steps[256], rates[96];
     snprintf(steps, sizeof steps,
              "epochs %" PRId64 ", max-steps %" PRId64 ", eval-every %" PRId64 ", checkpoint-every %" PRId64
              ", max-skips %" PRId64 ", hash-every %" PRId64 ", flush %d",
              o->epochs, o->max_steps, o->eval_every, o->checkpoint_every, o->max_skips, o->flock.hash_every,
              o->flock.flush_residual);
-    snprintf(rates, sizeof rates, "%.24s%s", o->schedule, o->flock.scale_rate ? ", scaled" : "");
+    snprintf(rates, sizeof rates, "%.64s%s", o->schedule, o->flock.scale_rate ? ", scaled" : "");
     const struct sl_agree_pair pairs[] = {{"version", SL_VERSION}, {"steps", steps}, {"learning-rate", rates}};
     return flock_agree(&t->flock, pairs, sizeof pairs / sizeof *pairs);
 }

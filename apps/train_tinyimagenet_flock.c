@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "comm/agree.h"
-#include "comm/place.h"
+#include "runtime/base/hash.h"
 #include "runtime/graph/graph_json.h"
 #include "runtime/train/session_identity.h"
 
@@ -153,7 +153,7 @@ void flock_close(struct flock *f)
 
 /* ---- Agreement ---- */
 
-enum { AGREED_KEYS = 16, AGREED_BYTES = 128 };
+enum { AGREED_KEYS = 16, AGREED_BYTES = 192 };
 
 /* What may differ: kernels, since hosts do, and their rows change no parameter. */
 static bool may_differ(const char *key)
@@ -223,17 +223,18 @@ int flock_after_step(struct flock *f)
     return sl_agree_tensors(f->session->options.group, &f->session->device, f->agreed, f->tensor_count, NULL);
 }
 
+static int take_residual(void *self, struct sl_span update)
+{
+    const struct flock *f = self;
+    return f->row->flush(f->exchange, update);
+}
+
 int flock_flush(struct flock *f)
 {
-    int rc = SL_OK;
-    struct sl_session *s = f->session;
     if (!f->row || !f->row->flush || !f->options->flush_residual || f->flushed)
         return SL_OK;
     f->flushed = true;
-    SL_TRY(f->row->flush(f->exchange, (struct sl_span){s->update, (size_t)s->weights->trained}));
-    SL_TRY(sl_session_subtract(s, s->update));
-out:
-    return rc;
+    return sl_session_apply(f->session, take_residual, f);
 }
 
 /* ---- Telling ---- */

@@ -38,7 +38,7 @@ struct flock {
     struct sl_comm *comm;
     const struct sl_exchange_row *row; /* NULL: nothing is shared */
     void *exchange;
-    char name[32]; /* "threshold, mean" */
+    char name[32];                   /* "threshold, mean" */
     struct sl_weights_image weights; /* names and places of the parameters */
     struct sl_exchange_tensor *tensors;
     char (*keys)[2 * SL_MAX_NAME + 8]; /* "sent.LAYER.PARAMETER" */

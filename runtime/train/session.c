@@ -202,11 +202,11 @@ void sl_session_close(struct sl_session *session)
     *session = (struct sl_session){0};
 }
 
-/* Room for what hooks.update is handed, once somebody asks. */
+/* Room for an update, once somebody asks. */
 static int reserve_update(struct sl_session *s)
 {
     void *memory = NULL;
-    if (!s->hooks.update || s->update)
+    if (s->update)
         return SL_OK;
     const int rc = s->device.alloc(s->device.self, (size_t)s->weights->trained * sizeof(float), &memory);
     s->update = memory;
@@ -284,7 +284,7 @@ int sl_session_step(struct sl_session *session, struct sl_session_result *step)
     const double start = sl_clock();
     struct sl_train_result result = {0};
     const struct sl_position *p = &session->position;
-    int status = reserve_update(session);
+    int status = session->hooks.update ? reserve_update(session) : SL_OK;
     if (status == SL_OK)
         status = next_batch(session);
     const struct sl_batch *batch = status == SL_OK ? session->batch : NULL;
@@ -303,6 +303,20 @@ int sl_session_step(struct sl_session *session, struct sl_session_result *step)
     step->seconds = sl_clock() - start;
     advance(session, result.samples, result.loss_sum);
     SL_TRY(check_readable(session));
+out:
+    return rc;
+}
+
+int sl_session_apply(struct sl_session *session, int (*give)(void *self, struct sl_span update), void *self)
+{
+    int rc = SL_OK;
+    const struct sl_device *device = &session->device;
+    struct sl_now *now = sl_plan_now(session->training);
+    SL_TRY(reserve_update(session));
+    SL_TRY(give(self, (struct sl_span){session->update, (size_t)session->weights->trained}));
+    SL_TRY(device->fill(device->self, now, 0, sizeof *now)); /* the last step may have been bad; this is none */
+    SL_TRY(sl_updater_subtract(session->updater, now, session->update));
+    rc = device->sync(device->self);
 out:
     return rc;
 }

@@ -130,6 +130,9 @@ int sl_session_step(struct sl_session *session, struct sl_session_result *step);
 /* Leaves out the step that was refused with SL_NUMERICS: the position moves on as if nobody had had images. */
 void sl_session_skip(struct sl_session *session);
 
+/* Outside a step: asks for an update (weights->trained floats on the device) and subtracts it from the weights. */
+int sl_session_apply(struct sl_session *session, int (*give)(void *self, struct sl_span update), void *self);
+
 /* Has every batch of the epoch been trained on? Then validate if wanted, and sl_session_next_epoch. */
 bool sl_session_epoch_trained(const struct sl_session *session);
 void sl_session_next_epoch(struct sl_session *session);
