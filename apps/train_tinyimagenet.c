@@ -171,11 +171,12 @@ static void log_step(struct training *t, const struct sl_session_result *step)
     char note[FLOCK_NOTE];
     const uint64_t every = (uint64_t)t->options->log_every;
     const bool by_layer = every && (step->iteration + 1) % every == 0;
+    const uint64_t world = (uint64_t)sl_group_size(t->ranks->group);
     const struct sl_step_record record = {
         .epoch = step->epoch,
         .iteration = step->iteration + 1,
-        .step_in_epoch = step->index + 1,
-        .steps_per_epoch = sl_loader_batches(t->session.train),
+        .step_in_epoch = step->index / world + 1,
+        .steps_per_epoch = (sl_loader_batches(t->session.train) + world - 1) / world,
         .samples = (int32_t)step->samples,
         .wait_seconds = step->waited,
         .step_seconds = step->seconds,

@@ -289,12 +289,19 @@ void flock_say_hello(const struct flock *f, struct sl_log *log)
 {
     const struct sl_group *group = f->session->options.group;
     const int32_t batch = f->session->options.batch_size;
+    const uint64_t batches = sl_loader_batches(f->session->train);
     if (!f->row)
         return;
-    sl_log_message(
-        log, "%d ranks on %d hosts (%s): global batch %" PRId64 " (%" PRId32 " each), exchange %s, learning rate %s",
-        group->size, count_hosts(group), sl_comm_wire(f->comm)->name, (int64_t)batch * group->size, batch,
-        f->session->exchange, f->options->scale_rate ? "times the ranks" : "as given");
+    sl_log_message(log,
+                   "ranks: %d, hosts: %d, wire: %s; global batch %" PRId64 ", %" PRId32
+                   " each; exchange: %s; learning rate %s",
+                   group->size, count_hosts(group), sl_comm_wire(f->comm)->name, (int64_t)batch * group->size, batch,
+                   f->name, f->options->scale_rate ? "times the number of ranks" : "as given");
+    if ((uint64_t)group->size > batches)
+        sl_log_message(log,
+                       "warning: an epoch has %" PRIu64 " batches of %" PRId32 ": %" PRIu64
+                       " ranks never see an image; lower --batch-size",
+                       batches, batch, (uint64_t)group->size - batches);
 }
 
 void flock_say_bytes(const struct flock *f, struct sl_log *log)

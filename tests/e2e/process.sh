@@ -77,7 +77,7 @@ for program in $programs; do
 done
 for wrong in conv2d conv2d:ref 'conv2d_fw:ref' ',' 'conv2d_fwd:ref,,'; do
     export SL_KERNEL="$wrong"
-    refuses 78 'SL_KERNEL: there is no operation "[^"]*"; it must be op:name, op one of conv2d_fwd, .*image_to_float$' \
+    refuses 78 'SL_KERNEL: there is no operation "[^"]*"; it must be op:name, op one of conv2d_fwd, .*threshold_clip$' \
         "an operation of SL_KERNEL misspelt: $wrong" starling-doctor
 done
 export SL_KERNEL=conv2d_fwd:ref,pool_max_fwd:ref SL_ISA=avx2
