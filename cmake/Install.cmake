@@ -1,8 +1,8 @@
 # What others get: the programs, one static library with all of it, the headers, and both ways to find them.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-set(library_objects $<TARGET_OBJECTS:starling_kernels_common> $<TARGET_OBJECTS:starling_runtime>)
+set(library_objects $<TARGET_OBJECTS:starling_kernels_common> $<TARGET_OBJECTS:starling_runtime>
+  $<TARGET_OBJECTS:starling_comm>)
 if(TARGET starling_kernels_avx512)
   list(APPEND library_objects $<TARGET_OBJECTS:starling_kernels_avx512>)
 endif()
@@ -11,7 +11,7 @@ if(models_type STREQUAL "STATIC_LIBRARY")
   list(APPEND library_objects $<TARGET_OBJECTS:starling_models>)
 endif()
 add_library(starling STATIC ${library_objects})
-target_link_libraries(starling PUBLIC m Threads::Threads
+target_link_libraries(starling PUBLIC m Threads::Threads ${CMAKE_DL_LIBS}
   PRIVATE OpenMP::OpenMP_C PkgConfig::JPEG PkgConfig::TURBOJPEG PkgConfig::JANSSON PkgConfig::ARCHIVE PkgConfig::ZSTD PkgConfig::XXHASH)
 # Includes are written from the root of the source ("runtime/graph/graph.h"), and stay so.
 target_include_directories(starling INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/starling>)
@@ -20,6 +20,10 @@ install(TARGETS starling EXPORT starling ARCHIVE DESTINATION ${CMAKE_INSTALL_LIB
 get_property(programs DIRECTORY ${PROJECT_SOURCE_DIR}/apps PROPERTY BUILDSYSTEM_TARGETS)
 if(programs)
   install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+get_property(wire_modules GLOBAL PROPERTY sl_wire_modules)
+if(wire_modules)
+  install(TARGETS ${wire_modules} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/starling)
 endif()
 install(CODE "set(SOURCE \"${PROJECT_SOURCE_DIR}\")\nset(DESTINATION \"${CMAKE_INSTALL_INCLUDEDIR}/starling\")")
 install(SCRIPT ${CMAKE_CURRENT_LIST_DIR}/PublicHeaders.cmake)

@@ -24,18 +24,21 @@ enum sl_phase {
 struct sl_comm_options {
     double start_limit; /* seconds a rank may wait for the others; 0: 600 */
     double step_limit;  /* the same in SL_PHASE_TRAINING; 0: 60, or 20 times the longest wait so far if that is more */
-    /* Told the last words of a rank whose wait was too long, from the watchdog's thread; NULL: stderr. */
+    double grace;       /* that a rank that failed gives the others to come to its close; 0: 3 */
+    /* Told the last words of a rank that ends the job, from the watchdog's thread or from close; NULL: stderr. */
     void (*last_words)(void *self, const char *line);
     void *self;
 };
 
 struct sl_comm;
 
-/* Takes the wire, also if it fails. Collective: learns the hosts' names. SL_IO, SL_SYSTEM. */
+/* Takes the wire, also if it fails, which ends the job. Collective: learns the hosts' names. SL_BAD_CONFIG: a limit
+ * that is no time. SL_IO, SL_SYSTEM. */
 int sl_comm_open(struct sl_wire *wire, const struct sl_comm_options *options, struct sl_comm **comm);
 
 /* Says goodbye. With SL_OK, or a status that all ranks have (settled), it waits until all have come here; a rank that
- * failed alone gives the others three seconds, then ends the job with its status. Returns only if all came. A NULL comm
+ * failed alone gives the others `grace`, then ends the job with its status: who has something to say about the failure
+ * says it before. Returns only if all came, or where the wire's abort returns (a loop). A NULL comm
  * is closed already. */
 void sl_comm_close(struct sl_comm *comm, int rc);
 
@@ -54,7 +57,7 @@ int sl_comm_all_to_all(struct sl_comm *comm, const void *send, void *receive, si
                        struct sl_request **request);
 int sl_comm_all_gather(struct sl_comm *comm, const void *mine, void *all, const size_t *bytes,
                        struct sl_request **request);
-/* One look; *request becomes NULL when it is done. A NULL request is done. */
+/* One look; *request becomes NULL when it is done or failed. A NULL request is done. */
 int sl_comm_test(struct sl_comm *comm, struct sl_request **request);
 /* Looks and sleeps until it is done. SL_IO: the wire failed. */
 int sl_comm_wait(struct sl_comm *comm, struct sl_request **request);

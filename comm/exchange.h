@@ -77,11 +77,14 @@ struct sl_exchange_row {
     void (*report)(void *self, struct sl_exchange_report *report);
 };
 
-extern const struct sl_exchange_row sl_exchange_rows[];
-extern const size_t sl_exchange_row_count;
-
+/* The rows in order; NULL past the end. */
+const struct sl_exchange_row *sl_exchange_at(size_t index);
 /* NULL: there is no such row. */
 const struct sl_exchange_row *sl_exchange_find(const char *name);
+
+#define SL_EXCHANGE(name) extern const struct sl_exchange_row sl_exchange_##name;
+#include "comm/exchanges.def"
+#undef SL_EXCHANGE
 
 #ifdef __cplusplus
 }

@@ -16,12 +16,14 @@ extern "C" {
 /* A sign of life: what a rank is doing. Numbers only, little-endian hosts. */
 struct sl_beat {
     uint64_t step;
+    uint64_t calls;  /* collective calls it has started: who has fewer than the others is who they wait for */
+    uint64_t waited; /* milliseconds that it has been in its wait; 0: it computes */
+    uint64_t count;  /* grows with every beat; 0: none has come yet */
     uint32_t phase;  /* enum sl_phase of comm.h */
     uint32_t status; /* of a rank that is leaving */
-    uint64_t count;  /* grows with every beat; 0: none has come yet */
 };
 
-struct sl_request; /* the wire's own; freed by the test that finds it done */
+struct sl_request; /* the wire's own; freed by the test that finds it done, or that fails */
 
 struct sl_wire {
     const char *name; /* "loop", "openmpi", "mpich" */

@@ -214,9 +214,9 @@ static void prepare_set(void)
     sl_dataset_close(set);
 }
 
-static void open_session(const char *model, const struct sl_device *device, struct sl_session *session)
+static struct sl_session_options session_options(const struct sl_device *device)
 {
-    const struct sl_session_options options = {
+    return (struct sl_session_options){
         .data = at("data"),
         .batch_size = 8,
         .seed = 3,
@@ -228,6 +228,11 @@ static void open_session(const char *model, const struct sl_device *device, stru
         .crop_padding = 2,
         .memory_limit = (uint64_t)1 << 32,
     };
+}
+
+static void open_session(const char *model, const struct sl_device *device, struct sl_session *session)
+{
+    const struct sl_session_options options = session_options(device);
     assert_ok(sl_session_open(&options, build_model, (void *)(uintptr_t)model, session));
 }
 
@@ -342,6 +347,89 @@ static void residual_session(void **state)
     sessions_end_in_the_same_bits("residual");
 }
 
+/* ---- a rank among others ---- */
+
+/* All ranks say what this one says. */
+static int echo(void *self, const void *mine, size_t bytes, void *all)
+{
+    const struct sl_group *group = self;
+    for (int i = 0; i < group->size; i++)
+        memcpy((char *)all + (size_t)i * bytes, mine, bytes);
+    return SL_OK;
+}
+
+static int echo_parts(void *self, const void *mine, size_t bytes, void **all, size_t *offsets)
+{
+    const struct sl_group *group = self;
+    assert_non_null(*all = malloc((size_t)group->size * bytes + 1));
+    for (int i = 0; i <= group->size; i++)
+        offsets[i] = (size_t)i * bytes;
+    return echo(self, mine, bytes, *all);
+}
+
+static int leave_part(void *self, struct sl_span part, int32_t samples, bool last)
+{
+    (void)self, (void)part, (void)samples, (void)last;
+    return SL_OK;
+}
+
+/* Others have as many images as it takes for this rank's to be weighed. */
+static int vote_of_many(void *self, struct sl_vote *vote)
+{
+    (void)self;
+    vote->samples = 2 * vote->samples + 3;
+    return SL_OK;
+}
+
+static int leave_update(void *self, struct sl_span update, uint64_t step)
+{
+    (void)self, (void)update, (void)step;
+    return SL_OK;
+}
+
+/* Trains, and validates as rank 0; the weights of the end. */
+static float *train_as(const struct sl_group *group, const struct sl_train_hooks *hooks, const struct sl_device *device,
+                       double *loss, size_t *bytes)
+{
+    struct sl_session session;
+    struct sl_session_options options = session_options(device);
+    options.group = group;
+    assert_ok(sl_session_open(&options, build_model, (void *)(uintptr_t) "darknet", &session));
+    session.hooks = *hooks;
+    take_steps(&session, 3);
+    *loss = group->rank == 0 ? validate(&session) : 0;
+    *bytes = (size_t)session.weights->trained * sizeof(float);
+    float *values = malloc(*bytes);
+    assert_non_null(values);
+    assert_ok(session.device.sync(session.device.self));
+    assert_ok(session.device.copy(session.device.self, values, session.weights->values, *bytes));
+    sl_session_close(&session);
+    return values;
+}
+
+/* With images in every step and with none in any, an exchange of gradients and one of updates. */
+static void a_rank_among_others_trains_alike(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    static const struct sl_train_hooks hooks[2] = {{leave_part, vote_of_many, NULL, NULL},
+                                                   {NULL, vote_of_many, leave_update, NULL}};
+    for (int i = 0; i < 4; i++) {
+        struct sl_group group = {i / 2 ? 5 : 0, i / 2 ? 8 : 2, hosts, &group, echo, echo_parts};
+        struct sl_device device;
+        double loss[2];
+        size_t bytes;
+        float *wanted = train_as(&group, &hooks[i % 2], NULL, &loss[0], &bytes);
+        strict_device_open(2, &device);
+        float *got = train_as(&group, &hooks[i % 2], &device, &loss[1], &bytes);
+        assert_memory_equal(got, wanted, bytes);
+        assert_true(loss[0] == loss[1]);
+        free(wanted);
+        free(got);
+        device.close(device.self);
+    }
+}
+
 static int set_up(void **state)
 {
     const int rc = enter(state);
@@ -359,6 +447,7 @@ int main(void)
         cmocka_unit_test(pixels_become_the_same_images),
         cmocka_unit_test(darknet_session),
         cmocka_unit_test(residual_session),
+        cmocka_unit_test(a_rank_among_others_trains_alike),
     };
     return cmocka_run_group_tests(tests, set_up, leave);
 }

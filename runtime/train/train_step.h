@@ -17,9 +17,9 @@ extern "C" {
  * turn. */
 struct sl_train_hooks {
     /* During backward, as parts of the flat gradient become final, last layer first; they never overlap, and together
-     * they are all of it. A part is of the mean gradient over this rank's `samples`, and zero where there are none:
-     * `dense` replaces it by everybody's mean, by the judge of this rank at the latest after `last`. If no rank has
-     * samples, or one has failed, the gradient is not used. A failure ends the step at once. */
+     * they are all of it. A part is of the mean gradient over this rank's `samples`, and zero where there are none.
+     * `dense` replaces it by everybody's mean, all of it before the call with `last` returns. If no rank has samples,
+     * or one has failed, the gradient is not used. A failure ends the step at once. */
     int (*gradient)(void *self, struct sl_span part, int32_t samples, bool last);
     /* Once a step, after backward and before anything that lasts has moved: the vote of this rank becomes that of all
      * (sl_group_vote). NULL: this rank's own is all there is. */

@@ -1,0 +1,305 @@
+/* Waiting and gathering over a wire. Who watches the waits is watchdog.c. */
+#include "comm/comm.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comm/timer.h"
+#include "comm/watchdog.h"
+#include "runtime/base/clock.h"
+
+enum { HOST_BYTES = 256, LAST_WORDS_BYTES = 1100, CLOSE_LIMIT = 600 };
+
+struct host_name {
+    char text[HOST_BYTES];
+};
+
+struct sl_comm {
+    struct sl_wire wire;
+    struct sl_comm_options options;
+    struct sl_watchdog *watchdog;
+    struct sl_group group;
+    struct host_name *names;
+    const char **hosts;
+    size_t *lengths; /* of the parts of a gather */
+    int local_rank, local_size;
+    uint64_t sent;
+    double waited;
+};
+
+const struct sl_group *sl_comm_group(const struct sl_comm *comm)
+{
+    return &comm->group;
+}
+
+const struct sl_wire *sl_comm_wire(const struct sl_comm *comm)
+{
+    return &comm->wire;
+}
+
+int sl_comm_local_size(const struct sl_comm *comm)
+{
+    return comm->local_size;
+}
+
+int sl_comm_local_rank(const struct sl_comm *comm)
+{
+    return comm->local_rank;
+}
+
+uint64_t sl_comm_bytes_sent(const struct sl_comm *comm)
+{
+    return comm->sent;
+}
+
+double sl_comm_seconds_waited(const struct sl_comm *comm)
+{
+    return comm->waited;
+}
+
+void sl_comm_enter(struct sl_comm *comm, enum sl_phase phase, uint64_t step)
+{
+    sl_watchdog_enter(comm->watchdog, phase, step);
+}
+
+/* ---- calls ---- */
+
+int sl_comm_all_to_all(struct sl_comm *comm, const void *send, void *receive, size_t bytes, struct sl_request **request)
+{
+    const struct sl_wire *wire = &comm->wire;
+    comm->sent += (uint64_t)bytes * (uint64_t)(wire->size - 1);
+    sl_watchdog_call(comm->watchdog);
+    return wire->all_to_all(wire->self, send, receive, bytes, request);
+}
+
+int sl_comm_all_gather(struct sl_comm *comm, const void *mine, void *all, const size_t *bytes,
+                       struct sl_request **request)
+{
+    const struct sl_wire *wire = &comm->wire;
+    comm->sent += (uint64_t)bytes[wire->rank] * (uint64_t)(wire->size - 1);
+    sl_watchdog_call(comm->watchdog);
+    return wire->all_gather(wire->self, mine, all, bytes, request);
+}
+
+int sl_comm_test(struct sl_comm *comm, struct sl_request **request)
+{
+    bool done = false;
+    if (!*request)
+        return SL_OK;
+    const int rc = comm->wire.test(comm->wire.self, *request, &done);
+    if (done || rc != SL_OK)
+        *request = NULL;
+    return rc;
+}
+
+/* A few looks at once, since much is done in a moment; then one after each short sleep. */
+int sl_comm_wait(struct sl_comm *comm, struct sl_request **request)
+{
+    enum { LOOKS = 4 };
+    static const struct timespec moment = {.tv_nsec = 50000};
+    int rc = sl_comm_test(comm, request);
+    if (rc != SL_OK || !*request)
+        return rc;
+    const double begin = sl_clock();
+    sl_watchdog_wait(comm->watchdog, begin);
+    for (int look = 0; rc == SL_OK && *request; look++) {
+        if (look >= LOOKS)
+            nanosleep(&moment, NULL);
+        rc = sl_comm_test(comm, request);
+    }
+    sl_watchdog_wait(comm->watchdog, 0);
+    comm->waited += sl_clock() - begin;
+    return rc;
+}
+
+/* ---- the group ---- */
+
+static int gather_lengths(struct sl_comm *comm, const void *mine, void *all)
+{
+    struct sl_request *request = NULL;
+    const int rc = sl_comm_all_gather(comm, mine, all, comm->lengths, &request);
+    return rc == SL_OK ? sl_comm_wait(comm, &request) : rc;
+}
+
+static int gather(void *self, const void *mine, size_t bytes, void *all)
+{
+    struct sl_comm *comm = self;
+    for (int i = 0; i < comm->wire.size; i++)
+        comm->lengths[i] = bytes;
+    return gather_lengths(comm, mine, all);
+}
+
+/* The lengths that all ranks announced become offsets. All see the same ones, so all refuse alike. */
+static int add_lengths(const struct sl_comm *comm, const uint64_t *announced, size_t *offsets)
+{
+    static const uint64_t most = (uint64_t)1 << 34;
+    uint64_t total = 0;
+    for (int i = 0; i < comm->wire.size; i++) {
+        offsets[i] = (size_t)total;
+        if (announced[i] > most - total)
+            return sl_fail(SL_IO,
+                           "rank %d on %s announces %llu bytes, which with the %llu before is more than a gather takes",
+                           i, comm->hosts[i], (unsigned long long)announced[i], (unsigned long long)total);
+        total += announced[i];
+        comm->lengths[i] = (size_t)announced[i];
+    }
+    offsets[comm->wire.size] = (size_t)total;
+    return SL_OK;
+}
+
+static int gather_parts(void *self, const void *mine, size_t bytes, void **all, size_t *offsets)
+{
+    int rc = SL_OK;
+    struct sl_comm *comm = self;
+    const int size = comm->wire.size;
+    const uint64_t announced = bytes;
+    uint64_t *lengths = malloc((size_t)size * sizeof *lengths);
+    void *parts = NULL;
+    if (!lengths)
+        SL_FAIL(SL_SYSTEM, "out of memory for the lengths of %d ranks", size);
+    SL_TRY(gather(self, &announced, sizeof announced, lengths));
+    SL_TRY(add_lengths(comm, lengths, offsets));
+    if (!(parts = malloc(offsets[size] ? offsets[size] : 1)))
+        SL_FAIL(SL_SYSTEM, "out of memory for %zu bytes of %d ranks", offsets[size], size);
+    SL_TRY(gather_lengths(comm, mine, parts));
+    *all = parts;
+    parts = NULL;
+out:
+    free(parts);
+    free(lengths);
+    return rc;
+}
+
+/* ---- opening ---- */
+
+static int count_local(struct sl_comm *comm)
+{
+    int rc = SL_OK;
+    const int rank = comm->wire.rank;
+    int *numbers = malloc((size_t)comm->wire.size * sizeof *numbers);
+    if (!numbers)
+        SL_FAIL(SL_SYSTEM, "out of memory for the hosts of %d ranks", comm->wire.size);
+    sl_watchdog_wait(comm->watchdog, sl_clock());
+    rc = comm->wire.hosts(comm->wire.self, numbers);
+    sl_watchdog_wait(comm->watchdog, 0);
+    SL_TRY(rc);
+    for (int i = 0; i < comm->wire.size; i++) {
+        comm->local_rank += i < rank && numbers[i] == numbers[rank];
+        comm->local_size += numbers[i] == numbers[rank];
+    }
+out:
+    free(numbers);
+    return rc;
+}
+
+static int learn_hosts(struct sl_comm *comm)
+{
+    int rc = SL_OK;
+    struct host_name mine = {""};
+    if (gethostname(mine.text, sizeof mine.text - 1) != 0)
+        strcpy(mine.text, "unknown");
+    SL_TRY(gather(comm, &mine, sizeof mine, comm->names));
+    for (int i = 0; i < comm->wire.size; i++)
+        comm->names[i].text[HOST_BYTES - 1] = '\0';
+    sl_watchdog_name(comm->watchdog, comm->hosts);
+    SL_TRY(count_local(comm));
+out:
+    return rc;
+}
+
+static bool is_time(double seconds)
+{
+    return seconds >= 0 && seconds < INFINITY;
+}
+
+static int check_options(const struct sl_comm_options *options)
+{
+    if (is_time(options->start_limit) && is_time(options->step_limit) && is_time(options->grace))
+        return SL_OK;
+    return sl_fail(SL_BAD_CONFIG, "limits of %g s at the start, %g s for a step and %g s at the end: not all are times",
+                   options->start_limit, options->step_limit, options->grace);
+}
+
+static int start_comm(struct sl_comm *comm)
+{
+    int rc = SL_OK;
+    const size_t size = (size_t)comm->wire.size;
+    comm->names = calloc(size, sizeof *comm->names);
+    comm->hosts = calloc(size, sizeof *comm->hosts);
+    comm->lengths = calloc(size, sizeof *comm->lengths);
+    if (!comm->names || !comm->hosts || !comm->lengths)
+        SL_FAIL(SL_SYSTEM, "out of memory for %d ranks", comm->wire.size);
+    for (size_t i = 0; i < size; i++)
+        comm->hosts[i] = comm->names[i].text;
+    comm->group = (struct sl_group){comm->wire.rank, comm->wire.size, comm->hosts, comm, gather, gather_parts};
+    SL_TRY(check_options(&comm->options));
+    if (size > 1)
+        SL_TRY(sl_watchdog_open(&comm->wire, &comm->options, &comm->watchdog));
+    SL_TRY(learn_hosts(comm));
+out:
+    return rc;
+}
+
+int sl_comm_open(struct sl_wire *wire, const struct sl_comm_options *options, struct sl_comm **comm)
+{
+    struct sl_comm *made = calloc(1, sizeof *made);
+    if (!made) {
+        if (wire->size > 1)
+            wire->abort(wire->self, SL_SYSTEM);
+        wire->close(wire->self);
+        return sl_fail(SL_SYSTEM, "out of memory for %d ranks", wire->size);
+    }
+    made->wire = *wire;
+    made->options = *options;
+    const int rc = start_comm(made);
+    if (rc == SL_OK)
+        *comm = made;
+    else
+        sl_comm_close(made, rc);
+    return rc;
+}
+
+/* ---- closing ---- */
+
+/* Says why a rank fails that cannot wait for the others, since nobody watches over it yet. */
+static void end_unwatched(struct sl_comm *comm, int rc)
+{
+    char line[LAST_WORDS_BYTES];
+    snprintf(line, sizeof line, "rank %d: %s", comm->wire.rank, sl_last_error());
+    if (comm->options.last_words)
+        comm->options.last_words(comm->options.self, line);
+    else
+        fprintf(stderr, "%s\n", line);
+    comm->wire.abort(comm->wire.self, rc);
+}
+
+/* A library's end may wait for a rank that was stopped after its goodbye. */
+static void close_wire(struct sl_comm *comm)
+{
+    struct sl_timer *deadline = NULL;
+    const double limit = comm->options.start_limit > 0 ? comm->options.start_limit : CLOSE_LIMIT;
+    if (comm->wire.size > 1 && sl_timer_deadline(limit, "leaving the other ranks", &deadline) != SL_OK)
+        sl_clear_error();
+    comm->wire.close(comm->wire.self);
+    sl_timer_close(deadline);
+}
+
+void sl_comm_close(struct sl_comm *comm, int rc)
+{
+    if (!comm)
+        return;
+    if (comm->watchdog)
+        sl_watchdog_leave(comm->watchdog, rc);
+    else if (comm->wire.size > 1)
+        end_unwatched(comm, rc);
+    sl_watchdog_close(comm->watchdog);
+    close_wire(comm);
+    free(comm->names);
+    free(comm->hosts);
+    free(comm->lengths);
+    free(comm);
+}

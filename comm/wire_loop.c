@@ -1,0 +1,249 @@
+/* The threads of one process as ranks. The n-th collective calls of all ranks are one meeting; who comes last copies
+ * for everybody, so a call is done as soon as all have made it, whoever looks. */
+#include "comm/wire_loop.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum verb { ALL_TO_ALL, ALL_GATHER };
+
+/* What one rank brings to a meeting. */
+struct offer {
+    bool made;
+    const char *send;
+    char *receive;
+    size_t part;         /* of all_to_all */
+    const size_t *bytes; /* of all_gather */
+};
+
+/* A meeting: all ranks hold the same one. */
+struct sl_request {
+    struct sl_request *next;
+    uint64_t number;
+    enum verb verb;
+    int arrived, left;
+    struct offer offers[];
+};
+
+struct member {
+    struct loop *loop;
+    int rank;
+    uint64_t calls;
+};
+
+struct loop {
+    pthread_mutex_t lock;
+    int size, open;
+    int ended; /* the status the job was ended with */
+    struct sl_request *meetings;
+    struct sl_beat *beats;
+    struct member members[];
+};
+
+static int fail_ended(const struct loop *loop)
+{
+    return sl_fail(SL_IO, "the job was ended with status %d: %s", loop->ended, sl_status_text(loop->ended));
+}
+
+static int find_meeting(struct loop *loop, uint64_t number, enum verb verb, struct sl_request **meeting)
+{
+    struct sl_request *found = loop->meetings;
+    while (found && found->number != number)
+        found = found->next;
+    if (!found) {
+        found = calloc(1, sizeof *found + (size_t)loop->size * sizeof *found->offers);
+        if (!found)
+            return sl_fail(SL_SYSTEM, "out of memory for a call between %d ranks", loop->size);
+        found->number = number;
+        found->verb = verb;
+        found->next = loop->meetings;
+        loop->meetings = found;
+    }
+    *meeting = found;
+    return SL_OK;
+}
+
+static void drop_meeting(struct loop *loop, struct sl_request *meeting)
+{
+    if (++meeting->left < loop->size)
+        return;
+    struct sl_request **at = &loop->meetings;
+    while (*at != meeting)
+        at = &(*at)->next;
+    *at = meeting->next;
+    free(meeting);
+}
+
+static void copy(char *to, const char *from, size_t bytes)
+{
+    if (bytes)
+        memcpy(to, from, bytes);
+}
+
+static void copy_for(const struct sl_request *meeting, int size, int rank)
+{
+    size_t at = 0;
+    for (int i = 0; i < size; i++) {
+        const struct offer *mine = &meeting->offers[rank], *from = &meeting->offers[i];
+        const size_t bytes = meeting->verb == ALL_TO_ALL ? mine->part : mine->bytes[i];
+        copy(mine->receive + at, from->send + (meeting->verb == ALL_TO_ALL ? (size_t)rank * bytes : 0), bytes);
+        at += bytes;
+    }
+}
+
+/* All ranks must mean the same call. */
+static bool same_call(const struct sl_request *meeting, enum verb verb, const struct offer *mine, int size)
+{
+    int other = 0;
+    while (other < size && !meeting->offers[other].made)
+        other++;
+    if (other == size)
+        return true;
+    if (verb != meeting->verb)
+        return false;
+    return verb == ALL_TO_ALL
+               ? mine->part == meeting->offers[other].part
+               : memcmp(mine->bytes, meeting->offers[other].bytes, (size_t)size * sizeof *mine->bytes) == 0;
+}
+
+static int meet(struct member *member, enum verb verb, const struct offer *mine, struct sl_request **request)
+{
+    int rc = SL_OK;
+    struct loop *loop = member->loop;
+    struct sl_request *meeting = NULL;
+    pthread_mutex_lock(&loop->lock);
+    if (loop->ended)
+        rc = fail_ended(loop);
+    else
+        rc = find_meeting(loop, member->calls, verb, &meeting);
+    if (rc == SL_OK && !same_call(meeting, verb, mine, loop->size)) {
+        loop->ended = SL_INTERNAL;
+        rc = sl_fail(SL_INTERNAL, "call %llu of rank %d differs from that of the other ranks",
+                     (unsigned long long)member->calls, member->rank);
+    }
+    if (rc == SL_OK) {
+        member->calls++;
+        meeting->offers[member->rank] = *mine;
+        *request = meeting;
+        if (++meeting->arrived == loop->size)
+            for (int i = 0; i < loop->size; i++)
+                copy_for(meeting, loop->size, i);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return rc;
+}
+
+static int all_to_all(void *self, const void *send, void *receive, size_t bytes, struct sl_request **request)
+{
+    return meet(self, ALL_TO_ALL, &(struct offer){.made = true, .send = send, .receive = receive, .part = bytes},
+                request);
+}
+
+static int all_gather(void *self, const void *mine, void *all, const size_t *bytes, struct sl_request **request)
+{
+    return meet(self, ALL_GATHER, &(struct offer){.made = true, .send = mine, .receive = all, .bytes = bytes}, request);
+}
+
+static int test(void *self, struct sl_request *request, bool *done)
+{
+    const struct member *member = self;
+    struct loop *loop = member->loop;
+    pthread_mutex_lock(&loop->lock);
+    const int rc = loop->ended ? fail_ended(loop) : SL_OK;
+    *done = rc == SL_OK && request->arrived == loop->size;
+    if (*done || rc != SL_OK)
+        drop_meeting(loop, request);
+    pthread_mutex_unlock(&loop->lock);
+    return rc;
+}
+
+static int hosts(void *self, int *numbers)
+{
+    const struct member *member = self;
+    memset(numbers, 0, (size_t)member->loop->size * sizeof *numbers);
+    return SL_OK;
+}
+
+static int tell(void *self, const struct sl_beat *mine)
+{
+    const struct member *member = self;
+    struct loop *loop = member->loop;
+    pthread_mutex_lock(&loop->lock);
+    const int rc = loop->ended ? fail_ended(loop) : SL_OK;
+    loop->beats[member->rank] = *mine;
+    pthread_mutex_unlock(&loop->lock);
+    return rc;
+}
+
+static int hear(void *self, struct sl_beat *all)
+{
+    const struct member *member = self;
+    struct loop *loop = member->loop;
+    pthread_mutex_lock(&loop->lock);
+    const int rc = loop->ended ? fail_ended(loop) : SL_OK;
+    memcpy(all, loop->beats, (size_t)loop->size * sizeof *all);
+    pthread_mutex_unlock(&loop->lock);
+    return rc;
+}
+
+static void end(void *self, int code)
+{
+    const struct member *member = self;
+    pthread_mutex_lock(&member->loop->lock);
+    if (!member->loop->ended)
+        member->loop->ended = code;
+    pthread_mutex_unlock(&member->loop->lock);
+}
+
+static void free_loop(struct loop *loop)
+{
+    while (loop->meetings) {
+        struct sl_request *next = loop->meetings->next;
+        free(loop->meetings);
+        loop->meetings = next;
+    }
+    pthread_mutex_destroy(&loop->lock);
+    free(loop->beats);
+    free(loop);
+}
+
+static void leave(void *self)
+{
+    const struct member *member = self;
+    struct loop *loop = member->loop;
+    pthread_mutex_lock(&loop->lock);
+    const bool last = --loop->open == 0;
+    pthread_mutex_unlock(&loop->lock);
+    if (last)
+        free_loop(loop);
+}
+
+int sl_wire_loop_open(int size, struct sl_wire *wires)
+{
+    struct loop *loop = calloc(1, sizeof *loop + (size_t)size * sizeof *loop->members);
+    struct sl_beat *beats = calloc((size_t)size, sizeof *beats);
+    if (!loop || !beats || pthread_mutex_init(&loop->lock, NULL) != 0) {
+        free(loop);
+        free(beats);
+        return sl_fail(SL_SYSTEM, "out of memory for a wire between %d ranks", size);
+    }
+    loop->size = loop->open = size;
+    loop->beats = beats;
+    for (int i = 0; i < size; i++) {
+        loop->members[i] = (struct member){.loop = loop, .rank = i};
+        wires[i] = (struct sl_wire){.name = "loop",
+                                    .rank = i,
+                                    .size = size,
+                                    .self = &loop->members[i],
+                                    .all_to_all = all_to_all,
+                                    .all_gather = all_gather,
+                                    .test = test,
+                                    .hosts = hosts,
+                                    .tell = tell,
+                                    .hear = hear,
+                                    .abort = end,
+                                    .close = leave};
+    }
+    return SL_OK;
+}
