@@ -275,7 +275,7 @@ static void goes_on_in_any_world(void **state)
                          own ? -1 : 0);
         for (size_t w = 0; w < sizeof worlds / sizeof *worlds; w++) {
             const int world = worlds[w];
-            char line[64];
+            char line[96];
             if (load_run(run, world, "threshold, mean", own) != SL_OK)
                 fail_msg("%s", ranks.error[0]);
             for (int i = 0; i < world; i++)
@@ -495,9 +495,18 @@ static void forge(const char *name, const struct forgery *forgery)
     sl_checkpoint_close(&from);
 }
 
-static const struct sl_named_tensor forged_position = {"position", SL_U64, 1, {4}, position},
-                                    forged_world = {"world", SL_U64, 1, {1}, &world_said},
-                                    forged_residual = {"exchange.residual", SL_F32, 1, {2}, numbers};
+#define FORGED_POSITION                      \
+    {                                        \
+        "position", SL_U64, 1, {4}, position \
+    }
+#define FORGED_WORLD                         \
+    {                                        \
+        "world", SL_U64, 1, {1}, &world_said \
+    }
+#define FORGED_RESIDUAL                              \
+    {                                                \
+        "exchange.residual", SL_F32, 1, {2}, numbers \
+    }
 
 static void ranks_that_contradict_each_other_are_refused(void **state)
 {
@@ -508,45 +517,45 @@ static void ranks_that_contradict_each_other_are_refused(void **state)
         int status, status_alone; /* of 4 ranks, and of one that reads all */
         const char *part, *part_alone;
     } cases[] = {
-        {{.rank = -1, "position", forged_position}, {1, 4, 3, 20}, 0, SL_OK, SL_OK, "", ""},
-        {{.rank = -1, "position", forged_position}, {0, 3, 3, 15}, 0, SL_OK, SL_OK, "", ""},
-        {{.rank = -1, "position", forged_position}, {2, 3, 3, 13}, 0, SL_OK, SL_OK, "", ""},
-        {{.rank = -1, "position", forged_position}, {3, 1, 3, 5}, 0, SL_BAD_DATA, SL_BAD_DATA, "is not where", "3 st"},
-        {{.rank = -1, "position", forged_position}, {0, 2, 3, 10}, 0, SL_BAD_DATA, SL_BAD_DATA, "is not where", "3 st"},
-        {{.rank = -1, "position", forged_position}, {4, 0, 3, 0}, 0, SL_BAD_DATA, SL_BAD_DATA, "is not where", "3 st"},
-        {{.rank = -1, "position", forged_position}, {1, 6, 3, 9}, 0, SL_BAD_DATA, SL_BAD_DATA, "an epoch of 5", "of 5"},
-        {{.rank = -1, "position", forged_position}, {UINT64_MAX, 4, 3, 9}, 0, SL_BAD_DATA, SL_BAD_DATA, "epoch", "3 s"},
-        {{.rank = -1, "position", forged_position}, {1, 4, 2, 20}, 0, SL_BAD_DATA, SL_BAD_DATA, "after 2 steps", "2 s"},
-        {{.rank = 2, "position", forged_position},
+        {{.rank = -1, "position", FORGED_POSITION}, {1, 4, 3, 20}, 0, SL_OK, SL_OK, "", ""},
+        {{.rank = -1, "position", FORGED_POSITION}, {0, 3, 3, 15}, 0, SL_OK, SL_OK, "", ""},
+        {{.rank = -1, "position", FORGED_POSITION}, {2, 3, 3, 13}, 0, SL_OK, SL_OK, "", ""},
+        {{.rank = -1, "position", FORGED_POSITION}, {3, 1, 3, 5}, 0, SL_BAD_DATA, SL_BAD_DATA, "is not where", "3 st"},
+        {{.rank = -1, "position", FORGED_POSITION}, {0, 2, 3, 10}, 0, SL_BAD_DATA, SL_BAD_DATA, "is not where", "3 st"},
+        {{.rank = -1, "position", FORGED_POSITION}, {4, 0, 3, 0}, 0, SL_BAD_DATA, SL_BAD_DATA, "is not where", "3 st"},
+        {{.rank = -1, "position", FORGED_POSITION}, {1, 6, 3, 9}, 0, SL_BAD_DATA, SL_BAD_DATA, "an epoch of 5", "of 5"},
+        {{.rank = -1, "position", FORGED_POSITION}, {UINT64_MAX, 4, 3, 9}, 0, SL_BAD_DATA, SL_BAD_DATA, "epoch", "3 s"},
+        {{.rank = -1, "position", FORGED_POSITION}, {1, 4, 2, 20}, 0, SL_BAD_DATA, SL_BAD_DATA, "after 2 steps", "2 s"},
+        {{.rank = 2, "position", FORGED_POSITION},
          {1, 3, 3, 20},
          0,
          SL_BAD_DATA,
          SL_BAD_DATA,
          "rank 0 and rank 2 go on from contradict",
          "of rank 0 and rank 2 contradict each other"},
-        {{.rank = 0, "position", forged_position},
+        {{.rank = 0, "position", FORGED_POSITION},
          {1, 3, 3, 20},
          0,
          SL_BAD_DATA,
          SL_BAD_DATA,
          "rank 0 and rank 1 go on from contradict",
          "of rank 0 and rank 1 contradict each other"},
-        {{.rank = 1, "world", forged_world},
+        {{.rank = 1, "world", FORGED_WORLD},
          {0},
          3,
          SL_BAD_DATA,
          SL_BAD_DATA,
          "rank 1 on bee: ",
          "of rank 0 and rank 1 contradict each other"},
-        {{.rank = -1, "world", forged_world},
+        {{.rank = -1, "world", FORGED_WORLD},
          {0},
          3,
          SL_BAD_DATA,
          SL_BAD_DATA,
          "rank 0 says that 3 ranks saved, and there are files of 4",
          "3 ranks saved"},
-        {{.rank = -1, "world", forged_world}, {0}, 0, SL_BAD_DATA, SL_BAD_DATA, "1 ranks saved", "1 ranks saved"},
-        {{.rank = -1, "world", forged_world},
+        {{.rank = -1, "world", FORGED_WORLD}, {0}, 0, SL_BAD_DATA, SL_BAD_DATA, "1 ranks saved", "1 ranks saved"},
+        {{.rank = -1, "world", FORGED_WORLD},
          {0},
          UINT64_MAX,
          SL_BAD_DATA,
@@ -561,7 +570,7 @@ static void ranks_that_contradict_each_other_are_refused(void **state)
          SL_BAD_CONFIG,
          "\"exchange.residual\" is missing",
          "\"exchange.residual\" is missing"},
-        {{.rank = 3, "exchange.residual", forged_residual},
+        {{.rank = 3, "exchange.residual", FORGED_RESIDUAL},
          {0},
          0,
          SL_BAD_CONFIG,
