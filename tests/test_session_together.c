@@ -7,6 +7,7 @@
 #include "runtime/prepare/invent.h"
 #include "runtime/store/model_json.h"
 #include "runtime/train/session.h"
+#include "tests/strict_device.h"
 #include "tests/thread_outcome.h"
 
 enum { BATCH = 5, CLASSES = 4, RANKS = 4, N = 6, STEP = 3, TENSORS = 24 };
@@ -46,7 +47,8 @@ static void make_data(void)
 
 struct job {
     char run[PATH_ROOM * 2];
-    struct sl_store *store; /* of rank 0 */
+    struct sl_store *store;         /* of rank 0 */
+    const struct sl_device *device; /* NULL: the processor */
     const char *exchange;
     bool own_moments;
     struct sl_position position;
@@ -77,6 +79,7 @@ static int open_session(const struct sl_group *group, struct job *job, struct sl
     struct sl_session_options options = {.data = data,
                                          .batch_size = BATCH,
                                          .seed = 1,
+                                         .device = job->device,
                                          .threads = 1,
                                          .memory_limit = 1 << 30,
                                          .updater = sl_updater_defaults(),
@@ -113,21 +116,44 @@ static float value_of(int rank, int k)
     return (float)(8 * rank) + 0.5f * (float)k;
 }
 
-/* Numbers that tell ranks apart, where ranks differ. */
-static void fill(struct sl_session *session, struct job *job, int rank)
+static int to_device(const struct sl_session *session, float *at, const float *from, int64_t n)
 {
+    return session->device.copy(session->device.self, at, from, (size_t)n * sizeof *at);
+}
+
+static int from_device(const struct sl_session *session, const float *at, float *to, int64_t n)
+{
+    const int rc = session->device.sync(session->device.self);
+    return rc == SL_OK ? session->device.copy(session->device.self, to, at, (size_t)n * sizeof *at) : rc;
+}
+
+/* Numbers that tell ranks apart, where ranks differ. */
+static int fill(struct sl_session *session, struct job *job, int rank)
+{
+    int rc = SL_OK;
+    const struct sl_weights *weights = session->weights;
+    float *values = malloc((size_t)(weights->trained + weights->state) * sizeof *values);
+    if (!values)
+        SL_FAIL(SL_SYSTEM, "out of memory");
     for (int k = 0; k < N; k++)
-        job->residual[k] = job->share[k] = value_of(rank, k);
+        job->share[k] = value_of(rank, k);
+    SL_TRY(to_device(session, job->residual, job->share, N));
     job->tau = 1 + rank;
     job->counts[0] = (uint64_t)rank + 1;
     job->counts[1] = UINT64_C(1) << 62;
-    for (int64_t i = 0; i < session->weights->state; i++)
-        session->weights->statistics[i] = (float)rank + (float)i;
-    for (int32_t s = 0; s < session->updater->slots; s++)
-        for (int64_t i = 0; i < session->weights->trained; i++)
-            session->updater->state[s][i] = (float)(s + 1 + (job->own_moments ? 10 * rank : 0));
+    for (int64_t i = 0; i < weights->state; i++)
+        values[i] = (float)rank + (float)i;
+    SL_TRY(to_device(session, weights->statistics, values, weights->state));
+    for (int32_t s = 0; s < session->updater->slots; s++) {
+        for (int64_t i = 0; i < weights->trained; i++)
+            values[i] = (float)(s + 1 + (job->own_moments ? 10 * rank : 0));
+        SL_TRY(to_device(session, session->updater->state[s], values, weights->trained));
+    }
     session->position = job->position;
     session->best = (struct sl_best){2, 0.5};
+out:
+    free(values);
+    return rc;
 }
 
 static int save_body(const struct sl_group *group, void *self)
@@ -135,10 +161,10 @@ static int save_body(const struct sl_group *group, void *self)
     struct job *job = self;
     struct sl_session session = {0};
     int rc = open_session(group, job, &session);
-    if (rc == SL_OK) {
-        fill(&session, job, sl_group_rank(group));
+    if (rc == SL_OK)
+        rc = fill(&session, job, sl_group_rank(group));
+    if (rc == SL_OK)
         rc = sl_session_save(&session, job->store);
-    }
     close_session(&session, job);
     return rc;
 }
@@ -146,7 +172,9 @@ static int save_body(const struct sl_group *group, void *self)
 /* A session that was refused is as it was. */
 static int check_untouched(const struct sl_session *session, const struct job *job, int rc)
 {
-    if (session->position.iteration || job->residual[0] != -1 || job->share[0] != -1 || job->tau != -1)
+    float first = 0;
+    (void)from_device(session, job->residual, &first, 1);
+    if (session->position.iteration || first != -1 || job->share[0] != -1 || job->tau != -1)
         return sl_fail(SL_INTERNAL, "refused, and changed: %s", sl_last_error());
     return rc;
 }
@@ -161,16 +189,17 @@ static int load_body(const struct sl_group *group, void *self)
     SL_TRY(open_session(group, job, &session));
     job->tau = -1;
     for (int k = 0; k < N; k++)
-        job->residual[k] = job->share[k] = -1;
+        job->share[k] = -1;
+    SL_TRY(to_device(&session, job->residual, job->share, N));
     SL_TRY(sl_store_load_together(group, job->run, note, job, &checkpoint));
     rc = sl_session_resume(&session, &checkpoint, note, job);
     if (rc != SL_OK) {
         rc = check_untouched(&session, job, rc);
         goto out;
     }
-    memcpy(job->values, job->residual, sizeof job->values);
-    job->statistic = session.weights->statistics[1];
-    job->moment = session.updater->state[1][0];
+    SL_TRY(from_device(&session, job->residual, job->values, N));
+    SL_TRY(from_device(&session, session.weights->statistics + 1, &job->statistic, 1));
+    SL_TRY(from_device(&session, session.updater->state[1], &job->moment, 1));
     job->position = session.position;
     if (session.best.step != 2 || session.best.accuracy != 0.5)
         rc = sl_fail(SL_INTERNAL, "another best");
@@ -327,6 +356,31 @@ static void alone_adds_nothing(void **state)
     /* Another way to share is another run. */
     assert_int_equal(load_run("run", 2, "threshold, mean", true), SL_BAD_CONFIG);
     assert_all_end(&ranks, SL_BAD_CONFIG, "it has exchange none and this run threshold, mean");
+}
+
+/* In memory that the host cannot touch. */
+static void arrays_may_lie_on_a_device(void **state)
+{
+    (void)state;
+    struct sl_device device;
+    make_data();
+    save_run("run", RANKS, "threshold, mean", true);
+    strict_device_open(2, &device);
+    for (int i = 0; i < 2; i++) {
+        struct job job = job_of(i ? "again" : "run", "threshold, mean", true);
+        job.device = &device;
+        if (i == 1) {
+            job.position = (struct sl_position){0, STEP, STEP, 15, 1};
+            assert_ok(sl_store_open(job.run, 3, &job.store));
+            assert_ok(save_body(NULL, &job));
+            sl_store_close(job.store);
+        }
+        assert_ok(load_body(NULL, &job));
+        for (int k = 0; k < N; k++)
+            assert_true(job.values[k] == (i ? 0 : 8 * 6) + (i ? 1 : 4) * 0.5f * (float)k);
+        assert_true(job.moment == 2 && job.statistic == 1);
+    }
+    device.close(device.self);
 }
 
 static void another_exchange_is_refused(void **state)
@@ -626,8 +680,9 @@ static int save_not_finite(const struct sl_group *group, void *self)
     struct job *job = self;
     struct sl_session session = {0};
     int rc = open_session(group, job, &session);
+    if (rc == SL_OK)
+        rc = fill(&session, job, group->rank);
     if (rc == SL_OK) {
-        fill(&session, job, group->rank);
         if (group->rank == 1)
             job->residual[4] = (float)(1e308 * 10);
         rc = sl_session_save(&session, job->store);
@@ -664,6 +719,7 @@ int main(void)
         CASE(resumes_to_the_same_bits),
         CASE(the_model_has_the_mean_of_the_statistics),
         CASE(alone_adds_nothing),
+        CASE(arrays_may_lie_on_a_device),
         CASE(another_exchange_is_refused),
         CASE(ranks_that_contradict_each_other_are_refused),
         CASE(one_ranks_trouble_is_everybodys),
