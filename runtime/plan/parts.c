@@ -61,15 +61,3 @@ size_t sl_plan_parts(const struct sl_plan *plan, const struct sl_plan_part **par
     *parts = plan->parts;
     return plan->part_count;
 }
-
-int sl_plan_tell(struct sl_plan *plan, const struct sl_plan_listener *listener, size_t *next, int32_t stage)
-{
-    int rc = SL_OK;
-    while (listener && *next < plan->part_count && plan->parts[*next].stage >= stage) {
-        const struct sl_plan_part *part = &plan->parts[(*next)++];
-        const struct sl_span span = {plan->weights->gradients + part->at, (size_t)part->n};
-        SL_TRY(listener->part(listener->self, span, *next == plan->part_count));
-    }
-out:
-    return rc;
-}

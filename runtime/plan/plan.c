@@ -2,7 +2,6 @@
 #include "runtime/plan/plan.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,7 +187,7 @@ static int take_images(struct sl_plan *plan, const struct sl_plan_input *input)
     return SL_OK;
 }
 
-static int take_scalars(struct sl_plan *plan, const struct sl_plan_input *input)
+int sl_plan_take_scalars(struct sl_plan *plan, const struct sl_plan_input *input)
 {
     const struct sl_now now = {.iteration = input->iteration, .seed = input->seed, .rate = input->rate};
     int rc = SL_OK;
@@ -212,82 +211,12 @@ int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input)
     int rc = SL_OK;
     assert(!plan->options.dry);
     SL_TRY(check_input(plan, input));
-    SL_TRY(take_scalars(plan, input));
+    SL_TRY(sl_plan_take_scalars(plan, input));
     SL_TRY(take_images(plan, input));
     for (int32_t s = 0; s < plan->stage_count; s++)
         SL_TRY(plan->stages[s].layer->type->forward(&plan->stages[s], &plan->pass));
 out:
     return rc;
-}
-
-static int add_contributions(struct sl_plan *plan, int32_t s)
-{
-    for (int32_t k = 0; k < plan->stages[s].input_count; k++) {
-        struct sl_value *value = plan->adds_to[s][k];
-        if (!value)
-            continue;
-        struct sl_tensor shape = value->shape;
-        shape.n = plan->pass.count;
-        const struct sl_flat flat = {(int64_t)sl_tensor_elements(&shape), shape.element};
-        const struct sl_accumulate args = {plan->stages[s].dx[k], value->grad};
-        const int rc = sl_launch_accumulate(&plan->operations.accumulate, &flat, &args);
-        if (rc != SL_OK)
-            return rc;
-    }
-    return SL_OK;
-}
-
-static int run_backward(struct sl_plan *plan, int32_t s)
-{
-    const int rc = plan->stages[s].layer->type->backward(&plan->stages[s], &plan->pass);
-    return rc == SL_OK ? add_contributions(plan, s) : rc;
-}
-
-/* Zeros from part `next` on. */
-static int clear_gradient(struct sl_plan *plan, size_t next)
-{
-    int rc = SL_OK;
-    for (size_t i = next; rc == SL_OK && i < plan->part_count; i++)
-        rc = plan->device->fill(plan->device->self, plan->weights->gradients + plan->parts[i].at, 0,
-                                (size_t)plan->parts[i].n * sizeof(float));
-    return rc;
-}
-
-/* The listener is told of the rest all the same: others may wait for what he does with it. */
-static int give_up(struct sl_plan *plan, const struct sl_plan_listener *listener, size_t next, int failure)
-{
-    char detail[1024];
-    if (!listener)
-        return failure;
-    snprintf(detail, sizeof detail, "%s", sl_last_error());
-    (void)clear_gradient(plan, next);
-    const int told = sl_plan_tell(plan, listener, &next, 0);
-    return told == SL_OK ? sl_fail(failure, "%s", detail) : told;
-}
-
-int sl_plan_backward(struct sl_plan *plan, const struct sl_plan_listener *listener)
-{
-    int rc = SL_OK;
-    size_t next = 0;
-    if (!plan->options.training || !plan->pass.labels)
-        return give_up(plan, listener, next, sl_fail(SL_INTERNAL, "backward without a training forward"));
-    for (int32_t s = plan->stage_count - 1; s >= 0; s--) {
-        if ((rc = run_backward(plan, s)) != SL_OK)
-            return give_up(plan, listener, next, rc);
-        SL_TRY(sl_plan_tell(plan, listener, &next, s));
-    }
-out:
-    return rc;
-}
-
-int sl_plan_idle(struct sl_plan *plan, const struct sl_plan_input *input, const struct sl_plan_listener *listener)
-{
-    int rc = SL_OK;
-    size_t next = 0;
-    assert(plan->options.training && !plan->options.dry && input->count == 0);
-    if ((rc = take_scalars(plan, input)) != SL_OK || (rc = clear_gradient(plan, next)) != SL_OK)
-        return give_up(plan, listener, next, rc);
-    return sl_plan_tell(plan, listener, &next, 0);
 }
 
 int sl_plan_judge(struct sl_plan *plan)

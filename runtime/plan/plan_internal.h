@@ -52,8 +52,8 @@ int sl_plan_fuse(struct sl_plan *plan);
 /* The parts of the gradient; after sl_plan_fuse. */
 int sl_plan_list_parts(struct sl_plan *plan);
 
-/* Tells the parts from *next on that are final once `stage` has run backward. The listener's status. */
-int sl_plan_tell(struct sl_plan *plan, const struct sl_plan_listener *listener, size_t *next, int32_t stage);
+/* The pass begins: its scalars and labels, to the memory of the device. */
+int sl_plan_take_scalars(struct sl_plan *plan, const struct sl_plan_input *input);
 
 /* Kernels, buffers and, unless the plan is dry, the arena. */
 int sl_plan_place(struct sl_plan *plan);
