@@ -2,17 +2,12 @@
 #ifndef SL_RUNTIME_STORE_CHECKPOINT_H
 #define SL_RUNTIME_STORE_CHECKPOINT_H
 
+#include "runtime/store/entry.h"
 #include "runtime/store/safetensors.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum {
-    SL_STORE_MAX_FILES = 4096, /* of a checkpoint */
-    SL_STORE_MAX_WORLD = SL_STORE_MAX_FILES - 2,
-    SL_STORE_NAME = 64, /* bytes of a file's name, its end included */
-};
 
 /* One file of a checkpoint, to be written. */
 struct sl_store_file {
@@ -21,12 +16,6 @@ struct sl_store_file {
     size_t tensor_count;
     const struct sl_text_pair *metadata;
     size_t metadata_count;
-};
-
-/* One that is written, as the manifest lists it. */
-struct sl_store_entry {
-    char name[SL_STORE_NAME];
-    uint64_t bytes, hash;
 };
 
 /* ---- The files of ranks ---- */

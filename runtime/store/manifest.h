@@ -2,7 +2,7 @@
 #ifndef SL_RUNTIME_STORE_MANIFEST_H
 #define SL_RUNTIME_STORE_MANIFEST_H
 
-#include "runtime/store/checkpoint.h"
+#include "runtime/store/entry.h"
 
 struct sl_manifest {
     uint64_t step;

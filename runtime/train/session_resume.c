@@ -78,8 +78,8 @@ static struct sl_position position_of(const struct common *common)
     return (struct sl_position){fields[0], fields[1], fields[2], fields[3], common->loss_sum};
 }
 
-/* Alone each batch is a step. Ranks that were as many or fewer at other times take several batches a step, but at least
- * one, and at least one step for an epoch that they have begun. */
+/* Alone each batch is a step. In a group a step takes as many batches as there were ranks then, which is not known of
+ * the steps before a resume: at least one batch a step, and at least one step for each epoch that was begun. */
 static bool position_fits(const struct sl_position *p, uint64_t batches, uint64_t step, bool alone)
 {
     uint64_t most;
@@ -147,7 +147,8 @@ static int examine_others(const struct source *source)
         SL_TRY(sl_session_compare_ranks(source->file, source->own, file, then));
         SL_TRY(read_common(file, &other));
         if (memcmp(&other, &source->common, sizeof other))
-            SL_FAIL(SL_BAD_DATA, "the files of rank %d and rank %d are of two positions", source->own, then);
+            SL_FAIL(SL_BAD_DATA, "the files of rank %d and rank %d contradict each other: position, best or world",
+                    source->own, then);
     }
 out:
     return rc;
@@ -213,7 +214,8 @@ static int compare_with_all(const struct source *source)
     SL_TRY(sl_store_gather(source->session->options.group, &source->common, sizeof source->common, &all, &bytes));
     for (size_t i = 0; i < bytes / sizeof source->common; i++)
         if (memcmp((const struct common *)all + i, all, sizeof source->common))
-            SL_FAIL(SL_BAD_DATA, "%s: the files that rank 0 and rank %zu go on from are of two positions",
+            SL_FAIL(SL_BAD_DATA,
+                    "%s: the files that rank 0 and rank %zu go on from contradict each other: position, best or world",
                     source->checkpoint->folder, i);
 out:
     free(all);
