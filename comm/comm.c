@@ -256,11 +256,14 @@ int sl_comm_open(struct sl_wire *wire, const struct sl_comm_options *options, st
     made->wire = *wire;
     made->options = *options;
     const int rc = start_comm(made);
-    if (rc == SL_OK)
+    if (rc == SL_OK) {
         *comm = made;
-    else
-        sl_comm_close(made, rc);
-    return rc;
+        return SL_OK;
+    }
+    char why[LAST_WORDS_BYTES];
+    snprintf(why, sizeof why, "%s", sl_last_error());
+    sl_comm_close(made, rc);
+    return sl_fail(rc, "%s", why);
 }
 
 /* ---- closing ---- */

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "comm/comm.h"
+#include "comm/comm_options.h"
 
 enum { MOST_NAMED = 8, NAME_BYTES = 320 };
 
@@ -49,7 +49,7 @@ static bool has_left(const struct sl_roll *roll, int rank)
 
 static bool is_silent(const struct sl_roll *roll, int rank)
 {
-    return !roll->beats[rank].count || roll->ages[rank] >= roll->silent;
+    return roll->ages[rank] >= roll->silent;
 }
 
 /* Who leaves waits for the others to leave; everybody else for a call that the others have not made. */

@@ -15,7 +15,7 @@ struct sl_roll {
     int rank, size;
     const char *const *hosts;    /* NULL: not known yet */
     const struct sl_beat *beats; /* [size]: the newest of each; its own as it is */
-    const double *ages;          /* [size]: seconds since each beat came */
+    const double *ages;          /* [size]: seconds since each beat came; since the beginning if none did */
     double silent;               /* an age from which on a rank counts as silent */
 };
 

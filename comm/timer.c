@@ -92,7 +92,7 @@ int sl_timer_open(double seconds, bool (*due)(void *self), void *self, struct sl
 static bool end_process(void *self)
 {
     const struct sl_timer *timer = self;
-    fprintf(stderr, "%s takes longer than %.6g s; ending\n", timer->what, timer->seconds);
+    fprintf(stderr, "%s takes longer than the %.6g s that it may; ending\n", timer->what, timer->seconds);
     _exit(SL_IO);
 }
 

@@ -149,11 +149,22 @@ static void say(const struct sl_watchdog *watchdog, const char *line)
         fprintf(stderr, "%s\n", line);
 }
 
-static void end_job(struct sl_watchdog *watchdog, int code)
+static void end_job(const struct sl_watchdog *watchdog, int code)
 {
     char line[SL_LAST_WORDS_BYTES];
     const struct sl_roll roll = roll_of(watchdog);
     sl_last_words(&roll, line);
+    say(watchdog, line);
+    watchdog->wire->abort(watchdog->wire->self, code);
+}
+
+/* The wire has failed, and its detail says why. */
+static void end_unheard(const struct sl_watchdog *watchdog, int code)
+{
+    char line[SL_LAST_WORDS_BYTES], name[320];
+    const struct sl_roll roll = roll_of(watchdog);
+    sl_roll_name(&roll, roll.rank, name, sizeof name);
+    snprintf(line, sizeof line, "%s cannot take leave of the others: %s", name, sl_last_error());
     say(watchdog, line);
     watchdog->wire->abort(watchdog->wire->self, code);
 }
@@ -206,22 +217,25 @@ static bool all_left(const struct sl_watchdog *watchdog)
     return true;
 }
 
-/* False: they did not come in time, or the wire has failed. */
-static bool wait_for_goodbyes(struct sl_watchdog *watchdog, uint32_t status, double limit)
+/* *all: they came in time. SL_IO: the wire has failed. */
+static int wait_for_goodbyes(struct sl_watchdog *watchdog, uint32_t status, double limit, bool *all)
 {
     static const struct timespec moment = {.tv_nsec = 20000000};
+    int rc = SL_OK;
+    *all = false;
     watchdog->waited = 0;
     count_time(watchdog);
-    for (bool first = true; watchdog->waited <= limit; first = false) {
-        if (exchange_beats(watchdog, status, first) != SL_OK)
-            return false;
-        if (all_left(watchdog))
-            return true;
-        nanosleep(&moment, NULL);
-        count_time(watchdog);
-        watchdog->waited += watchdog->elapsed;
+    for (bool first = true; !*all && watchdog->waited <= limit; first = false) {
+        if (!first) {
+            nanosleep(&moment, NULL);
+            count_time(watchdog);
+            watchdog->waited += watchdog->elapsed;
+        }
+        SL_TRY(exchange_beats(watchdog, status, first));
+        *all = all_left(watchdog);
     }
-    return false;
+out:
+    return rc;
 }
 
 bool sl_watchdog_leave(struct sl_watchdog *watchdog, int rc)
@@ -232,10 +246,13 @@ bool sl_watchdog_leave(struct sl_watchdog *watchdog, int rc)
     watchdog->timer = NULL;
     sl_watchdog_enter(watchdog, SL_PHASE_LEAVING, atomic_load(&watchdog->step));
     const double limit = rc == SL_OK ? watchdog->options.start_limit : watchdog->options.grace;
-    if (wait_for_goodbyes(watchdog, (uint32_t)rc, limit))
-        return true;
-    end_job(watchdog, rc == SL_OK ? SL_IO : rc);
-    return false;
+    bool all;
+    const int heard = wait_for_goodbyes(watchdog, (uint32_t)rc, limit, &all);
+    if (heard != SL_OK)
+        end_unheard(watchdog, rc == SL_OK ? heard : rc);
+    else if (!all)
+        end_job(watchdog, rc == SL_OK ? SL_IO : rc);
+    return all;
 }
 
 /* ---- opening ---- */

@@ -5,7 +5,8 @@
 #ifndef SL_COMM_WATCHDOG_H
 #define SL_COMM_WATCHDOG_H
 
-#include "comm/comm.h"
+#include "comm/comm_options.h"
+#include "comm/wire.h"
 
 #ifdef __cplusplus
 extern "C" {

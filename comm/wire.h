@@ -19,7 +19,7 @@ struct sl_beat {
     uint64_t calls;  /* collective calls it has started: who has fewer than the others is who they wait for */
     uint64_t waited; /* milliseconds that it has been in its wait; 0: it computes */
     uint64_t count;  /* grows with every beat; 0: none has come yet */
-    uint32_t phase;  /* enum sl_phase of comm.h */
+    uint32_t phase;  /* enum sl_phase of comm_options.h */
     uint32_t status; /* of a rank that is leaving */
 };
 

@@ -1,0 +1,326 @@
+/* Ranks that wait too long, for whom, and how they leave. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "comm/timer.h"
+#include "tests/rank_checks.h"
+
+enum { LINE = 2048 };
+
+/* What the first rank that ended the job said, and with what. */
+static struct {
+    pthread_mutex_t lock;
+    int code, ends;
+    char words[LINE];
+} seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void (*abort_of_the_loop)(void *self, int code);
+
+static void note_words(void *self, const char *line)
+{
+    (void)self;
+    pthread_mutex_lock(&seen.lock);
+    if (!seen.words[0])
+        snprintf(seen.words, sizeof seen.words, "%s", line);
+    pthread_mutex_unlock(&seen.lock);
+}
+
+static void note_end(void *self, int code)
+{
+    pthread_mutex_lock(&seen.lock);
+    seen.code = seen.ends++ ? seen.code : code;
+    pthread_mutex_unlock(&seen.lock);
+    abort_of_the_loop(self, code);
+}
+
+static void run_watched(int size, void (*body)(struct sl_wire *wire, void *self), void *self)
+{
+    seen.code = seen.ends = 0;
+    seen.words[0] = '\0';
+    run_ranks(size, body, self);
+}
+
+static void assert_said(const char *text)
+{
+    if (!strstr(seen.words, text))
+        fail_msg("'%s' is not in '%s'", text, seen.words);
+}
+
+static void assert_not_said(const char *text)
+{
+    if (strstr(seen.words, text))
+        fail_msg("'%s' is in '%s'", text, seen.words);
+}
+
+static struct sl_comm *open_watched(struct sl_wire *wire, double step_limit)
+{
+    struct sl_comm *comm = NULL;
+    const struct sl_comm_options options = {
+        .start_limit = 20, .step_limit = step_limit, .grace = 0.3, .last_words = note_words};
+    abort_of_the_loop = wire->abort;
+    wire->abort = note_end;
+    CHECK_OK(sl_comm_open(wire, &options, &comm));
+    return comm;
+}
+
+static int gather_ranks(struct sl_comm *comm)
+{
+    const struct sl_group *group = sl_comm_group(comm);
+    int all[RANKS_MOST];
+    return group->gather(group->self, &group->rank, sizeof group->rank, all);
+}
+
+/* Rank 2 computes for ever: until the job has ended. */
+static void be_late(struct sl_wire *wire, void *self)
+{
+    (void)self;
+    struct sl_comm *comm = open_watched(wire, 0.5);
+    const bool late = wire->rank == 2;
+    sl_comm_enter(comm, SL_PHASE_TRAINING, late ? 6 : 7);
+    for (int i = 0; late && i < 200 && !seen.ends; i++)
+        pause_for(0.05);
+    CHECK(gather_ranks(comm) == SL_IO);
+    CHECK(late || sl_comm_seconds_waited(comm) > 0.4);
+    sl_comm_close(comm, SL_IO);
+}
+
+static void a_rank_that_does_not_come_is_named(void **state)
+{
+    (void)state;
+    run_watched(3, be_late, NULL);
+    assert_int_equal(seen.code, SL_IO);
+    assert_said(" has waited 0.");
+    assert_said(" in training, step 7, for rank 2 on ");
+    assert_said(": in training, step 6, heard ");
+    assert_not_said("; rank");
+}
+
+static int say_nothing(void *self, const struct sl_beat *mine)
+{
+    (void)self, (void)mine;
+    return SL_OK;
+}
+
+/* Rank 0 is as patient as it is quiet, so that the others speak. */
+static void be_silent(struct sl_wire *wire, void *self)
+{
+    (void)self;
+    const int rank = wire->rank;
+    if (rank == 0)
+        wire->tell = say_nothing;
+    struct sl_comm *comm = open_watched(wire, rank == 0 ? 15 : 1);
+    sl_comm_enter(comm, SL_PHASE_TRAINING, 7);
+    for (int i = 0; rank == 0 && i < 200 && !seen.ends; i++)
+        pause_for(0.05);
+    CHECK(gather_ranks(comm) == SL_IO);
+    sl_comm_close(comm, SL_IO);
+}
+
+static void a_silent_rank_is_named(void **state)
+{
+    (void)state;
+    run_watched(3, be_silent, NULL);
+    assert_int_equal(seen.code, SL_IO);
+    assert_said(", for rank 0 on ");
+    assert_said(": never heard");
+    assert_not_said("; rank");
+}
+
+static int never_done(void *self, struct sl_request *request, bool *done)
+{
+    (void)self, (void)request;
+    *done = false;
+    return seen.ends ? SL_IO : SL_OK;
+}
+
+static void lose_everything(struct sl_wire *wire, void *self)
+{
+    (void)self;
+    struct sl_comm *comm = open_watched(wire, 0.5);
+    struct sl_request *request = NULL;
+    int all[RANKS_MOST];
+    size_t bytes[RANKS_MOST] = {4, 4, 4};
+    const int rank = wire->rank;
+    sl_comm_enter(comm, SL_PHASE_TRAINING, 3);
+    CHECK_OK(sl_comm_all_gather(comm, &rank, all, bytes, &request));
+    ((struct sl_wire *)sl_comm_wire(comm))->test = never_done;
+    CHECK(sl_comm_wait(comm, &request) == SL_IO);
+    sl_comm_close(comm, SL_IO);
+}
+
+static void nobody_is_blamed_for_the_wire(void **state)
+{
+    (void)state;
+    run_watched(3, lose_everything, NULL);
+    assert_int_equal(seen.code, SL_IO);
+    assert_said("for no rank in particular");
+}
+
+/* Slow is not late; and saving has the other limit. */
+static void be_slow(struct sl_wire *wire, void *self)
+{
+    (void)self;
+    struct sl_comm *comm = open_watched(wire, 0.6);
+    sl_comm_enter(comm, SL_PHASE_TRAINING, 1);
+    if (wire->rank == 1)
+        pause_for(0.2);
+    CHECK_OK(gather_ranks(comm));
+    sl_comm_enter(comm, SL_PHASE_SAVING, 1);
+    if (wire->rank == 1)
+        pause_for(1);
+    CHECK_OK(gather_ranks(comm));
+    sl_comm_close(comm, SL_OK);
+}
+
+static void a_slow_rank_is_waited_for(void **state)
+{
+    (void)state;
+    run_watched(3, be_slow, NULL);
+    assert_int_equal(seen.ends, 0);
+}
+
+/* ---- leaving ---- */
+
+static void leave_alone(struct sl_wire *wire, void *self)
+{
+    const int status = *(const int *)self;
+    struct sl_comm *comm = open_watched(wire, 15);
+    sl_comm_enter(comm, SL_PHASE_TRAINING, 5);
+    if (wire->rank == 1) {
+        sl_comm_close(comm, status);
+        return;
+    }
+    CHECK(gather_ranks(comm) == SL_IO);
+    sl_comm_close(comm, SL_IO);
+}
+
+/* It ends the job itself; or, if it left well although it was waited for, those who wait do. */
+static void who_leaves_alone_is_not_waited_for(void **state)
+{
+    (void)state;
+    run_watched(3, leave_alone, &(int){SL_BAD_DATA});
+    assert_int_equal(seen.code, SL_BAD_DATA);
+    assert_said("rank 1 on ");
+    run_watched(3, leave_alone, &(int){SL_OK});
+    assert_int_equal(seen.code, SL_IO);
+    assert_said(", for rank 1 on ");
+    assert_said("left with status 0 (success)");
+}
+
+/* Says goodbye, and dies before it can end the job. */
+static void die_leaving(struct sl_wire *wire, void *self)
+{
+    (void)self;
+    struct sl_comm *comm = open_watched(wire, 15);
+    if (wire->rank == 1) {
+        const struct sl_beat last = {.count = 1000, .phase = SL_PHASE_LEAVING, .status = SL_BAD_DATA};
+        wire->tell(wire->self, &last);
+        ((struct sl_wire *)sl_comm_wire(comm))->tell = say_nothing;
+        for (int i = 0; i < 200 && !seen.ends; i++) {
+            wire->tell(wire->self, &last);
+            pause_for(0.05);
+        }
+    }
+    CHECK(gather_ranks(comm) == SL_IO);
+    sl_comm_close(comm, SL_IO);
+}
+
+static void a_failure_is_handed_on_by_those_who_heard_it(void **state)
+{
+    (void)state;
+    run_watched(2, die_leaving, NULL);
+    assert_int_equal(seen.code, SL_BAD_DATA);
+    assert_said("for rank 1 on ");
+    assert_said("left with status 65 (bad input data)");
+}
+
+struct leaving {
+    int order[3], status;
+};
+
+static void leave_in_order(struct sl_wire *wire, void *self)
+{
+    const struct leaving *leaving = self;
+    struct sl_comm *comm = open_watched(wire, 15);
+    CHECK_OK(gather_ranks(comm));
+    pause_for(0.05 * leaving->order[wire->rank]);
+    sl_comm_close(comm, leaving->status);
+}
+
+static void ranks_leave_together_in_any_order(void **state)
+{
+    (void)state;
+    static const int orders[][3] = {{0, 0, 0}, {0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    static const int statuses[] = {SL_OK, SL_PREEMPTED, SL_NUMERICS};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
+        for (size_t s = 0; s < sizeof statuses / sizeof *statuses; s++) {
+            struct leaving leaving = {.status = statuses[s]};
+            memcpy(leaving.order, orders[i], sizeof leaving.order);
+            run_watched(3, leave_in_order, &leaving);
+            assert_int_equal(seen.ends, 0);
+        }
+}
+
+/* Some may still be opening when it comes. */
+static void end_at_once(struct sl_wire *wire, void *self)
+{
+    struct sl_comm *comm = NULL;
+    const struct sl_comm_options options = {.last_words = note_words, .self = self};
+    const int rank = wire->rank;
+    int rc = sl_comm_open(wire, &options, &comm);
+    if (rank == 2)
+        wire->abort(wire->self, SL_DISAGREE);
+    rc = rc == SL_OK ? gather_ranks(comm) : rc;
+    CHECK(rc == SL_IO && strstr(sl_last_error(), "status 76"));
+    sl_comm_close(comm, SL_DISAGREE);
+}
+
+static void an_abort_wakes_everybody(void **state)
+{
+    (void)state;
+    run_watched(8, end_at_once, NULL);
+}
+
+/* ---- the timer ---- */
+
+static bool count_to_three(void *self)
+{
+    return ++*(int *)self < 3;
+}
+
+static void a_timer_calls_until_it_is_told_not_to(void **state)
+{
+    (void)state;
+    int calls = 0;
+    struct sl_timer *timer = NULL;
+    assert_int_equal(sl_timer_open(0.01, count_to_three, &calls, &timer), SL_OK);
+    pause_for(0.3);
+    sl_timer_close(timer);
+    assert_int_equal(calls, 3);
+    assert_int_equal(sl_timer_open(1000.5, count_to_three, &calls, &timer), SL_OK);
+    sl_timer_close(timer);
+    assert_int_equal(calls, 3);
+    assert_int_equal(sl_timer_deadline(1000, "nothing", &timer), SL_OK);
+    sl_timer_close(timer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rank_that_does_not_come_is_named),
+        cmocka_unit_test(a_silent_rank_is_named),
+        cmocka_unit_test(nobody_is_blamed_for_the_wire),
+        cmocka_unit_test(a_slow_rank_is_waited_for),
+        cmocka_unit_test(who_leaves_alone_is_not_waited_for),
+        cmocka_unit_test(a_failure_is_handed_on_by_those_who_heard_it),
+        cmocka_unit_test(ranks_leave_together_in_any_order),
+        cmocka_unit_test(an_abort_wakes_everybody),
+        cmocka_unit_test(a_timer_calls_until_it_is_told_not_to),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
