@@ -3,11 +3,14 @@
 // operation/row/shape. Beside each kernel, in turns with it, runs a plain pass that reads and writes as many bytes:
 // GB/s counts the bytes that have to move, `roof` is the pass, `%roof` compares the best times. More than 100 means
 // that several streams at once run faster than the pass's one or two; of operations bound by arithmetic it says little.
+// An operation that is another one and more is measured in turns with that one instead, each run after one that warms
+// the caches: `plain_us` is the median time of the other, `x` the median ratio, `x25` and `x75` its quartiles.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "tests/check.h"
 
@@ -75,14 +78,68 @@ void measure_row(benchmark::State &state, check_case &c)
     state.counters["%roof"] = 100.0 * roof / best;
 }
 
+// The operation of which `op` is more.
+const check_op *plain_of(sl_op op)
+{
+    return op == SL_OP_threshold_encode ? check_find_op(SL_OP_accumulate) : nullptr;
+}
+
+// Its row of the same instruction set, on a shape that begins alike: with the length.
+bool set_up_plain(check_case &c, const check_op &plain, const check_case &beside)
+{
+    c.measured = true;
+    for (size_t i = 0; i < sl_kernel_row_count; i++) {
+        const sl_kernel_row &row = sl_kernel_rows[i];
+        if (row.op == plain.op && row.needs == beside.row->needs)
+            return check_set_up(&c, &plain, beside.shape, &row);
+    }
+    return false;
+}
+
+double warm_seconds(const check_case &c)
+{
+    check_run(&c);
+    return seconds([&] { check_run(&c); });
+}
+
+double quantile(std::vector<double> values, double share)
+{
+    const auto at = values.begin() + std::ptrdiff_t(share * double(values.size() - 1));
+    std::nth_element(values.begin(), at, values.end());
+    return *at;
+}
+
+void measure_beside(benchmark::State &state, const check_case &c, const check_op &plain)
+{
+    Case other{};
+    if (!set_up_plain(other, plain, c)) {
+        state.SkipWithError("nothing to measure beside");
+        return;
+    }
+    std::vector<double> ratios, times;
+    for (auto _ : state) {
+        const double time = warm_seconds(c);
+        state.SetIterationTime(time);
+        times.push_back(warm_seconds(other));
+        ratios.push_back(time / times.back());
+    }
+    state.counters["plain_us"] = quantile(times, 0.5) * 1e6;
+    state.counters["x"] = quantile(ratios, 0.5);
+    state.counters["x25"] = quantile(ratios, 0.25);
+    state.counters["x75"] = quantile(ratios, 0.75);
+}
+
 void measure(benchmark::State &state, const check_op &op, size_t index, const sl_kernel_row &row)
 {
     Case c{};
     c.measured = true;
-    if (check_set_up_at(&c, &op, index, &row))
-        measure_row(state, c);
-    else
+    const check_op *plain = plain_of(op.op);
+    if (!check_set_up_at(&c, &op, index, &row))
         state.SkipWithError("the row cannot be made ready");
+    else if (plain)
+        measure_beside(state, c, *plain);
+    else
+        measure_row(state, c);
 }
 
 // Registers every row of `op` that runs here and takes the shape.

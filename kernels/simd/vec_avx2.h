@@ -86,6 +86,7 @@ static inline void v_store_some(float *p, vf a, int n)
 static inline vi vi_set1(uint32_t x) { return _mm256_set1_epi32((int)x); }
 static inline vi vi_count(uint32_t first) { return _mm256_add_epi32(vi_set1(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
 static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+static inline vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
 static inline void vi_mul(vi a, vi b, vi *high, vi *low)
 {
     const vi even = _mm256_mul_epu32(a, b);
@@ -96,5 +97,33 @@ static inline void vi_mul(vi a, vi b, vi *high, vi *low)
 static inline vf vi_uniform(vi a)
 {
     return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(a, 8)), _mm256_set1_ps(0x1p-24f));
+}
+
+/* Without its sign; the sign alone, 0 or -0; a, which is not negative, with that sign; its bits. */
+static inline vf v_abs(vf a) { return _mm256_andnot_ps(v_set1(-0.0f), a); }
+static inline vf v_sign(vf a) { return _mm256_and_ps(v_set1(-0.0f), a); }
+static inline vf v_signed(vf a, vf sign) { return _mm256_or_ps(a, sign); }
+static inline vi v_bits(vf a) { return _mm256_castps_si256(a); }
+
+/* Either mask; is any lane set; how many are. */
+static inline vmask v_either(vmask a, vmask b) { return _mm256_or_ps(a, b); }
+static inline int v_any(vmask m) { return !_mm256_testz_ps(m, m); }
+static inline int v_count(vmask m) { return __builtin_popcount((unsigned)_mm256_movemask_ps(m)); }
+
+static inline void vi_store(uint32_t *p, vi a) { _mm256_storeu_si256((vi *)p, a); }
+static inline void vi_store_head(uint32_t *p, vi a, int n) { _mm256_maskstore_epi32((int *)p, v_head(n), a); }
+
+/* The lanes whose mask is set, moved to the front; the others hold anything. A byte of the table's row m says where the
+ * lane comes from: a set bit i of m, that many bytes on as there are set bits below it. */
+#define V_FROM(m, i) ((uint64_t)((m) >> (i) & 1) * (i) << 8 * __builtin_popcount((m) & ((1u << (i)) - 1)))
+#define V_ROW(m) (V_FROM(m, 1) | V_FROM(m, 2) | V_FROM(m, 3) | V_FROM(m, 4) | V_FROM(m, 5) | V_FROM(m, 6) | V_FROM(m, 7))
+#define V_ROWS4(m) V_ROW(m), V_ROW((m) + 1), V_ROW((m) + 2), V_ROW((m) + 3)
+#define V_ROWS16(m) V_ROWS4(m), V_ROWS4((m) + 4), V_ROWS4((m) + 8), V_ROWS4((m) + 12)
+#define V_ROWS64(m) V_ROWS16(m), V_ROWS16((m) + 16), V_ROWS16((m) + 32), V_ROWS16((m) + 48)
+static inline vi vi_compress(vi a, vmask m)
+{
+    static const uint64_t from[256] = {V_ROWS64(0u), V_ROWS64(64u), V_ROWS64(128u), V_ROWS64(192u)};
+    const __m128i row = _mm_loadl_epi64((const __m128i *)&from[_mm256_movemask_ps(m)]);
+    return _mm256_permutevar8x32_epi32(a, _mm256_cvtepu8_epi32(row));
 }
 #endif

@@ -80,6 +80,7 @@ static inline vi vi_count(uint32_t first)
     return _mm512_add_epi32(vi_set1(first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
 }
 static inline vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
+static inline vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 static inline void vi_mul(vi a, vi b, vi *high, vi *low)
 {
     const vi even = _mm512_mul_epu32(a, b);
@@ -91,4 +92,22 @@ static inline vf vi_uniform(vi a)
 {
     return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(a, 8)), _mm512_set1_ps(0x1p-24f));
 }
+
+/* Without its sign; the sign alone, 0 or -0; a, which is not negative, with that sign; its bits. */
+static inline vf v_abs(vf a) { return _mm512_andnot_ps(v_set1(-0.0f), a); }
+static inline vf v_sign(vf a) { return _mm512_and_ps(v_set1(-0.0f), a); }
+static inline vf v_signed(vf a, vf sign) { return _mm512_or_ps(a, sign); }
+static inline vi v_bits(vf a) { return _mm512_castps_si512(a); }
+
+/* Either mask; is any lane set; how many are. */
+static inline vmask v_either(vmask a, vmask b) { return _kor_mask16(a, b); }
+static inline int v_any(vmask m) { return m != 0; }
+static inline int v_count(vmask m) { return __builtin_popcount(m); }
+
+static inline void vi_store(uint32_t *p, vi a) { _mm512_storeu_si512(p, a); }
+static inline void vi_store_head(uint32_t *p, vi a, int n) { _mm512_mask_storeu_epi32(p, v_head(n), a); }
+
+/* The lanes whose mask is set, moved to the front; the others hold anything. Merged into the lanes themselves: on Zen
+ * the zeroing form waits for whatever the register held before, and the form that stores is microcode. */
+static inline vi vi_compress(vi a, vmask m) { return _mm512_mask_compress_epi32(a, m, a); }
 #endif

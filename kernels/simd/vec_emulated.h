@@ -76,6 +76,7 @@ static inline void v_store_some(float *p, vf a, int n)
 static inline vi vi_set1(uint32_t x) { vi r; V_LANES((int32_t)x); return r; }
 static inline vi vi_count(uint32_t first) { vi r; V_LANES((int32_t)(first + (uint32_t)i)); return r; }
 static inline vi vi_xor(vi a, vi b) { return a ^ b; }
+static inline vi vi_or(vi a, vi b) { return a | b; }
 static inline void vi_mul(vi a, vi b, vi *high, vi *low)
 {
     for (int i = 0; i < VL; i++) {
@@ -85,4 +86,22 @@ static inline void vi_mul(vi a, vi b, vi *high, vi *low)
     }
 }
 static inline vf vi_uniform(vi a) { vf r; V_LANES((float)((uint32_t)a[i] >> 8) * 0x1p-24f); return r; }
+
+static inline vi v_bits(vf a) { return (vi)a; }
+static inline vf v_abs(vf a) { return (vf)(v_bits(a) & INT32_MAX); }
+static inline vf v_sign(vf a) { return (vf)(v_bits(a) & INT32_MIN); }
+static inline vf v_signed(vf a, vf sign) { return (vf)(v_bits(a) | v_bits(sign)); }
+static inline vmask v_either(vmask a, vmask b) { return a | b; }
+static inline int v_any(vmask m) { return m != 0; }
+static inline int v_count(vmask m) { return __builtin_popcount(m); }
+static inline void vi_store(uint32_t *p, vi a) { memcpy(p, &a, sizeof a); }
+static inline void vi_store_head(uint32_t *p, vi a, int n) { memcpy(p, &a, (size_t)n * sizeof *p); }
+static inline vi vi_compress(vi a, vmask m)
+{
+    vi r = a;
+    for (int i = 0, to = 0; i < VL; i++)
+        if ((m >> i) & 1)
+            r[to++] = a[i];
+    return r;
+}
 #endif

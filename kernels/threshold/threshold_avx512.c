@@ -1,0 +1,4 @@
+/* threshold_vec.h with the vectors of AVX-512. */
+#include "kernels/simd/vec_avx512.h"
+
+#include "kernels/threshold/threshold_vec.h"
