@@ -13,7 +13,8 @@ extern "C" {
 
 enum sl_combine { SL_COMBINE_MEAN, SL_COMBINE_SUM };
 
-/* A parameter by name, where it lies in the flat buffer: for statistics by layer. */
+/* A parameter by name, where it lies in the flat buffer: for statistics by layer. They stay where they are until the
+ * exchange is closed. */
 struct sl_exchange_tensor {
     const char *name;
     int64_t at, n;
