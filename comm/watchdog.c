@@ -169,17 +169,19 @@ static void end_unheard(const struct sl_watchdog *watchdog, int code)
     watchdog->wire->abort(watchdog->wire->self, code);
 }
 
-/* The status of a rank that has left although it was waited for; SL_OK: there is none. */
+/* The worst status of the ranks that have left although they were waited for, SL_IO where they left well; SL_OK: there
+ * are none. */
 static int desertion(const struct sl_watchdog *watchdog)
 {
     const struct sl_roll roll = roll_of(watchdog);
-    int status = SL_OK;
+    bool deserted = false;
+    int worst = SL_OK;
     for (int i = 0; i < roll.size; i++)
         if (i != roll.rank && sl_roll_has_deserted(&roll, i)) {
-            const int left_with = (int)roll.beats[i].status;
-            status = left_with > status ? left_with : status == SL_OK ? SL_IO : status;
+            deserted = true;
+            worst = (int)roll.beats[i].status > worst ? (int)roll.beats[i].status : worst;
         }
-    return status;
+    return deserted && worst == SL_OK ? SL_IO : worst;
 }
 
 /* Who left ends the job itself after its grace; if it cannot, this rank does a little later. True: it is over. */

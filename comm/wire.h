@@ -31,7 +31,9 @@ struct sl_wire {
     void *self;
     /* Part j of `send` goes to rank j, and part j of `receive` comes from it; `bytes` is the length of each part. */
     int (*all_to_all)(void *self, const void *send, void *receive, size_t bytes, struct sl_request **request);
-    /* `all` becomes the parts of all ranks end to end; bytes[i] is the length of rank i's, known to everybody. */
+    /* `all` becomes the parts of all ranks end to end; bytes[i] is the length of rank i's, known to everybody.
+     * `mine` lies outside `all`. Over MPI a call takes less than 2 GiB in all; a longer one is SL_UNAVAILABLE on all
+     * ranks. */
     int (*all_gather)(void *self, const void *mine, void *all, const size_t *bytes, struct sl_request **request);
     /* Makes progress. Buffers and `bytes` stay as they are until it says done. */
     int (*test)(void *self, struct sl_request *request, bool *done);

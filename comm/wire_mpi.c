@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #ifndef SL_WIRE_NAME
-#error "SL_WIRE_NAME is the library's name, in quotes"
+#define SL_WIRE_NAME "mpi"
 #endif
 
 /* Where a beat to a rank and one from it lie while they travel. At most one is on its way to each: whoever is stopped

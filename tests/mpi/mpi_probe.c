@@ -2,6 +2,7 @@
  *   mpi_probe alone               opens the wire of the environment and says its name, rank and size
  *   mpi_probe verbs [RANKS]       every call with many lengths; prints each rank's digest of all that it received. With
  *                                 RANKS as that many threads over a loop
+ *   mpi_probe lengths             calls that are too long; says how each is refused
  *   mpi_probe steps FOLDER        steps for ever; each rank writes its process into FOLDER/RANK
  *   mpi_probe fail RANK STATUS    that rank leaves in its tenth step, the others go on
  *   mpi_probe settle STATUS       all ranks leave with it in their tenth step
@@ -167,9 +168,25 @@ out:
     return rc;
 }
 
+/* Nothing is read or written, so there need not be that much memory. */
+static int call_too_long(struct sl_comm *comm)
+{
+    uint8_t byte = 0;
+    size_t bytes[RANKS_MOST] = {(size_t)1 << 30, (size_t)1 << 31};
+    struct sl_request *request = NULL;
+    if (sl_comm_all_to_all(comm, &byte, &byte, (size_t)1 << 40, &request) == SL_UNAVAILABLE)
+        puts(sl_last_error());
+    if (sl_comm_all_gather(comm, &byte, &byte, bytes, &request) == SL_UNAVAILABLE)
+        puts(sl_last_error());
+    fflush(stdout);
+    return SL_OK;
+}
+
 static int run_order(struct sl_comm *comm, const struct order *order)
 {
     const struct sl_wire *wire = sl_comm_wire(comm);
+    if (strcmp(order->verb, "lengths") == 0)
+        return leave(comm, call_too_long(comm));
     if (strcmp(order->verb, "verbs") == 0)
         return leave(comm, call_all(comm));
     if (strcmp(order->verb, "alone") != 0)

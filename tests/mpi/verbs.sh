@@ -15,4 +15,8 @@ for ranks in 1 2 4; do
 done
 launch 2
 check "the wire's name, ranks and hosts" says "^$library, rank 1 of 2, 1 of 2 on its host\$"
+launch 2 lengths
+check "a call that is too long is refused" says '^MPI .*: all-to-all, a part of 1099511627776 bytes'
+check "parts that are too long together are refused" says '^MPI .*: all-gather up to a part of 2147483648 bytes'
+check "and nothing else happens" [ "$rc" -eq 0 ]
 exit "$failed"
