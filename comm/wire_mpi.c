@@ -230,27 +230,42 @@ static int hear(void *self, struct sl_beat *all)
 
 /* ---- the end ---- */
 
+static int end_code;
+
+/* MPICH's launcher kills the ranks while it is still learning why; an exit that comes first keeps the code. */
+static void end_now(void)
+{
+    _exit(end_code);
+}
+
 static void end(void *self, int code)
 {
     const struct mpi *mpi = self;
+    end_code = code;
+    atexit(end_now);
     MPI_Abort(mpi->calls, code);
-    _exit(code);
+    end_now();
 }
 
-/* The last beat reaches everybody: who is still here waits for it. */
-static void send_last_beat(struct mpi *mpi)
+/* Takes beats until all of this rank's own have arrived, and all ranks have come so far: a beat of theirs may still
+ * wait to be taken here, and a receive may only be dropped when nobody sends any more. */
+static void take_last_beats(struct mpi *mpi)
 {
-    static const struct timespec moment = {.tv_nsec = 1000000};
-    bool all = false;
-    struct sl_beat *ignored = calloc((size_t)mpi->size, sizeof *ignored);
-    while (ignored && !all && hear(mpi, ignored) == SL_OK) {
-        all = true;
+    static const struct timespec moment = {.tv_nsec = 50000};
+    MPI_Request barrier = MPI_REQUEST_NULL;
+    int begun = 0, done = 0;
+    struct sl_beat *heard = calloc((size_t)mpi->size, sizeof *heard);
+    while (heard && !done && hear(mpi, heard) == SL_OK) {
+        int sent = 1;
         for (int i = 0; i < mpi->size; i++)
-            all = all && (i == mpi->rank || mpi->peers[i].send == MPI_REQUEST_NULL);
-        if (!all)
-            nanosleep(&moment, NULL);
+            sent = sent && mpi->peers[i].send == MPI_REQUEST_NULL;
+        if (sent && !begun)
+            begun = MPI_Ibarrier(mpi->calls, &barrier) == MPI_SUCCESS;
+        if (begun && MPI_Test(&barrier, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+            break;
+        nanosleep(&moment, NULL);
     }
-    free(ignored);
+    free(heard);
 }
 
 static void drop_receives(struct mpi *mpi)
@@ -272,18 +287,10 @@ static void free_mpi(struct mpi *mpi)
     free(mpi);
 }
 
-/* Who has told the others that it leaves takes beats until all that were sent have arrived, all ranks' own included:
- * a receive may only be dropped when nobody sends any more. */
 static void leave(void *self)
 {
     struct mpi *mpi = self;
-    MPI_Request barrier = MPI_REQUEST_NULL;
-    static const struct timespec moment = {.tv_nsec = 50000};
-    int done = 0;
-    send_last_beat(mpi);
-    if (MPI_Ibarrier(mpi->calls, &barrier) == MPI_SUCCESS)
-        while (!done && MPI_Test(&barrier, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS)
-            nanosleep(&moment, NULL);
+    take_last_beats(mpi);
     drop_receives(mpi);
     free_mpi(mpi);
     MPI_Finalize();

@@ -1,10 +1,15 @@
 /* Checks within ranks that are threads, where cmocka's assertions may not jump: what is wrong is written down, and
- * looked at when all have ended. Include it after cmocka.h. */
+ * looked at when all have ended. */
 #ifndef SL_TESTS_RANK_CHECKS_H
 #define SL_TESTS_RANK_CHECKS_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <time.h>
+
+#include <cmocka.h>
 
 #include "comm/comm.h"
 #include "tests/ranks.h"

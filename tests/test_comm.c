@@ -1,11 +1,6 @@
 /* Calls between 1, 2, 3 and 8 ranks of one process: what arrives, in which lengths, and what was sent. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "tests/rank_checks.h"
 

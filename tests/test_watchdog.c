@@ -1,11 +1,6 @@
 /* Ranks that wait too long, for whom, and how they leave. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "comm/timer.h"
 #include "tests/rank_checks.h"
@@ -38,6 +33,14 @@ static void note_end(void *self, int code)
     abort_of_the_loop(self, code);
 }
 
+static bool has_ended(void)
+{
+    pthread_mutex_lock(&seen.lock);
+    const bool ended = seen.ends > 0;
+    pthread_mutex_unlock(&seen.lock);
+    return ended;
+}
+
 static void run_watched(int size, void (*body)(struct sl_wire *wire, void *self), void *self)
 {
     seen.code = seen.ends = 0;
@@ -62,7 +65,9 @@ static struct sl_comm *open_watched(struct sl_wire *wire, double step_limit)
     struct sl_comm *comm = NULL;
     const struct sl_comm_options options = {
         .start_limit = 20, .step_limit = step_limit, .grace = 0.3, .last_words = note_words};
+    pthread_mutex_lock(&seen.lock);
     abort_of_the_loop = wire->abort;
+    pthread_mutex_unlock(&seen.lock);
     wire->abort = note_end;
     CHECK_OK(sl_comm_open(wire, &options, &comm));
     return comm;
@@ -82,7 +87,7 @@ static void be_late(struct sl_wire *wire, void *self)
     struct sl_comm *comm = open_watched(wire, 0.5);
     const bool late = wire->rank == 2;
     sl_comm_enter(comm, SL_PHASE_TRAINING, late ? 6 : 7);
-    for (int i = 0; late && i < 200 && !seen.ends; i++)
+    for (int i = 0; late && i < 200 && !has_ended(); i++)
         pause_for(0.05);
     CHECK(gather_ranks(comm) == SL_IO);
     CHECK(late || sl_comm_seconds_waited(comm) > 0.4);
@@ -115,7 +120,7 @@ static void be_silent(struct sl_wire *wire, void *self)
         wire->tell = say_nothing;
     struct sl_comm *comm = open_watched(wire, rank == 0 ? 15 : 1);
     sl_comm_enter(comm, SL_PHASE_TRAINING, 7);
-    for (int i = 0; rank == 0 && i < 200 && !seen.ends; i++)
+    for (int i = 0; rank == 0 && i < 200 && !has_ended(); i++)
         pause_for(0.05);
     CHECK(gather_ranks(comm) == SL_IO);
     sl_comm_close(comm, SL_IO);
@@ -135,7 +140,7 @@ static int never_done(void *self, struct sl_request *request, bool *done)
 {
     (void)self, (void)request;
     *done = false;
-    return seen.ends ? SL_IO : SL_OK;
+    return has_ended() ? SL_IO : SL_OK;
 }
 
 static void lose_everything(struct sl_wire *wire, void *self)
@@ -216,16 +221,16 @@ static void who_leaves_alone_is_not_waited_for(void **state)
 static void die_leaving(struct sl_wire *wire, void *self)
 {
     (void)self;
+    int (*const tell)(void *self, const struct sl_beat *mine) = wire->tell;
+    const struct sl_beat last = {.count = 1000, .phase = SL_PHASE_LEAVING, .status = SL_BAD_DATA};
+    const bool dies = wire->rank == 1;
+    if (dies)
+        wire->tell = say_nothing;
     struct sl_comm *comm = open_watched(wire, 15);
-    if (wire->rank == 1) {
-        const struct sl_beat last = {.count = 1000, .phase = SL_PHASE_LEAVING, .status = SL_BAD_DATA};
-        wire->tell(wire->self, &last);
-        ((struct sl_wire *)sl_comm_wire(comm))->tell = say_nothing;
-        for (int i = 0; i < 200 && !seen.ends; i++) {
-            wire->tell(wire->self, &last);
-            pause_for(0.05);
-        }
-    }
+    if (dies)
+        CHECK_OK(tell(wire->self, &last));
+    for (int i = 0; dies && i < 200 && !has_ended(); i++)
+        pause_for(0.05);
     CHECK(gather_ranks(comm) == SL_IO);
     sl_comm_close(comm, SL_IO);
 }

@@ -25,7 +25,7 @@ refused() {
     status=$1 text=$2 rc=0
     shift 2
     env "$@" "$work/mpi_probe" >"$work/out" 2>&1 || rc=$?
-    [ $rc -eq "$status" ] || fail "$*: $rc, not $status"
+    [ "$rc" -eq "$status" ] || fail "$*: $rc, not $status"
     grep -qF "$text" "$work/out" || fail "$*: does not say '$text'"
 }
 refused 78 'SL_WIRE=opnmpi: the choices are openmpi, mpich and none' SL_WIRE=opnmpi

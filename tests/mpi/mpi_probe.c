@@ -27,7 +27,8 @@ static void open_comm(struct sl_wire *wire, struct sl_comm **comm)
 {
     const char *limit = getenv("SL_PROBE_LIMIT");
     const double seconds = limit ? strtod(limit, NULL) : 0;
-    if (sl_comm_open(wire, &(struct sl_comm_options){.start_limit = seconds, .step_limit = seconds}, comm) == SL_OK)
+    const struct sl_comm_options options = {.start_limit = seconds, .step_limit = seconds, .grace = 1};
+    if (sl_comm_open(wire, &options, comm) == SL_OK)
         return;
     fprintf(stderr, "mpi_probe: %s\n", sl_last_error());
     exit(SL_IO);

@@ -9,7 +9,7 @@ for ranks in 1 2 4; do
     "$bin/mpi_probe" verbs $ranks | LC_ALL=C sort >"$work/loop"
     launch $ranks verbs
     LC_ALL=C sort "$work/out" >"$work/sorted"
-    check "$ranks ranks end well" [ $rc -eq 0 ]
+    check "$ranks ranks end well" [ "$rc" -eq 0 ]
     check "$ranks ranks as threads" cmp "$work/loop" "$work/sorted"
     check "$ranks ranks all speak" [ "$(wc -l <"$work/loop")" -eq "$ranks" ]
 done
