@@ -69,12 +69,14 @@ struct sl_exchange_row {
     bool own_moments; /* the updaters of the ranks go different ways, and each rank saves its own */
     int (*open)(const struct sl_exchange_options *options, void **self);
     void (*close)(void *self);
-    /* The hooks of a step (runtime/train/train_step.h): collective. `samples` is this rank's share of the step. */
+    /* The hooks of a step (runtime/train/train_step.h): collective. `samples` is this rank's share of the step. The
+     * parts are the same on all ranks and come in the same order; until the last has come nobody else uses comm. */
     int (*gradient)(void *self, struct sl_span part, int32_t samples, bool last);
     int (*update)(void *self, struct sl_span update, uint64_t step);
     /* Adds what is still kept back, exactly: `update` becomes what to subtract from the parameters. Collective. */
     int (*flush)(void *self, struct sl_span update);
     size_t (*state)(void *self, struct sl_exchange_array arrays[SL_EXCHANGE_ARRAYS]);
+    /* Of `threshold` it takes a pass over the residual. */
     void (*report)(void *self, struct sl_exchange_report *report);
 };
 
