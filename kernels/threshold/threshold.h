@@ -19,7 +19,7 @@ enum { SL_THRESHOLD_CHUNK = 65536, SL_THRESHOLD_SAMPLES = 16384 };
 /* An entry: the element's index, and the sign of what is sent in the highest bit. */
 #define SL_THRESHOLD_NEGATIVE UINT32_C(0x80000000)
 
-/* From this density on, what is expected makes an encoding `dense`. */
+/* The density from which on `dense` pays: then a branch for each few vectors is a guess. */
 #define SL_THRESHOLD_DENSE 4e-3
 
 struct sl_threshold {
@@ -39,8 +39,9 @@ static inline int64_t sl_threshold_samples(int64_t n)
     return n < most ? n : most;
 }
 
-/* threshold_encode: r += u; then for each k with |r[k]| >= tau an entry, and r[k] -= +-tau with the sign of r[k].
- * A NaN is never sent. 12 bytes and 2 operations an element, and 4 bytes an entry. */
+/* threshold_encode: r += u; then for each k with |r[k]| >= tau an entry, and r[k] -= +-tau with the sign of r[k]. This
+ * is exact where |r[k]| <= 2 tau (Sterbenz). A NaN is never sent. 12 bytes and 2 operations an element, and 4 bytes an
+ * entry. */
 struct sl_threshold_encode {
     float *r;       /* [n] */
     const float *u; /* [n]; NULL: nothing is added */
