@@ -155,7 +155,7 @@ void flock_close(struct flock *f)
 
 enum { AGREED_KEYS = 16, AGREED_BYTES = 192 };
 
-/* What may differ: kernels, since hosts do, and their rows change no parameter. */
+/* What may differ: kernels, since hosts do. What they make of a gradient is shared before it becomes a parameter. */
 static bool may_differ(const char *key)
 {
     return !strcmp(key, "kernels");
@@ -170,6 +170,16 @@ static int describe_network(const struct flock *f, char text[AGREED_BYTES])
                  sl_hash64(json, strlen(json)));
     free(json);
     return rc;
+}
+
+/* Where each rank's updater moves the parameters by itself, it has to round as the others do: the vectors of every
+ * length do, the reference computes in double. */
+static const char *describe_updater(const struct flock *f)
+{
+    const struct sl_kernel_row *row = sl_choice_row(&f->session->updater->step);
+    if (!f->row->gradient)
+        return "of each rank";
+    return row->needs == SL_CPU ? "the reference" : "vectors";
 }
 
 static void describe_threshold(const struct flock *f, char text[AGREED_BYTES])
@@ -189,14 +199,15 @@ int flock_agree(const struct flock *f, const struct sl_agree_pair *run, size_t c
     struct sl_identity identity;
     char network[AGREED_BYTES], threshold[AGREED_BYTES], position[AGREED_BYTES];
     struct sl_agree_pair pairs[SL_IDENTITY_KEYS + AGREED_KEYS] = {
-        {"network", network}, {"threshold", threshold}, {"position", position}};
-    size_t n = 3;
+        {"network", network}, {"threshold", threshold}, {"position", position}, {"updater's kernel", NULL}};
+    size_t n = 4;
     if (sl_group_size(s->options.group) == 1)
         return SL_OK;
     SL_TRY(sl_group_settle(s->options.group, describe_network(f, network)));
     describe_threshold(f, threshold);
     snprintf(position, sizeof position, "epoch %" PRIu64 ", batch %" PRIu64 ", step %" PRIu64, p->epoch, p->index,
              p->iteration);
+    pairs[3].value = describe_updater(f);
     sl_session_identify(s, &identity);
     for (int i = 0; i < SL_IDENTITY_KEYS; i++)
         if (!may_differ(identity.pairs[i].key))
