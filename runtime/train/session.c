@@ -248,7 +248,7 @@ static int check_readable(const struct sl_session *s)
     const uint64_t world = (uint64_t)sl_group_size(s->options.group);
     if (s->unread < (sl_loader_batches(s->train) + world - 1) / world)
         return SL_OK;
-    return sl_fail(SL_BAD_DATA, "no image of the split train can be read");
+    return sl_group_settle(s->options.group, sl_fail(SL_BAD_DATA, "no image of the split train can be read"));
 }
 
 /* Every rank drops other elements. */
