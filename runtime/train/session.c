@@ -44,7 +44,7 @@ static bool has_val(const struct sl_session *s)
 
 static uint64_t needed(const struct sl_session_memory *m)
 {
-    return m->weights + m->training + m->inference + m->scratch + m->loading + m->shards;
+    return m->weights + m->training + m->inference + m->scratch + m->loading + m->shards + m->hooks;
 }
 
 static int count_plans(struct sl_session *s, char largest[])
@@ -63,6 +63,8 @@ static int count_plans(struct sl_session *s, char largest[])
     s->memory.inference = inference.arena;
     s->memory.scratch = training.scratch > inference.scratch ? training.scratch : inference.scratch;
     memcpy(largest, training.largest, sizeof training.largest);
+    if (s->options.hooks_memory)
+        s->memory.hooks = s->options.hooks_memory(s->options.hooks_self, &s->device, sizes->trained);
 out:
     sl_weights_close(sizes);
     return rc;
@@ -84,6 +86,21 @@ static int count_loaders(struct sl_session *s)
     return SL_OK;
 }
 
+static int refuse_memory(const struct sl_session *s, const char *largest)
+{
+    const struct sl_session_memory *m = &s->memory;
+    char exchange[48] = "";
+    if (m->hooks)
+        snprintf(exchange, sizeof exchange, ", exchange %.1f", (double)m->hooks / 1e6);
+    return sl_fail(SL_UNAVAILABLE,
+                   "this run needs %.1f MB of memory and the limit is %.1f MB: weights %.1f, training %.1f (largest: "
+                   "%s), validation %.1f, scratch of %d threads %.1f, loading %.1f, compressed shards %.1f%s; raise "
+                   "--memory-limit or lower --batch-size",
+                   (double)needed(m) / 1e6, (double)s->options.memory_limit / 1e6, (double)m->weights / 1e6,
+                   (double)m->training / 1e6, largest, (double)m->inference / 1e6, s->device.threads,
+                   (double)m->scratch / 1e6, (double)m->loading / 1e6, (double)m->shards / 1e6, exchange);
+}
+
 static int count_memory(struct sl_session *s)
 {
     int rc = SL_OK;
@@ -93,13 +110,7 @@ static int count_memory(struct sl_session *s)
     SL_TRY(count_plans(s, largest));
     SL_TRY(count_loaders(s));
     if (limit && needed(m) > limit)
-        SL_FAIL(SL_UNAVAILABLE,
-                "this run needs %.1f MB of memory and the limit is %.1f MB: weights %.1f, training %.1f (largest: %s), "
-                "validation %.1f, scratch of %d threads %.1f, loading %.1f, compressed shards %.1f; raise "
-                "--memory-limit or lower --batch-size",
-                (double)needed(m) / 1e6, (double)limit / 1e6, (double)m->weights / 1e6, (double)m->training / 1e6,
-                largest, (double)m->inference / 1e6, s->device.threads, (double)m->scratch / 1e6,
-                (double)m->loading / 1e6, (double)m->shards / 1e6);
+        rc = refuse_memory(s, largest);
 out:
     return rc;
 }
