@@ -298,6 +298,7 @@ static int run(struct train_options *options, struct cli_ranks *ranks)
     struct training t = {.options = options, .ranks = ranks};
     const struct sl_exchange_row *row;
     SL_TRY(sl_group_settle(ranks->group, flock_choose(&options->flock, sl_group_size(ranks->group), &row)));
+    options->flock.exchange = row ? row->name : "none"; /* for config.json */
     if (row && !ranks->group)
         SL_TRY(cli_ranks_open_alone(ranks));
     SL_TRY(train_options_share(options, ranks));

@@ -9,6 +9,7 @@ const struct flock_options flock_defaults = {
     .clip_multiple = 5,
     .clip_every = 5,
     .hash_every = 100,
+    .start_limit = 600,
 };
 
 size_t flock_option_rows(struct flock_options *o, struct cli_option *to)

@@ -208,8 +208,10 @@ int train_options_write(const struct train_options *options)
     struct train_options made = *options;
     struct cli_option table[OPTION_ROWS];
     const char *version = SL_VERSION;
-    struct sl_setting settings[OPTION_ROWS] = {{"version", SL_SETTING_TEXT, &version}};
-    size_t count = 1;
+    const int64_t ranks = sl_group_size(options->ranks->group);
+    struct sl_setting settings[OPTION_ROWS + 1] = {{"version", SL_SETTING_TEXT, &version},
+                                                   {"ranks", SL_SETTING_INT, &ranks}};
+    size_t count = 2;
     char *path = NULL;
     fill_table(&made, table);
     for (const struct cli_option *row = table; row->name; row++)

@@ -25,7 +25,8 @@ int train_options_parse(int argc, char **argv, struct train_options *options);
  * learning rate with --scale-lr. Collective. */
 int train_options_share(struct train_options *options, const struct cli_ranks *ranks);
 
-/* Writes RUN/config.json, the effective configuration: every option by its name, and the version. */
+/* Writes RUN/config.json, the effective configuration: every option by its name, the version and the number
+ * of ranks. After train_options_share. */
 int train_options_write(const struct train_options *options);
 
 #endif
