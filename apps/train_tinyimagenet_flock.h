@@ -70,7 +70,8 @@ int flock_agree(const struct flock *flock, const struct sl_agree_pair *run, size
 /* After a step: every --hash-every steps compares the parameters, and takes the exchange's report. Collective. */
 int flock_after_step(struct flock *flock);
 
-/* What the last step's record says of the exchange; the count of numbers. With `by_layer` the quanta of each tensor. */
+/* What the last step's record says of the exchange; the count of numbers. With `by_layer` the quanta of each tensor, as
+ * far as there is room. */
 size_t flock_numbers(const struct flock *flock, bool by_layer, struct sl_log_number numbers[FLOCK_NUMBERS]);
 
 /* The same for the progress line; NULL: nothing is shared. */
