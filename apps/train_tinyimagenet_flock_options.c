@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "apps/train_tinyimagenet_flock.h"
@@ -58,6 +59,22 @@ size_t flock_option_rows(struct flock_options *o, struct cli_option *to)
     return sizeof rows / sizeof *rows;
 }
 
+/* Also what this algorithm does not use is written to config.json, which knows only finite numbers. */
+static int check_finite(const struct sl_threshold_options *t)
+{
+    const struct {
+        const char *option;
+        double value;
+    } all[] = {{"--min-density", t->min_density},
+               {"--max-density", t->max_density},
+               {"--target-density", t->target},
+               {"--threshold-decay", t->decay}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!isfinite(all[i].value))
+            return sl_fail(SL_BAD_CONFIG, "%s is %g; it has to be a finite number", all[i].option, all[i].value);
+    return SL_OK;
+}
+
 int flock_settle(struct flock_options *options)
 {
     options->threshold.kind = (enum sl_threshold_kind)sl_threshold_find(options->algorithm);
@@ -67,5 +84,6 @@ int flock_settle(struct flock_options *options)
             "--clip is %g: the residual cannot be held to less than one threshold; give at least 1, or 0 for "
             "no clip",
             options->clip_multiple);
-    return sl_threshold_check(&options->threshold);
+    const int rc = sl_threshold_check(&options->threshold);
+    return rc == SL_OK ? check_finite(&options->threshold) : rc;
 }

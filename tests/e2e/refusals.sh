@@ -188,6 +188,10 @@ for padding in 16 17 1024; do
         train_tinyimagenet --data "$data" --run "$place/crop" --model "$here/tiny.json" --crop-padding $padding
 done
 check 'a crop padding of 15' trains 0 "$place/crop" --crop-padding 15 --max-steps 1
+for option in min-density max-density target-density threshold-decay; do
+    refuses 78 "--$option is nan; it has to be a finite number" "--$option of NaN, of no use" train_tinyimagenet --data "$data" --run "$place/none" \
+        --threshold-algorithm fixed --$option nan
+done
 sgd='--optimizer sgd --momentum 0.5'
 # shellcheck disable=SC2086 # lists of words
 {
