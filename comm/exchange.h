@@ -61,8 +61,6 @@ struct sl_exchange_array {
 
 enum { SL_EXCHANGE_ARRAYS = 8 };
 
-struct sl_exchange;
-
 /* A row of exchanges.def. What a row lacks is NULL. */
 struct sl_exchange_row {
     const char *name;

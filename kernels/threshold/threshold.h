@@ -20,7 +20,7 @@ enum { SL_THRESHOLD_CHUNK = 65536, SL_THRESHOLD_SAMPLES = 16384 };
 #define SL_THRESHOLD_NEGATIVE UINT32_C(0x80000000)
 
 /* The density from which on `dense` pays: then a branch for each few vectors is a guess. */
-#define SL_THRESHOLD_DENSE 4e-3
+#define SL_THRESHOLD_DENSE 1e-2
 
 struct sl_threshold {
     int64_t n; /* at least 1, less than 2^31 */
