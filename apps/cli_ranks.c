@@ -53,7 +53,7 @@ uint64_t cli_ranks_memory(const struct cli_ranks *ranks, uint64_t wanted)
 {
     if (wanted || sl_group_size(ranks->group) == 1)
         return wanted;
-    return sl_machine_memory("") / 5 * 4 / (uint64_t)sl_place_local_size(ranks->group);
+    return sl_machine_memory("") / 5 * 4 / (uint64_t)sl_comm_local_size(ranks->comm);
 }
 
 /* "rank R on HOST: ..." of one of us: what sl_group_settle said on all ranks. */
@@ -66,7 +66,7 @@ static bool is_settled(const struct sl_group *group, const char *text)
     return !strncmp(text + length, group->hosts[rank], host) && text[(size_t)length + host] == ':';
 }
 
-/* Does every rank have this error? What is settled, and what is agreed by its nature. */
+/* Does every rank have this status? What is settled, and what is agreed by its nature. */
 static bool is_shared(const struct sl_group *group, int rc)
 {
     return rc == SL_OK || rc == SL_PREEMPTED || rc == SL_DISAGREE || rc == SL_NUMERICS ||
@@ -83,7 +83,10 @@ int cli_ranks_end(struct cli_ranks *ranks, int rc)
         rc = cli_end(rc);
     else
         cli_end_silently();
-    sl_comm_close(ranks->comm, rc);
+    if (shared)
+        sl_comm_close_together(ranks->comm, rc);
+    else
+        sl_comm_close(ranks->comm, rc);
     *ranks = (struct cli_ranks){0};
     return rc;
 }

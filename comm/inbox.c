@@ -225,23 +225,9 @@ out:
     return rc;
 }
 
-/* Entries before `index`: they ascend. */
-static int64_t count_before(const uint32_t *entries, int64_t count, int64_t index)
-{
-    int64_t low = 0, high = count;
-    while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        if ((int64_t)(entries[middle] & ~SL_THRESHOLD_NEGATIVE) < index)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 int64_t sl_inbox_count(const struct sl_inbox *inbox, int rank, int64_t begin, int64_t end)
 {
     const uint32_t *entries = (const uint32_t *)inbox->entries.at + inbox->begins[rank];
     const int64_t count = inbox->heads[rank].count;
-    return count_before(entries, count, end) - count_before(entries, count, begin);
+    return sl_threshold_count_below(entries, count, end) - sl_threshold_count_below(entries, count, begin);
 }

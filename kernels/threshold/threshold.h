@@ -53,6 +53,20 @@ struct sl_threshold_encode {
     int64_t *counts;   /* [chunks] */
 };
 
+/* How many of `count` ascending entries have an index below `index`. */
+static inline int64_t sl_threshold_count_below(const uint32_t *entries, int64_t count, int64_t index)
+{
+    int64_t low = 0, high = count;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if ((int64_t)(entries[middle] & ~SL_THRESHOLD_NEGATIVE) < index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* What one rank sent: entries end to end, those of chunk c at [offsets[c], offsets[c + 1]). */
 struct sl_threshold_part {
     const uint32_t *entries;
