@@ -64,9 +64,10 @@ static bool is_shared(int rc)
 int cli_ranks_end(struct cli_ranks *ranks, int rc)
 {
     const struct sl_group *group = ranks->group;
-    if (group && group->size > 1 && rc != SL_OK && !is_shared(rc))
+    const bool own = rc != SL_OK && !is_shared(rc);
+    if (group && group->size > 1 && own)
         sl_fail_prefix(rc, "rank %d on %s", group->rank, group->hosts[group->rank]);
-    if (sl_group_rank(group) == 0 || (rc != SL_OK && !is_shared(rc)))
+    if (sl_group_rank(group) == 0 || own)
         rc = cli_end(rc);
     else
         cli_end_silently();
