@@ -155,6 +155,8 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
         {"memory-limit", "BYTES",
          "For all that is allocated, as 512M, 2GB or 2GiB, powers of 1024 (default: 4/5 of what is free)",
          .kind = CLI_BYTES, .value = &options->memory_limit, .least = 1, .most = 1e15},
+        {"max-skips", "N", "Steps in a row that may be left out because their numbers are not finite (default 10)",
+         .kind = CLI_INT, .value = &options->max_skips, .least = 0, .most = 1e9},
         {"log-every", "STEPS", "Steps between two performance lines; 0: none (default 100)", .kind = CLI_INT,
          .value = &options->log_every, .least = 0, .most = 1e9},
         {"quiet", NULL, "No progress lines", .kind = CLI_FLAG, .value = &options->quiet},
