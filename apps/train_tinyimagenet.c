@@ -287,7 +287,7 @@ static int run(struct train_options *options, struct cli_ranks *ranks)
     int rc = SL_OK;
     struct training t = {.options = options, .ranks = ranks};
     const struct sl_exchange_row *row;
-    SL_TRY(flock_choose(&options->flock, sl_group_size(ranks->group), &row));
+    SL_TRY(sl_group_settle(ranks->group, flock_choose(&options->flock, sl_group_size(ranks->group), &row)));
     if (row && !ranks->group)
         SL_TRY(cli_ranks_open_alone(ranks));
     SL_TRY(train_options_share(options, ranks));
@@ -311,12 +311,14 @@ int main(int argc, char **argv)
     int rc = SL_OK;
     struct train_options options;
     struct cli_ranks ranks = {0};
-    SL_TRY(train_options_parse(argc, argv, &options));
+    /* Options that are refused are told to the others: who does not come at all keeps them waiting. */
+    const int parsed = train_options_parse(argc, argv, &options);
     if (!options.dry_run)
         train_signals_watch();
     const struct sl_comm_options limits = {.start_limit = options.flock.start_limit,
                                            .step_limit = options.flock.step_limit};
     SL_TRY(cli_ranks_open(&limits, &ranks));
+    SL_TRY(sl_group_settle(ranks.group, parsed));
     rc = run(&options, &ranks);
 out:
     return cli_ranks_end(&ranks, rc);
