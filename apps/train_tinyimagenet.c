@@ -318,6 +318,8 @@ int main(int argc, char **argv)
     const struct sl_comm_options limits = {.start_limit = options.flock.start_limit,
                                            .step_limit = options.flock.step_limit};
     SL_TRY(cli_ranks_open(&limits, &ranks));
+    if (sl_group_size(ranks.group) > 1)
+        train_signals_note(); /* who just went would fail the others: they stop together, after a step */
     SL_TRY(sl_group_settle(ranks.group, parsed));
     rc = run(&options, &ranks);
 out:
