@@ -322,12 +322,16 @@ int main(int argc, char **argv)
     int rc = SL_OK;
     struct train_options options;
     struct cli_ranks ranks = {0};
-    SL_TRY(train_options_parse(argc, argv, &options));
+    /* Options that are refused are told to the others: who does not come at all keeps them waiting. */
+    const int parsed = train_options_parse(argc, argv, &options);
     if (!options.dry_run)
         train_signals_watch();
     const struct sl_comm_options limits = {.start_limit = options.flock.start_limit,
                                            .step_limit = options.flock.step_limit};
     SL_TRY(cli_ranks_open(&limits, &ranks));
+    if (sl_group_size(ranks.group) > 1)
+        train_signals_note(); /* who just went would fail the others: they stop together, after a step */
+    SL_TRY(sl_group_settle(ranks.group, parsed));
     rc = run(&options, &ranks);
 out:
     return cli_ranks_end(&ranks, rc);
