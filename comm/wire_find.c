@@ -180,19 +180,16 @@ const char *sl_wire_name(size_t index)
 int sl_wire_look(const char *name, char *path, size_t bytes)
 {
     int rc = SL_OK;
-    void *module = NULL;
     struct search *search = calloc(1, sizeof *search);
     if (!search)
         SL_FAIL(SL_SYSTEM, "out of memory while looking for a wire");
     if (!(search->library = find_library(name)))
         SL_FAIL(SL_BAD_CONFIG, "no wire is called %s", name);
     SL_TRY(find_module(search));
-    if (!(module = dlopen(search->found, RTLD_LAZY | RTLD_LOCAL)))
+    if (!dlopen(search->found, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE))
         SL_TRY(no_module(search));
     snprintf(path, bytes, "%s", search->found);
 out:
-    if (module)
-        dlclose(module);
     free(search);
     return rc;
 }
