@@ -27,6 +27,30 @@ int flock_choose(const struct flock_options *options, int world, const struct sl
     return SL_OK;
 }
 
+static struct sl_exchange_options exchange_options(const struct flock_options *options, const struct cli_ranks *ranks,
+                                                   const struct sl_device *device, int64_t n)
+{
+    return (struct sl_exchange_options){
+        .comm = ranks->comm,
+        .device = device,
+        .n = n,
+        .combine = strcmp(options->combine, "sum") ? SL_COMBINE_MEAN : SL_COMBINE_SUM,
+        .threshold = options->threshold,
+        .clip_multiple = options->clip_multiple,
+        .clip_every = options->clip_every,
+    };
+}
+
+uint64_t flock_memory(const struct flock_options *options, const struct cli_ranks *ranks,
+                      const struct sl_device *device, int64_t parameters)
+{
+    const struct sl_exchange_options exchange = exchange_options(options, ranks, device, parameters);
+    const struct sl_exchange_row *row;
+    if (flock_choose(options, sl_group_size(ranks->group), &row) != SL_OK || !row)
+        return 0;
+    return row->memory(&exchange) + (row->update ? (uint64_t)parameters * sizeof(float) : 0);
+}
+
 /* ---- Hooks ---- */
 
 static int share_gradient(void *self, struct sl_span part, int32_t samples, bool last)
@@ -115,17 +139,9 @@ int flock_open(const struct flock_options *options, const struct cli_ranks *rank
     if (!f->row)
         goto out;
     SL_TRY(list_tensors(f));
-    const struct sl_exchange_options exchange = {
-        .comm = ranks->comm,
-        .device = &session->device,
-        .n = session->weights->trained,
-        .tensors = f->tensors,
-        .tensor_count = f->tensor_count,
-        .combine = strcmp(options->combine, "sum") ? SL_COMBINE_MEAN : SL_COMBINE_SUM,
-        .threshold = options->threshold,
-        .clip_multiple = options->clip_multiple,
-        .clip_every = options->clip_every,
-    };
+    struct sl_exchange_options exchange = exchange_options(options, ranks, &session->device, session->weights->trained);
+    exchange.tensors = f->tensors;
+    exchange.tensor_count = f->tensor_count;
     SL_TRY(f->row->open(&exchange, &f->exchange));
     session->own_moments = f->row->own_moments;
     name_exchange(f);
@@ -242,9 +258,8 @@ static int take_residual(void *self, struct sl_span update)
 
 int flock_flush(struct flock *f)
 {
-    if (!f->row || !f->row->flush || !f->options->flush_residual || f->flushed)
+    if (!f->row || !f->row->flush || !f->options->flush_residual)
         return SL_OK;
-    f->flushed = true;
     return sl_session_apply(f->session, take_residual, f);
 }
 
