@@ -6,7 +6,8 @@ command -v "mpirun.$library" >/dev/null || { echo "skipped: no mpirun.$library";
 [ -e "$bin/libstarling_wire_$library.so" ] || { echo "skipped: built without the wire for $library"; exit 77; }
 # MPI libraries leak what they keep for the process.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-export OMPI_MCA_hwloc_base_binding_policy=none
+# Ranks share the cores; and Open MPI's launcher would rest a second whenever one of them ends with an error.
+export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_odls_base_sigkill_timeout=0
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 unset SL_WIRE SL_MODULE_PATH
 network=$here/tiny.json
@@ -71,7 +72,11 @@ begins() {
 begins_training() {
     ranks=$1 started=$2
     shift 2
-    begins "$ranks" train_tinyimagenet --data "$data" --run "$started" --model "$network" --threads 1 --batch-size 3 \
+    case " $* " in
+    *" --batch-size "*) ;;
+    *) set -- --batch-size 3 "$@" ;;
+    esac
+    begins "$ranks" train_tinyimagenet --data "$data" --run "$started" --model "$network" --threads 1 \
         --epochs 100000 --log-every 0 --eval-every 0 "$@"
 }
 
