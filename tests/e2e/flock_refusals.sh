@@ -114,7 +114,7 @@ check 'a second job in one folder: 73' trains_as 2 73 "$place/busy" --resume
 check 'is told who is there' once "busy: in use by pid $holder on $(hostname)"
 kill -USR1 "$pid"
 check 'the first goes on until it is asked' soon 30
-check 'and ends well' is_status 75
+check 'and ends well' is_asked 75
 check 'a folder with a run, without --resume: 73' trains_as 2 73 "$place/busy"
 check 'is refused with advice, once' once 'already holds a run; add --resume'
 

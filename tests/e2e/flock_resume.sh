@@ -148,7 +148,7 @@ touch "$place/full-disk"
 waits_for_text 'no checkpoint'
 kill -USR1 "$pid"
 check 'a run that is asked to save, and cannot' soon 20
-check "ends with 73 ($status)" is_status 73
+check "ends with 73 ($status)" is_asked 73
 check 'and says why' says '^train_tinyimagenet: rank 1 on [^ ]+: .*No space left'
 without_faults
 check 'what it had goes on' trains_as 2 0 "$place/full" --eval-every 0 --epochs 100000 --resume --max-steps $(($(step_of "$place/full") + 2))

@@ -7,8 +7,6 @@
 # shellcheck source=tests/e2e/ranks.sh
 . "$here/ranks.sh"
 make_data
-# The launcher's status after a signal to it. MPICH's (4.0) sometimes says 0 whatever its ranks say.
-is_asked() { is_status "$1" || { [ "$library" = mpich ] && [ "$status" -eq 0 ]; }; }
 step_of() { sed 's/ckpt-//' "$1/last-good"; }
 # goes_on RUN OPTION...: the run, which was stopped, ends with the bits of one that was left alone. 40 steps more.
 goes_on() {
