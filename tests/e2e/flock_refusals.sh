@@ -141,7 +141,7 @@ check 'and goes on' trains_as 2 0 "$place/run" --resume --max-steps 9
 
 # ---- shards that are damaged ----
 cp -R "$data" "$place/damaged"
-shard=$place/damaged/$(cd "$data" && ls | grep '^train.*1\.tar$' | head -n 1)
+shard=$place/damaged/train-000001.tar
 flip "$shard" 700
 flip "$shard" $(($(bytes "$shard") / 2))
 data=$place/damaged

@@ -100,10 +100,10 @@ for combine in mean sum; do
     check "4 ranks, $combine" trains_as 4 0 "$run" --max-steps 6 "$@"
     check 'go on as 2' trains_as 2 0 "$run" --max-steps 13 --resume "$@"
     check 'which is said' once '^the checkpoint was made by 4 ranks and goes on with 2$'
-    check 'with 2 files' test "$(ls "$(newest "$run")" | grep -c '^rank-')" -eq 2
+    check 'with 2 files' of_ranks 2 "$run"
     check 'and as 3' trains_as 3 0 "$run" --max-steps 22 --resume "$@"
     check 'which is said' once '^the checkpoint was made by 2 ranks and goes on with 3$'
-    check 'with 3 files' test "$(ls "$(newest "$run")" | grep -c '^rank-')" -eq 3
+    check 'with 3 files' of_ranks 3 "$run"
     check 'and as one process' trains 0 "$run" --batch-size 3 --exchange threshold --max-steps 40 --resume "$@"
     check 'and as 2' trains_as 2 0 "$run" --max-steps 50 --resume "$@"
     check 'which is said' once '^the checkpoint was made by 1 ranks and goes on with 2$'

@@ -26,7 +26,7 @@ for exchange in threshold dense; do
     check "with 75 ($status)" is_asked 75
     check 'told once' once '^train_tinyimagenet: stopped by SIGUSR1 after [0-9]+ steps; the checkpoint is saved, go on with --resume$'
     check 'saved at the step that is told' says "after $(step_of "$place/asked-$exchange") steps"
-    check 'by all ranks' test "$(ls "$(newest "$place/asked-$exchange")" | grep -c '^rank-')" -eq 3
+    check 'by all ranks' of_ranks 3 "$place/asked-$exchange"
     check 'nobody is left' none_left
     goes_on "$place/asked-$exchange" --exchange $exchange
 done

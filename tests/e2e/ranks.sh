@@ -130,9 +130,12 @@ soon() {
 
 # Two runs ended with the same bits on all ranks: weights, updaters, residuals, statistics.
 same_ranks() {
-    (cd "$(newest "$1")" && cksum *.safetensors) >"$place/sums-1" &&
-        (cd "$(newest "$2")" && cksum *.safetensors) >"$place/sums-2" && cmp "$place/sums-1" "$place/sums-2"
+    (cd "$(newest "$1")" && cksum ./*.safetensors) >"$place/sums-1" &&
+        (cd "$(newest "$2")" && cksum ./*.safetensors) >"$place/sums-2" && cmp "$place/sums-1" "$place/sums-2"
 }
+
+# of_ranks NUMBER RUN: the newest checkpoint has a file of each of so many.
+of_ranks() { [ "$(find "$(newest "$2")" -name 'rank-*' | wc -l)" -eq "$1" ]; }
 
 # once PATTERN: exactly one line on stderr is like it.
 once() { [ "$(grep -Ec -- "$1" "$place/err")" -eq 1 ]; }
