@@ -6,7 +6,8 @@ command -v "mpirun.$library" >/dev/null || { echo "skipped: no mpirun.$library";
 [ -e "$bin/libstarling_wire_$library.so" ] || { echo "skipped: built without the wire for $library"; exit 77; }
 # MPI libraries leak what they keep for the process.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-export OMPI_MCA_hwloc_base_binding_policy=none
+# Ranks share the cores; and Open MPI's launcher would rest a second whenever one of them ends with an error.
+export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_odls_base_sigkill_timeout=0
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 unset SL_WIRE SL_MODULE_PATH
 network=$here/tiny.json
@@ -19,6 +20,9 @@ is_status() {
     esac
     [ "$library" = mpich ] && [ "$status" -eq 9 ] && [ "$1" != 0 ]
 }
+
+# The launcher's status after a signal to it. MPICH's (4.0) sometimes says 0 whatever its ranks say.
+is_asked() { is_status "$1" || { [ "$library" = mpich ] && [ "$status" -eq 0 ]; }; }
 
 # launches STATUS ARGUMENT_OF_MPIRUN...: as lib.sh's quietly.
 launches() {
@@ -71,7 +75,11 @@ begins() {
 begins_training() {
     ranks=$1 started=$2
     shift 2
-    begins "$ranks" train_tinyimagenet --data "$data" --run "$started" --model "$network" --threads 1 --batch-size 3 \
+    case " $* " in
+    *" --batch-size "*) ;;
+    *) set -- --batch-size 3 "$@" ;;
+    esac
+    begins "$ranks" train_tinyimagenet --data "$data" --run "$started" --model "$network" --threads 1 \
         --epochs 100000 --log-every 0 --eval-every 0 "$@"
 }
 
@@ -122,9 +130,12 @@ soon() {
 
 # Two runs ended with the same bits on all ranks: weights, updaters, residuals, statistics.
 same_ranks() {
-    (cd "$(newest "$1")" && cksum *.safetensors) >"$place/sums-1" &&
-        (cd "$(newest "$2")" && cksum *.safetensors) >"$place/sums-2" && cmp "$place/sums-1" "$place/sums-2"
+    (cd "$(newest "$1")" && cksum ./*.safetensors) >"$place/sums-1" &&
+        (cd "$(newest "$2")" && cksum ./*.safetensors) >"$place/sums-2" && cmp "$place/sums-1" "$place/sums-2"
 }
+
+# of_ranks NUMBER RUN: the newest checkpoint has a file of each of so many.
+of_ranks() { [ "$(find "$(newest "$2")" -name 'rank-*' | wc -l)" -eq "$1" ]; }
 
 # once PATTERN: exactly one line on stderr is like it.
 once() { [ "$(grep -Ec -- "$1" "$place/err")" -eq 1 ]; }
