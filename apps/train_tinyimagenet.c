@@ -132,7 +132,8 @@ static int agree(const struct training *t)
              o->epochs, o->max_steps, o->eval_every, o->checkpoint_every, o->max_skips, o->flock.hash_every,
              o->flock.flush_residual);
     snprintf(rates, sizeof rates, "%.64s%s", o->schedule, o->flock.scale_rate ? ", scaled" : "");
-    const struct sl_agree_pair pairs[] = {{"version", SL_VERSION}, {"steps", steps}, {"learning-rate", rates}};
+    const struct sl_agree_pair pairs[] = {
+        {"version", SL_VERSION}, {"run", o->run}, {"steps", steps}, {"learning-rate", rates}};
     return flock_agree(&t->flock, pairs, sizeof pairs / sizeof *pairs);
 }
 

@@ -12,13 +12,14 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 unset SL_WIRE SL_MODULE_PATH
 network=$here/tiny.json
 
-# The status that a rank asks for is the launcher's, or one of MPICH's (4.0) instead: 9, that of the ranks it kills, where
-# one rank ends the job and the launcher learns of the others first.
+# The status that a rank asks for is the launcher's. Where one rank ends the job, MPICH's launcher (4.0) may return 9 instead,
+# that of the ranks it kills, if it learns of those first. What ranks agree about (76, 78, 79) they end with in order.
 is_status() {
     case "|$1|" in
     *"|$status|"*) return 0 ;;
     esac
-    [ "$library" = mpich ] && [ "$status" -eq 9 ] && [ "$1" != 0 ]
+    case $1 in 0 | 76 | 78 | 79) return 1 ;; esac
+    [ "$library" = mpich ] && [ "$status" -eq 9 ]
 }
 
 # The launcher's status after a signal to it. MPICH's (4.0) sometimes says 0 whatever its ranks say.
