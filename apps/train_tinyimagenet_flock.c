@@ -215,21 +215,21 @@ int flock_agree(const struct flock *f, const struct sl_agree_pair *run, size_t c
     struct sl_identity identity;
     char network[AGREED_BYTES], threshold[AGREED_BYTES], position[AGREED_BYTES];
     struct sl_agree_pair pairs[SL_IDENTITY_KEYS + AGREED_KEYS] = {
-        {"network", network}, {"threshold", threshold}, {"position", position}, {"updater's kernel", NULL}};
-    size_t n = 4;
+        {"network", network}, {"threshold", threshold}, {"position", position}};
+    size_t n = 3;
     if (sl_group_size(s->options.group) == 1)
         return SL_OK;
     SL_TRY(sl_group_settle(s->options.group, describe_network(f, network)));
     describe_threshold(f, threshold);
     snprintf(position, sizeof position, "epoch %" PRIu64 ", batch %" PRIu64 ", step %" PRIu64, p->epoch, p->index,
              p->iteration);
-    pairs[3].value = describe_updater(f);
     sl_session_identify(s, &identity);
     for (int i = 0; i < SL_IDENTITY_KEYS; i++)
         if (!may_differ(identity.pairs[i].key))
             pairs[n++] = (struct sl_agree_pair){identity.pairs[i].key, identity.pairs[i].value};
-    for (size_t i = 0; i < count && n < sizeof pairs / sizeof *pairs; i++)
+    for (size_t i = 0; i < count && n + 1 < sizeof pairs / sizeof *pairs; i++)
         pairs[n++] = run[i];
+    pairs[n++] = (struct sl_agree_pair){"updater's kernel", describe_updater(f)};
     rc = sl_agree_pairs(s->options.group, pairs, n);
 out:
     return rc;
