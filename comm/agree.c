@@ -15,7 +15,7 @@ enum { SHOWN_BYTES = 160 };
 static const char *show(const char *text, char shown[SHOWN_BYTES])
 {
     size_t n = 0;
-    for (; text[n] && n < SHOWN_BYTES - 1; n++)
+    for (; n < SHOWN_BYTES - 1 && text[n]; n++)
         shown[n] = (unsigned char)text[n] < ' ' || text[n] == 0x7f ? '?' : text[n];
     shown[n] = '\0';
     return shown;
@@ -60,14 +60,15 @@ static const char *value_of(struct list list, const char *key)
 static int differ(const struct sl_group *group, int rank, const char *key, const char *mine, const char *first)
 {
     char shown_key[SHOWN_BYTES], shown_first[SHOWN_BYTES], shown_mine[SHOWN_BYTES];
-    const char *const hosts[] = {group->hosts[0], group->hosts[rank]};
-    show(key, shown_key);
-    if (!mine || !first)
-        return sl_fail(SL_DISAGREE, "%s is %s on rank %d (%s) and missing on rank %d (%s)", shown_key,
-                       show(mine ? mine : first, shown_mine), mine ? rank : 0, hosts[mine != NULL], mine ? 0 : rank,
-                       hosts[mine == NULL]);
-    return sl_fail(SL_DISAGREE, "%s is %s on rank 0 (%s) and %s on rank %d (%s)", shown_key, show(first, shown_first),
-                   hosts[0], show(mine, shown_mine), rank, hosts[1]);
+    return sl_fail(SL_DISAGREE, "%s is %s on rank 0 (%s) and %s on rank %d (%s)", show(key, shown_key),
+                   show(first, shown_first), group->hosts[0], show(mine, shown_mine), rank, group->hosts[rank]);
+}
+
+static int lacks(const struct sl_group *group, int rank, const char *key, const char *value, int other)
+{
+    char shown_key[SHOWN_BYTES], shown_value[SHOWN_BYTES];
+    return sl_fail(SL_DISAGREE, "%s is %s on rank %d (%s) and missing on rank %d (%s)", show(key, shown_key),
+                   show(value, shown_value), other, group->hosts[other], rank, group->hosts[rank]);
 }
 
 /* In the order of rank 0's keys, then of keys that rank 0 lacks; all ranks see the same and so say the same. */
@@ -80,13 +81,15 @@ static int compare(const struct sl_group *group, const struct list *lists)
     for (const char *key = lists[0].at; key < end; key = behind(behind(key)))
         for (int r = 1; r < group->size; r++) {
             const char *value = value_of(lists[r], key);
-            if (!value || strcmp(value, behind(key)) != 0)
+            if (!value)
+                return lacks(group, r, key, behind(key), 0);
+            if (strcmp(value, behind(key)) != 0)
                 return differ(group, r, key, value, behind(key));
         }
     for (int r = 1; r < group->size; r++)
         for (const char *key = lists[r].at; key < lists[r].at + lists[r].bytes; key = behind(behind(key)))
             if (!value_of(lists[0], key))
-                return differ(group, r, key, behind(key), NULL);
+                return lacks(group, 0, key, behind(key), r);
     return SL_OK;
 }
 
