@@ -19,9 +19,10 @@
 
 enum {
     WINOGRAD_MOST_SCRATCH = 1 << 28,
-    WINOGRAD_NEAR = V_REGISTERS == 32 ? 640 << 10 : 320 << 10, /* bytes of V that should stay in L2 */
-    WINOGRAD_MOST_GROUPS = 4,                                  /* of a block; more tiles gain nothing */
-    WINOGRAD_UNITS = 16, /* wanted: blocks are made smaller until there are so many */
+    WINOGRAD_NEAR = V_REGISTERS == 32 ? 1280 << 10 : 320 << 10, /* bytes of V that should stay in L2 */
+    WINOGRAD_MOST_GROUPS = 4,                                   /* of a block; more tiles gain nothing */
+    WINOGRAD_UNITS = 16,    /* wanted: blocks are made smaller until there are so many */
+    WINOGRAD_FAR = 8 << 20, /* bytes of an output that is sent past the caches */
     WINOGRAD_GAP = 64 / sizeof(float),
 };
 
@@ -38,6 +39,7 @@ struct winograd {
     const float *x, *weights, *bias;
     float slope;
     float *y, *moments;
+    bool streams; /* y goes past the caches */
 };
 
 /* --- sizes ----------------------------------------------------------------------------------------------------- */
@@ -47,9 +49,10 @@ static int32_t winograd_frequencies(const struct winograd *w)
     return sl_winograd_forms[w->which].t * sl_winograd_forms[w->which].t;
 }
 
+/* Channels of the source with the zeros after the last: whole vectors. */
 static int32_t winograd_channels(const struct winograd *w)
 {
-    return sl_round_up(w->c, WINOGRAD_CHUNK);
+    return sl_round_up(w->c, SL_LANES);
 }
 
 /* V is [group][chunk of channels][frequency][row][WINOGRAD_CHUNK]. */
@@ -65,7 +68,7 @@ static ptrdiff_t winograd_v_chunk(const struct winograd *w)
 
 static ptrdiff_t winograd_v_group(const struct winograd *w)
 {
-    return winograd_channels(w) / WINOGRAD_CHUNK * winograd_v_chunk(w);
+    return (winograd_channels(w) + WINOGRAD_CHUNK - 1) / WINOGRAD_CHUNK * winograd_v_chunk(w);
 }
 
 /* M is [group][frequency][row][panel], with a line free after each frequency: the frequencies of an output should not
@@ -160,9 +163,8 @@ static struct winograd winograd_backward(const struct sl_conv2d *s)
  * the last channel are there. */
 static bool winograd_takes(const struct sl_conv2d *s)
 {
-    return s->stride_h == 1 && s->stride_w == 1 && s->kh == s->kw && (s->kh == 2 || s->kh == 3) &&
-           s->c >= WINOGRAD_CHUNK && s->k >= WINOGRAD_CHUNK && s->xs >= sl_round_up(s->c, WINOGRAD_CHUNK) &&
-           s->ys >= sl_round_up(s->k, WINOGRAD_CHUNK);
+    return s->stride_h == 1 && s->stride_w == 1 && s->kh == s->kw && (s->kh == 2 || s->kh == 3) && s->c >= SL_LANES &&
+           s->k >= SL_LANES && s->xs >= sl_round_up(s->c, SL_LANES) && s->ys >= sl_round_up(s->k, SL_LANES);
 }
 
 /* Scratch of the largest block decides whether the shape is taken, so that the number of images does not. */
@@ -182,16 +184,16 @@ static bool winograd_need(const struct winograd *w, struct sl_need *need)
 
 /* --- weights --------------------------------------------------------------------------------------------------- */
 
-/* Taps of VL output channels x one chunk of source channels, as [tap][channel of the source][output]. */
+/* Taps of VL output channels x SL_LANES source channels, as [tap][channel of the source][output]. */
 static void winograd_gather(const struct winograd *w, const float *weights, int32_t first, int32_t c,
-                            float taps[][WINOGRAD_CHUNK][VL])
+                            float taps[][SL_LANES][VL])
 {
     const int32_t r = sl_winograd_forms[w->which].r, all = r * r;
     const ptrdiff_t filter = (ptrdiff_t)all * (w->turned ? w->k : w->c);
     const ptrdiff_t k_step = w->turned ? 1 : filter, c_step = w->turned ? filter : 1;
     for (int32_t tap = 0; tap < all; tap++) {
         const float *from = weights + (ptrdiff_t)(w->turned ? all - 1 - tap : tap) * (filter / all);
-        for (int32_t i = 0; i < WINOGRAD_CHUNK; i++)
+        for (int32_t i = 0; i < SL_LANES; i++)
             for (int32_t k = 0; k < VL; k++)
                 taps[tap][i][k] =
                     c + i < w->c && first + k < w->k ? from[(first + k) * k_step + (c + i) * c_step] : 0.0f;
@@ -201,12 +203,12 @@ static void winograd_gather(const struct winograd *w, const float *weights, int3
 static void winograd_pack_panel(const struct winograd *w, const float *weights, int32_t first, const float *scale,
                                 float *u)
 {
-    float taps[SL_WINOGRAD_KERNEL * SL_WINOGRAD_KERNEL][WINOGRAD_CHUNK][VL];
+    float taps[SL_WINOGRAD_KERNEL * SL_WINOGRAD_KERNEL][SL_LANES][VL];
     for (int32_t k = 0; k < w->width; k += VL)
-        for (int32_t c = 0; c < w->c; c += WINOGRAD_CHUNK) {
+        for (int32_t c = 0; c < w->c; c += SL_LANES) {
             winograd_gather(w, weights, first + k, c, taps);
-            for (int32_t i = 0; i < WINOGRAD_CHUNK; i++)
-                winograd_transforms[w->which].kernel(taps[0][i], WINOGRAD_CHUNK * VL, scale,
+            for (int32_t i = 0; i < SL_LANES; i++)
+                winograd_transforms[w->which].kernel(taps[0][i], SL_LANES * VL, scale,
                                                      u + (ptrdiff_t)(c + i) * w->width + k, winograd_u_step(w));
         }
     for (int32_t f = 0; f < winograd_frequencies(w); f++)
@@ -274,7 +276,7 @@ static void winograd_product(const struct winograd *w, int32_t count, const floa
             .v = v + c / WINOGRAD_CHUNK * winograd_v_chunk(w),
             .v_chunk = winograd_v_chunk(w),
             .u = u + (ptrdiff_t)c * w->width,
-            .chunks = steps / WINOGRAD_CHUNK,
+            .channels = steps,
             .m = m,
             .begins = c == 0,
             .next = (const char *)(u + (ptrdiff_t)(c + steps) * w->width),
@@ -304,8 +306,12 @@ static void winograd_output_block(const struct winograd *w, int64_t first, int32
     float bias[WINOGRAD_VECTORS * VL] = {0};
     if (w->bias)
         memcpy(bias, w->bias + k, (size_t)(w->k - k < w->width ? w->k - k : w->width) * sizeof *bias);
-    struct winograd_output o = {
-        .row = (ptrdiff_t)w->ow * w->ys, .pixel = w->ys, .lanes = w->ys - k, .bias = bias, .slope = w->slope};
+    struct winograd_output o = {.row = (ptrdiff_t)w->ow * w->ys,
+                                .pixel = w->ys,
+                                .lanes = w->ys - k,
+                                .streams = w->streams,
+                                .bias = bias,
+                                .slope = w->slope};
     int32_t pixels = 0;
     for (int32_t i = 0; i < count; i++) {
         const struct winograd_place at = winograd_place(w, first + i);
@@ -363,13 +369,24 @@ static void winograd_block(const struct winograd *w, int64_t first, int32_t coun
     winograd_clear(w, first, count);
 }
 
-static void winograd_slice(const struct winograd *w, const struct sl_work *work)
+/* An output that the caches cannot hold until it is read is not brought into them to be overwritten. That takes vectors
+ * of a whole cache line: halves of many lines leave the processor one by one. */
+static bool winograd_streams(const struct winograd *w)
 {
+    const size_t pixels = (size_t)(w->tiles / (w->down * w->across)) * (size_t)w->oh * (size_t)w->ow;
+    return VL == SL_LANES && w->ys % VL == 0 && (uintptr_t)w->y % (VL * sizeof(float)) == 0 &&
+           pixels * (size_t)w->ys * sizeof(float) >= WINOGRAD_FAR;
+}
+
+static void winograd_slice(struct winograd *w, const struct sl_work *work)
+{
+    w->streams = winograd_streams(w);
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const int64_t first = unit * w->block, left = w->tiles - first;
         float *record = w->moments ? w->moments + (size_t)unit * sl_moments_size(w->ys) : NULL;
         winograd_block(w, first, left < w->block ? (int32_t)left : w->block, work->scratch, record);
     }
+    v_streamed();
 }
 
 /* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */

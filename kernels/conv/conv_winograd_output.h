@@ -19,6 +19,7 @@ struct winograd_output {
     ptrdiff_t row, pixel; /* floats from one to the next */
     int32_t rows, columns;
     int32_t lanes;     /* floats of a pixel, from the panel's first channel on */
+    bool streams;      /* whole vectors go past the caches */
     const float *bias; /* of the panel, with zeros past the last channel */
     float slope;
     struct winograd_moments moments;
@@ -35,6 +36,15 @@ WINOGRAD_INLINE bool winograd_keeps(const bool whole, const struct winograd_outp
     return whole || (i < o->rows && j < o->columns);
 }
 
+WINOGRAD_INLINE void winograd_store(const struct winograd_output *o, float *y, vf a, int lanes)
+{
+    if (lanes == VL && o->streams)
+        v_stream(y, a);
+    else
+        v_store_some(y, a, lanes);
+}
+
+/* Joins the moments of a tile to those of the tiles before it. */
 WINOGRAD_INLINE void winograd_join(const int n, const bool whole, const struct winograd_output *o, int32_t c, int lanes,
                                    vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS])
 {
@@ -80,7 +90,7 @@ WINOGRAD_INLINE void winograd_finish(const int t, const int n, const bool whole,
             if (o->slope != 1.0f)
                 y[i][j] = winograd_activate(y[i][j], o->slope);
             if (winograd_keeps(whole, o, i, j))
-                v_store_some(o->y + i * o->row + j * o->pixel + c, y[i][j], lanes);
+                winograd_store(o, o->y + i * o->row + j * o->pixel + c, y[i][j], lanes);
         }
     }
     if (o->moments.mean)

@@ -13,7 +13,7 @@
 #include "kernels/conv/conv_winograd_transform.h"
 
 enum {
-    WINOGRAD_CHUNK = SL_LANES,                    /* channels of V that follow each other */
+    WINOGRAD_CHUNK = 2 * SL_LANES,                /* channels of V that follow each other */
     WINOGRAD_VECTORS = V_REGISTERS == 32 ? 4 : 2, /* vectors of the widest panel */
     WINOGRAD_SUMS = V_REGISTERS == 32 ? 24 : 12,  /* accumulators of a full tile */
     WINOGRAD_ROWS = WINOGRAD_SUMS / 2,            /* of the longest tile: the narrowest panel has two vectors */
@@ -25,7 +25,7 @@ struct winograd_piece {
     const float *v;    /* [chunk][row][WINOGRAD_CHUNK]: the first chunk */
     ptrdiff_t v_chunk; /* floats from one chunk to the next */
     const float *u;    /* [channel][panel]: the first channel */
-    int32_t chunks;
+    int32_t channels;
     float *m;         /* [row][panel] */
     bool begins;      /* nothing is in m yet; else the piece, summed on its own, is added to it */
     const char *next; /* one line of what comes next is asked into the second-level cache at each step */
@@ -43,8 +43,9 @@ WINOGRAD_INLINE void winograd_tile(const int rows, const int vectors, const stru
     const float *u = piece->u, *v = piece->v;
     const char *next = piece->next;
     float *m = piece->m;
-    for (int32_t chunk = 0; chunk < piece->chunks; chunk++, v += piece->v_chunk - WINOGRAD_CHUNK)
-        for (const float *end = v + WINOGRAD_CHUNK; v != end; v++, u += vectors * VL, next += 64) {
+    for (int32_t left = piece->channels; left > 0; left -= WINOGRAD_CHUNK, v += piece->v_chunk - WINOGRAD_CHUNK)
+        for (const float *end = v + (left < WINOGRAD_CHUNK ? left : WINOGRAD_CHUNK); v != end;
+             v++, u += vectors * VL, next += 64) {
             vf weight[WINOGRAD_VECTORS];
             WINOGRAD_UNROLL
             for (int j = 0; j < vectors; j++)
