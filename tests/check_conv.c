@@ -189,7 +189,7 @@ static void bwd_weights(struct check_case *c)
     struct sl_conv2d_bwd_weights *t = (void *)c->args.bytes;
     t->x = activation(c, "x", inside(s), s->c, s->xs);
     t->dy = activation(c, "dy", outside(s), s->k, s->ys);
-    t->dw = check_output(c, "dw", sl_conv2d_weights(s), sum_of((double)outside(s)));
+    t->dw = check_output(c, "dw", sl_conv2d_weights(s), sums(c, (double)outside(s), s->oh, s->ow));
 }
 
 static void bias_bwd(struct check_case *c)

@@ -219,8 +219,7 @@ static void winograd_pack(const struct winograd *w, const float *weights, float 
 {
     const int32_t t = sl_winograd_forms[w->which].t;
     float scale[SL_WINOGRAD_POINTS * SL_WINOGRAD_POINTS];
-    for (int32_t i = 0; i < t * t; i++)
-        scale[i] = (float)(1.0 / (sl_winograd_divisor(t, i / t) * sl_winograd_divisor(t, i % t)));
+    sl_winograd_scale(t, scale);
     assert(sl_slice_is_within(work, winograd_panels(w)));
     for (int64_t p = work->begin; p < work->end; p++)
         winograd_pack_panel(w, weights, (int32_t)p * w->width, scale, packed + p * winograd_u_panel(w));

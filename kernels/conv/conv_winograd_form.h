@@ -11,13 +11,13 @@ WINOGRAD_INLINE void winograd_input_channels(const int t, const bool whole, cons
                                              int32_t channels, float *v, ptrdiff_t v_chunk, ptrdiff_t step)
 {
     for (int32_t c = 0; c < channels; c += VL)
-        winograd_input_square(t, whole, s, c, v + c / WINOGRAD_CHUNK * v_chunk + c % WINOGRAD_CHUNK, step);
+        winograd_input_square(t, whole, s, c, v + c / WINOGRAD_CHUNK * v_chunk + c % WINOGRAD_CHUNK, step, 0);
 }
 
 WINOGRAD_INLINE void winograd_input_tile_of(const int t, const struct winograd_square *s, int32_t channels, float *v,
                                             ptrdiff_t v_chunk, ptrdiff_t step)
 {
-    if (s->top == 0 && s->left == 0 && s->bottom == t && s->right == t)
+    if (winograd_is_whole(s, t))
         winograd_input_channels(t, true, s, channels, v, v_chunk, step);
     else
         winograd_input_channels(t, false, s, channels, v, v_chunk, step);

@@ -81,7 +81,7 @@ WINOGRAD_INLINE void winograd_finish(const int t, const int n, const bool whole,
     const int lanes = whole || o->lanes - c > VL ? VL : o->lanes - c;
     const vf bias = v_load(o->bias + c);
     vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS];
-    winograd_output_square(t, n, m + c, step, y);
+    winograd_output_square(t, n, m + c, step, NULL, y);
     WINOGRAD_UNROLL
     for (int i = 0; i < n; i++) {
         WINOGRAD_UNROLL

@@ -29,10 +29,23 @@ WINOGRAD_INLINE bool winograd_is_within(const struct winograd_square *s, int i, 
     return i >= s->top && i < s->bottom && j >= s->left && j < s->right;
 }
 
+/* Does all of a square of n x n lie within? */
+WINOGRAD_INLINE bool winograd_is_whole(const struct winograd_square *s, int32_t n)
+{
+    return s->top == 0 && s->left == 0 && s->bottom == n && s->right == n;
+}
+
+WINOGRAD_INLINE void winograd_put(float *to, vf value, const ptrdiff_t ahead)
+{
+    if (ahead)
+        __builtin_prefetch(to + ahead, 1);
+    v_store(to, value);
+}
+
 /* One vector of channels of t x t pixels, zeros outside the image, to v[frequency*step]. `whole`: all of them lie
- * within. */
+ * within. `ahead`: what will be written next lies so many floats on, and is asked for; 0: it is near already. */
 WINOGRAD_INLINE void winograd_input_square(const int t, const bool whole, const struct winograd_square *s, int32_t c,
-                                           float *v, ptrdiff_t step)
+                                           float *v, ptrdiff_t step, const ptrdiff_t ahead)
 {
     vf half[WINOGRAD_POINTS][WINOGRAD_POINTS];
     WINOGRAD_UNROLL
@@ -52,7 +65,34 @@ WINOGRAD_INLINE void winograd_input_square(const int t, const bool whole, const 
         winograd_input(t, line, value);
         WINOGRAD_UNROLL
         for (int i = 0; i < t; i++)
-            v_store(v + (i * t + j) * step, value[i]);
+            winograd_put(v + (i * t + j) * step, value[i], ahead);
+    }
+}
+
+/* The same of n x n pixels as coefficients: of the gradient of the output under a tile. */
+WINOGRAD_INLINE void winograd_gradient_square(const int t, const int n, const bool whole,
+                                              const struct winograd_square *s, int32_t c, float *v, ptrdiff_t step,
+                                              const ptrdiff_t ahead)
+{
+    vf half[WINOGRAD_OUTPUTS][WINOGRAD_POINTS];
+    WINOGRAD_UNROLL
+    for (int i = 0; i < n; i++) {
+        vf line[WINOGRAD_OUTPUTS];
+        WINOGRAD_UNROLL
+        for (int j = 0; j < n; j++)
+            line[j] = whole || winograd_is_within(s, i, j) ? v_load(winograd_pixel(s, i, j) + c) : v_zero();
+        winograd_evaluate(t, n, line, half[i]);
+    }
+    WINOGRAD_UNROLL
+    for (int j = 0; j < t; j++) {
+        vf line[WINOGRAD_OUTPUTS], value[WINOGRAD_POINTS];
+        WINOGRAD_UNROLL
+        for (int i = 0; i < n; i++)
+            line[i] = half[i][j];
+        winograd_evaluate(t, n, line, value);
+        WINOGRAD_UNROLL
+        for (int i = 0; i < t; i++)
+            winograd_put(v + (i * t + j) * step, value[i], ahead);
     }
 }
 
@@ -83,9 +123,10 @@ WINOGRAD_INLINE void winograd_kernel_square(const int t, const int n, const floa
     }
 }
 
-/* One vector of channels of t x t sums, m[frequency*step], to n x n outputs. */
+/* One vector of channels of t x t sums, m[frequency*step], to n x n outputs; each sum times scale[frequency], if there
+ * is a scale. */
 WINOGRAD_INLINE void winograd_output_square(const int t, const int n, const float *m, ptrdiff_t step,
-                                            vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS])
+                                            const float *scale, vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS])
 {
     vf half[WINOGRAD_POINTS][WINOGRAD_OUTPUTS];
     WINOGRAD_UNROLL
@@ -93,7 +134,8 @@ WINOGRAD_INLINE void winograd_output_square(const int t, const int n, const floa
         vf line[WINOGRAD_POINTS];
         WINOGRAD_UNROLL
         for (int j = 0; j < t; j++)
-            line[j] = v_load(m + (i * t + j) * step);
+            line[j] = scale ? v_mul(v_load(m + (i * t + j) * step), v_set1(scale[i * t + j]))
+                            : v_load(m + (i * t + j) * step);
         winograd_collect(t, n, line, half[i]);
     }
     WINOGRAD_UNROLL

@@ -48,6 +48,13 @@ static inline double sl_winograd_divisor(int32_t t, int32_t i)
     return divisor;
 }
 
+/* What the product at each pair of points is multiplied by: one over the divisors of both. */
+static inline void sl_winograd_scale(int32_t t, float *scale)
+{
+    for (int32_t i = 0; i < t * t; i++)
+        scale[i] = (float)(1.0 / (sl_winograd_divisor(t, i / t) * sl_winograd_divisor(t, i % t)));
+}
+
 /* Multiplications of one channel pair for oh x ow outputs, tiles that reach past the end included. */
 static inline int64_t sl_winograd_cost(enum sl_winograd form, int32_t oh, int32_t ow)
 {
