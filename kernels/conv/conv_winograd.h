@@ -374,7 +374,7 @@ static void winograd_block(const struct winograd *w, int64_t first, int32_t coun
 static bool winograd_streams(const struct winograd *w)
 {
     const size_t pixels = (size_t)(w->tiles / (w->down * w->across)) * (size_t)w->oh * (size_t)w->ow;
-    return VL == SL_LANES && w->ys % VL == 0 && (uintptr_t)w->y % (VL * sizeof(float)) == 0 &&
+    return w->ys % SL_LANES == 0 && (uintptr_t)w->y % (SL_LANES * sizeof(float)) == 0 &&
            pixels * (size_t)w->ys * sizeof(float) >= WINOGRAD_FAR;
 }
 
