@@ -5,6 +5,8 @@
 
 #include "kernels/conv/conv_winograd_square.h"
 
+enum { WINOGRAD_LINE = SL_LANES / VL }; /* vectors of a cache line */
+
 /* Moments so far, of the channels of a panel. Those of a tile of p pixels are joined to those of q before it (Chan,
  * Golub & LeVeque 1983). */
 struct winograd_moments {
@@ -25,9 +27,25 @@ struct winograd_output {
     struct winograd_moments moments;
 };
 
-WINOGRAD_INLINE vf winograd_activate(vf a, float slope)
+/* Adds the bias and applies the activation. */
+WINOGRAD_INLINE void winograd_activate(const int n, vf bias, float slope, vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS])
 {
-    return v_select(v_ge(a, v_zero()), a, v_mul(a, v_set1(slope)));
+    WINOGRAD_UNROLL
+    for (int i = 0; i < n; i++) {
+        WINOGRAD_UNROLL
+        for (int j = 0; j < n; j++) {
+            y[i][j] = v_add(y[i][j], bias);
+            if (slope != 1.0f)
+                y[i][j] = v_select(v_ge(y[i][j], v_zero()), y[i][j], v_mul(y[i][j], v_set1(slope)));
+        }
+    }
+}
+
+/* Lanes of y from channel c on, of one vector. */
+WINOGRAD_INLINE int winograd_lanes(const bool whole, const struct winograd_output *o, int32_t c)
+{
+    const int32_t left = o->lanes - c;
+    return whole || left > VL ? VL : left < 0 ? 0 : left;
 }
 
 /* The pixels of a tile that the image has are those it `keeps`. */
@@ -74,27 +92,31 @@ WINOGRAD_INLINE void winograd_join(const int n, const bool whole, const struct w
     v_store_some(mo->squares + c, squares, lanes);
 }
 
-/* One vector of channels. `whole`: the image has all pixels of the tile, and all lanes of the vector. */
+/* One cache line of channels. `whole`: the image has all pixels of the tile, and y all lanes of the line. Its vectors
+ * are stored side by side: halves of a line that leave for memory at different times cost two lines. */
 WINOGRAD_INLINE void winograd_finish(const int t, const int n, const bool whole, const struct winograd_output *o,
                                      const float *m, ptrdiff_t step, int32_t c)
 {
-    const int lanes = whole || o->lanes - c > VL ? VL : o->lanes - c;
-    const vf bias = v_load(o->bias + c);
-    vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS];
-    winograd_output_square(t, n, m + c, step, NULL, y);
+    vf y[WINOGRAD_LINE][WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS];
+    WINOGRAD_UNROLL
+    for (int v = 0; v < WINOGRAD_LINE; v++) {
+        const int32_t at = c + v * VL;
+        winograd_output_square(t, n, m + at, step, NULL, y[v]);
+        winograd_activate(n, v_load(o->bias + at), o->slope, y[v]);
+        if (o->moments.mean && at < o->lanes)
+            winograd_join(n, whole, o, at, winograd_lanes(whole, o, at), y[v]);
+    }
     WINOGRAD_UNROLL
     for (int i = 0; i < n; i++) {
         WINOGRAD_UNROLL
         for (int j = 0; j < n; j++) {
-            y[i][j] = v_add(y[i][j], bias);
-            if (o->slope != 1.0f)
-                y[i][j] = winograd_activate(y[i][j], o->slope);
-            if (winograd_keeps(whole, o, i, j))
-                winograd_store(o, o->y + i * o->row + j * o->pixel + c, y[i][j], lanes);
+            WINOGRAD_UNROLL
+            for (int v = 0; v < WINOGRAD_LINE; v++)
+                if (winograd_keeps(whole, o, i, j))
+                    winograd_store(o, o->y + i * o->row + j * o->pixel + c + v * VL, y[v][i][j],
+                                   winograd_lanes(whole, o, c + v * VL));
         }
     }
-    if (o->moments.mean)
-        winograd_join(n, whole, o, c, lanes, y);
 }
 
 /* A panel of one tile. */
@@ -102,8 +124,8 @@ WINOGRAD_INLINE void winograd_output_panel(const int t, const int n, const struc
                                            ptrdiff_t step, int32_t width)
 {
     const bool inside = o->rows == n && o->columns == n;
-    for (int32_t c = 0; c < width && c < o->lanes; c += VL)
-        if (inside && o->lanes - c >= VL)
+    for (int32_t c = 0; c < width && c < o->lanes; c += SL_LANES)
+        if (inside && o->lanes - c >= SL_LANES)
             winograd_finish(t, n, true, o, m, step, c);
         else
             winograd_finish(t, n, false, o, m, step, c);

@@ -21,7 +21,7 @@ struct winograd_square {
 /* Where row i, column j begins; only where they lie within. */
 WINOGRAD_INLINE const float *winograd_pixel(const struct winograd_square *s, int i, int j)
 {
-    return s->image + s->at + i * s->row + j * s->pixel;
+    return s->image + (s->at + i * s->row + j * s->pixel);
 }
 
 WINOGRAD_INLINE bool winograd_is_within(const struct winograd_square *s, int i, int j)

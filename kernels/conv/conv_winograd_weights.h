@@ -22,7 +22,7 @@ enum {
     WINOGRAD_GRADIENT_NEAR = 1 << 20, /* bytes of sums that leave room in L2 for a short block */
     WINOGRAD_GRADIENT_AREA = 7 << 20, /* of sums of an area, at most */
     WINOGRAD_GRADIENT_MOST_SCRATCH = 16 << 20,
-    WINOGRAD_GRADIENT_GAP = 64 / sizeof(float), /* a cache line is left free between frequencies: the same place of all
+    WINOGRAD_GRADIENT_GAP = SL_LANES, /* a cache line is left free between frequencies: the same place of all
                                                    of them should not compete for one set of a cache */
 };
 
@@ -85,9 +85,9 @@ struct winograd_gradient_layout {
 
 static struct winograd_gradient_layout winograd_gradient_layout(const struct winograd_gradient *g, int32_t k, int32_t c)
 {
-    return (struct winograd_gradient_layout){.x = (ptrdiff_t)g->block * c + (ptrdiff_t)WINOGRAD_GRADIENT_GAP,
-                                             .dy = (ptrdiff_t)g->block * k + (ptrdiff_t)WINOGRAD_GRADIENT_GAP,
-                                             .sums = (ptrdiff_t)k * c + (ptrdiff_t)WINOGRAD_GRADIENT_GAP};
+    return (struct winograd_gradient_layout){.x = (ptrdiff_t)g->block * c + WINOGRAD_GRADIENT_GAP,
+                                             .dy = (ptrdiff_t)g->block * k + WINOGRAD_GRADIENT_GAP,
+                                             .sums = (ptrdiff_t)k * c + WINOGRAD_GRADIENT_GAP};
 }
 
 static size_t winograd_gradient_scratch(const struct winograd_gradient *g, const struct sl_conv2d *s)
