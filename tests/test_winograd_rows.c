@@ -1,17 +1,8 @@
 /* What the rows of Winograd's convolution promise beyond the checker: the errors of each form, and bits that depend
  * neither on the other images of a batch nor on how the output is stored. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/conv_rows.h"
 
-#include <cmocka.h>
-
-#include "kernels/conv/conv.h"
 #include "kernels/conv/winograd.h"
-#include "kernels/elementwise/philox.h"
 #include "kernels/launch.h"
 #include "runtime/device/parallel.h"
 
@@ -20,36 +11,6 @@ static struct sl_conv2d same(int32_t n, int32_t side, int32_t c, int32_t k, int3
 {
     const int32_t pad = r == 3;
     return (struct sl_conv2d){n, side, side, c, k, r, r, 1, 1, pad, pad, side, side, c, k, SL_ELEMENT_F32};
-}
-
-static float *take(size_t floats)
-{
-    float *at = aligned_alloc(64, (floats * sizeof *at + 63) / 64 * 64);
-    assert_non_null(at);
-    return at;
-}
-
-/* Uniform in [-1, 1). */
-static float *draw(size_t floats, uint64_t stream)
-{
-    float *at = take(floats);
-    for (size_t i = 0; i < floats; i++)
-        at[i] = 2.0f * sl_uniform(sl_philox4x32(1, stream, i / 4).word[i % 4]) - 1.0f;
-    return at;
-}
-
-static const struct sl_kernel_row *find_row(enum sl_op op, const char *name)
-{
-    for (size_t i = 0; i < sl_kernel_row_count; i++)
-        if (sl_kernel_rows[i].op == op && !strcmp(sl_kernel_rows[i].name, name))
-            return &sl_kernel_rows[i];
-    fail_msg("there is no row %s", name);
-    return NULL;
-}
-
-static bool runs(const struct sl_kernel_row *row)
-{
-    return !(row->needs & ~sl_isa());
 }
 
 /* One pass by one row, from OHWI weights: x to y, or dy to dx. */
@@ -73,23 +34,6 @@ static void pass(const struct sl_kernel_row *row, const struct sl_conv2d *s, con
     free(packed);
     sl_choice_close(&choice);
     device.close(device.self);
-}
-
-/* Of the differences, by the root mean square of what they should be: their root mean square, and the largest. */
-struct error {
-    double rms, most;
-};
-
-static struct error error_of(const float *got, const float *want, size_t n)
-{
-    double squares = 0.0, size = 0.0, most = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        const double d = fabs((double)got[i] - (double)want[i]);
-        squares += d * d;
-        size += (double)want[i] * (double)want[i];
-        most = d > most ? d : most;
-    }
-    return (struct error){sqrt(squares / size), most / sqrt(size / (double)n)};
 }
 
 static struct error measure(const struct sl_kernel_row *row, const struct sl_conv2d *s)
