@@ -14,6 +14,9 @@
 // every run; oneDNN has them in its format beforehand. One thread is timed by the processor's clock, so that programs
 // beside it cost less; several by the wall's. The process stays on as many processors as threads are asked for,
 // whatever pool of threads a oneDNN brings (OpenMP, TBB, SYCL).
+//
+// cmake -DSL_DNNL_ROOT=FOLDER takes another oneDNN than the system's. Intel's of PyPI (onednn, onednn-devel) computes
+// through SYCL, which finds the processor with OCL_ICD_FILENAMES=FOLDER/lib/libintelocl.so.
 #include <sched.h>
 
 #include <cstdio>
