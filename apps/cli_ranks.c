@@ -1,5 +1,6 @@
 #include "apps/cli_ranks.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "apps/cli.h"
@@ -52,25 +53,40 @@ uint64_t cli_ranks_memory(const struct cli_ranks *ranks, uint64_t wanted)
 {
     if (wanted || sl_group_size(ranks->group) == 1)
         return wanted;
-    return sl_machine_memory("") / 5 * 4 / (uint64_t)sl_place_local_size(ranks->group);
+    return sl_machine_memory("") / 5 * 4 / (uint64_t)sl_comm_local_size(ranks->comm);
 }
 
-/* Does every rank have this error, by agreement? Settled texts name their rank; the rest is agreed by its nature. */
-static bool is_shared(int rc)
+/* "rank R on HOST: ..." of one of us: what sl_group_settle said on all ranks. */
+static bool is_settled(const struct sl_group *group, const char *text)
 {
-    return rc == SL_PREEMPTED || rc == SL_DISAGREE || rc == SL_NUMERICS || !strncmp(sl_last_error(), "rank ", 5);
+    int rank, length = 0;
+    if (sscanf(text, "rank %d on %n", &rank, &length) != 1 || !length || rank < 0 || rank >= group->size)
+        return false;
+    const size_t host = strlen(group->hosts[rank]);
+    return !strncmp(text + length, group->hosts[rank], host) && text[(size_t)length + host] == ':';
+}
+
+/* Does every rank have this status? What is settled, and what is agreed by its nature. */
+static bool is_shared(const struct sl_group *group, int rc)
+{
+    return rc == SL_OK || rc == SL_PREEMPTED || rc == SL_DISAGREE || rc == SL_NUMERICS ||
+           is_settled(group, sl_last_error());
 }
 
 int cli_ranks_end(struct cli_ranks *ranks, int rc)
 {
     const struct sl_group *group = ranks->group;
-    if (group && group->size > 1 && rc != SL_OK && !is_shared(rc))
+    const bool shared = sl_group_size(group) == 1 || is_shared(group, rc);
+    if (!shared)
         sl_fail_prefix(rc, "rank %d on %s", group->rank, group->hosts[group->rank]);
-    if (sl_group_rank(group) == 0 || (rc != SL_OK && !is_shared(rc)))
+    if (sl_group_rank(group) == 0 || !shared)
         rc = cli_end(rc);
     else
         cli_end_silently();
-    sl_comm_close(ranks->comm, rc);
+    if (shared)
+        sl_comm_close_together(ranks->comm, rc);
+    else
+        sl_comm_close(ranks->comm, rc);
     *ranks = (struct cli_ranks){0};
     return rc;
 }

@@ -59,7 +59,7 @@ static void print_overrides(void)
         if (!strncmp(*at, "SL_", 3) || !strncmp(*at, "OMP_", 4))
             count += printf("  %s\n", *at) > 0;
     if (!count)
-        puts("  none (SL_ISA, SL_KERNEL, SL_VERBOSE, OMP_...)");
+        puts("  none (SL_ISA, SL_KERNEL, SL_VERBOSE, SL_WIRE, SL_MODULE_PATH, OMP_...)");
 }
 
 /* Writes, syncs and renames one small file, as a checkpoint does. */
@@ -116,6 +116,7 @@ int main(int argc, char **argv)
     print_build();
     print_machine();
     print_overrides();
+    SL_TRY(sl_doctor_print_wires());
     SL_TRY(sl_doctor_print_kernels());
     SL_TRY(sl_doctor_self_test());
     if (output)

@@ -1,6 +1,9 @@
-/* The parts of starling-doctor that choose and run kernels. */
+/* The parts of starling-doctor that choose: wires and kernels. */
 #ifndef SL_APPS_DOCTOR_PARTS_H
 #define SL_APPS_DOCTOR_PARTS_H
+
+/* Which wires are there, why one is not, and which the launcher of this process wants. The errors of sl_wire_choose. */
+int sl_doctor_print_wires(void);
 
 /* Plans the default network for training and for inference, without the memory to run it, and prints for each operation
  * which row each layer gets on this machine, and why the better rows were not taken. */

@@ -72,16 +72,17 @@ out:
 }
 
 /* Counts of different models, or of different images, add up to nothing. */
-static int agree(const struct evaluation *e)
+static int agree(const struct settings *s, const struct evaluation *e)
 {
     char data[SL_HASH_DIGITS + 1], model[SL_HASH_DIGITS + 1], batch[16];
+    if (sl_group_size(e->ranks.group) == 1)
+        return SL_OK;
     sl_hash_text(e->dataset->hash, data);
     sl_hash_text(sl_safetensors_hash(e->served.file), model);
     snprintf(batch, sizeof batch, "%d", e->served.options.batch_size);
     const struct sl_agree_pair pairs[] = {
-        {"version", SL_VERSION}, {"data-set", data}, {"model", model}, {"batch-size", batch}};
-    return sl_group_size(e->ranks.group) > 1 ? sl_agree_pairs(e->ranks.group, pairs, sizeof pairs / sizeof *pairs)
-                                             : SL_OK;
+        {"version", SL_VERSION}, {"data-set", data}, {"split", s->split}, {"model", model}, {"batch-size", batch}};
+    return sl_agree_pairs(e->ranks.group, pairs, sizeof pairs / sizeof *pairs);
 }
 
 static void close_all(struct evaluation *e)
@@ -135,7 +136,7 @@ static int run(const struct settings *s, struct evaluation *e)
     uint64_t skipped;
     SL_TRY(cli_ranks_open(&limits, &e->ranks));
     SL_TRY(sl_group_settle(e->ranks.group, open_model(s, e)));
-    SL_TRY(agree(e));
+    SL_TRY(agree(s, e));
     const double start = sl_clock();
     SL_TRY(sl_evaluate(e->served.plan, e->loader, e->ranks.group, &e->metrics, NULL, NULL, NULL));
     SL_TRY(count_skipped(e, &skipped));

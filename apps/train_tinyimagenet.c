@@ -31,9 +31,12 @@ static void print_plan(const struct sl_session *session)
     const struct sl_session_memory *m = &session->memory;
     fprintf(stderr,
             "memory: weights %.1f MB, training %.1f MB, validation %.1f MB, scratch %.1f MB, loading %.1f MB, images "
-            "%.1f MB\n",
+            "%.1f MB",
             (double)m->weights / 1e6, (double)m->training / 1e6, (double)m->inference / 1e6, (double)m->scratch / 1e6,
             (double)(m->loading + m->shards) / 1e6, (double)m->images / 1e6);
+    if (m->hooks)
+        fprintf(stderr, ", exchange %.1f MB", (double)m->hooks / 1e6);
+    fputc('\n', stderr);
 }
 
 static int dry_run(const struct train_options *options)
@@ -132,7 +135,8 @@ static int agree(const struct training *t)
              o->epochs, o->max_steps, o->eval_every, o->checkpoint_every, o->max_skips, o->flock.hash_every,
              o->flock.flush_residual);
     snprintf(rates, sizeof rates, "%.64s%s", o->schedule, o->flock.scale_rate ? ", scaled" : "");
-    const struct sl_agree_pair pairs[] = {{"version", SL_VERSION}, {"steps", steps}, {"learning-rate", rates}};
+    const struct sl_agree_pair pairs[] = {
+        {"version", SL_VERSION}, {"run", o->run}, {"steps", steps}, {"learning-rate", rates}};
     return flock_agree(&t->flock, pairs, sizeof pairs / sizeof *pairs);
 }
 
@@ -201,33 +205,44 @@ static void log_step(struct training *t, const struct sl_session_result *step)
  * the run is lost. */
 static int skip(struct training *t)
 {
-    if (t->skipped >= t->options->max_skips)
-        return sl_fail_prefix(SL_NUMERICS, "%" PRId64 " steps in a row", t->skipped + 1);
+    const int64_t most = t->options->max_skips;
+    if (t->skipped >= most)
+        return most ? sl_fail_prefix(SL_NUMERICS, "%" PRId64 " steps in a row", most + 1) : SL_NUMERICS;
     t->skipped++;
     sl_log_message(t->log, "warning: step skipped: %s", sl_last_error());
     sl_session_skip(&t->session);
     return SL_OK;
 }
 
-static int step(struct training *t)
+static int learn(struct training *t)
 {
-    int rc = SL_OK;
     struct sl_session_result done;
-    const uint64_t every = (uint64_t)t->options->checkpoint_every;
-    if (t->ranks->comm)
-        sl_comm_enter(t->ranks->comm, SL_PHASE_TRAINING, t->session.position.iteration);
     sl_profile_begin_step(t->profile);
-    rc = sl_session_step(&t->session, &done);
+    int rc = sl_session_step(&t->session, &done);
     sl_profile_end_step(t->profile, done.waited);
     if (rc == SL_NUMERICS)
         return skip(t);
-    if (rc != SL_OK)
-        return rc;
+    SL_TRY(rc);
     t->skipped = 0;
     SL_TRY(flock_after_step(&t->flock));
     if (done.samples > 0)
         log_step(t, &done);
-    if (every && t->session.position.iteration % every == 0 && !sl_session_epoch_trained(&t->session))
+out:
+    return rc;
+}
+
+/* What is kept back is applied after the last step and before that is saved: a step is saved once. */
+static int step(struct training *t)
+{
+    int rc = SL_OK;
+    const struct sl_position *p = &t->session.position;
+    const uint64_t every = (uint64_t)t->options->checkpoint_every;
+    if (t->ranks->comm)
+        sl_comm_enter(t->ranks->comm, SL_PHASE_TRAINING, p->iteration);
+    SL_TRY(learn(t));
+    if (train_all_trained(t))
+        SL_TRY(flock_flush(&t->flock));
+    if (every && p->iteration % every == 0 && !sl_session_epoch_trained(&t->session))
         rc = train_save_or_warn(t);
 out:
     return rc;
@@ -258,7 +273,6 @@ static int end_epoch(struct training *t)
 
 static int train(struct training *t)
 {
-    int rc = SL_OK;
     const struct sl_position *p = &t->session.position;
     if (p->iteration > 0 && train_finished(t))
         sl_log_message(t->log,
@@ -271,14 +285,11 @@ static int train(struct training *t)
             break;
         if (stops(t))
             return stop(t);
-        rc = trained ? end_epoch(t) : step(t);
+        const int rc = trained ? end_epoch(t) : step(t);
         if (rc != SL_OK && rc != SL_PREEMPTED)
             return rc;
     }
-    SL_TRY(flock_flush(&t->flock));
-    rc = train_save(t);
-out:
-    return rc;
+    return train_save(t);
 }
 
 static void say_end(const struct training *t)
@@ -295,7 +306,8 @@ static int run(struct train_options *options, struct cli_ranks *ranks)
     int rc = SL_OK;
     struct training t = {.options = options, .ranks = ranks};
     const struct sl_exchange_row *row;
-    SL_TRY(flock_choose(&options->flock, sl_group_size(ranks->group), &row));
+    SL_TRY(sl_group_settle(ranks->group, flock_choose(&options->flock, sl_group_size(ranks->group), &row)));
+    options->flock.exchange = row ? row->name : "none"; /* for config.json */
     if (row && !ranks->group)
         SL_TRY(cli_ranks_open_alone(ranks));
     SL_TRY(train_options_share(options, ranks));
@@ -319,12 +331,16 @@ int main(int argc, char **argv)
     int rc = SL_OK;
     struct train_options options;
     struct cli_ranks ranks = {0};
-    SL_TRY(train_options_parse(argc, argv, &options));
+    /* Options that are refused are told to the others: who does not come at all keeps them waiting. */
+    const int parsed = train_options_parse(argc, argv, &options);
     if (!options.dry_run)
         train_signals_watch();
     const struct sl_comm_options limits = {.start_limit = options.flock.start_limit,
                                            .step_limit = options.flock.step_limit};
     SL_TRY(cli_ranks_open(&limits, &ranks));
+    if (sl_group_size(ranks.group) > 1)
+        train_signals_note(); /* who just went would fail the others: they stop together, after a step */
+    SL_TRY(sl_group_settle(ranks.group, parsed));
     rc = run(&options, &ranks);
 out:
     return cli_ranks_end(&ranks, rc);

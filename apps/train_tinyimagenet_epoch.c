@@ -50,6 +50,12 @@ bool train_finished(const struct training *t)
            (options->max_steps && p->iteration >= (uint64_t)options->max_steps);
 }
 
+bool train_all_trained(const struct training *t)
+{
+    const bool last = t->session.position.epoch + 1 >= (uint64_t)t->options->epochs;
+    return train_finished(t) || (last && sl_session_epoch_trained(&t->session));
+}
+
 static bool validates(const struct training *t)
 {
     const uint64_t every = (uint64_t)t->options->eval_every;
@@ -99,8 +105,6 @@ int train_end_epoch(struct training *t)
         .seconds = seconds,
         .learning_rate = sl_schedule_rate(&t->session.options.schedule, p->epoch),
     };
-    if (p->epoch + 1 >= (uint64_t)t->options->epochs)
-        SL_TRY(flock_flush(&t->flock));
     if (validates(t))
         SL_TRY(validate(t, &record));
     sl_log_epoch(t->log, &record);

@@ -32,8 +32,11 @@ int train_save(struct training *training);
  * finite never become so again. */
 int train_save_or_warn(struct training *training);
 
-/* Is this the last epoch, or the last step? */
+/* Are all epochs, or all steps, done? */
 bool train_finished(const struct training *training);
+
+/* Has the last step been taken? The last epoch may not have been validated. */
+bool train_all_trained(const struct training *training);
 
 /* Validates, logs, saves, and goes on to the next epoch. SL_PREEMPTED: a signal came meanwhile, and the epoch has not
  * ended yet. */

@@ -27,6 +27,30 @@ int flock_choose(const struct flock_options *options, int world, const struct sl
     return SL_OK;
 }
 
+static struct sl_exchange_options exchange_options(const struct flock_options *options, const struct cli_ranks *ranks,
+                                                   const struct sl_device *device, int64_t n)
+{
+    return (struct sl_exchange_options){
+        .comm = ranks->comm,
+        .device = device,
+        .n = n,
+        .combine = strcmp(options->combine, "sum") ? SL_COMBINE_MEAN : SL_COMBINE_SUM,
+        .threshold = options->threshold,
+        .clip_multiple = options->clip_multiple,
+        .clip_every = options->clip_every,
+    };
+}
+
+uint64_t flock_memory(const struct flock_options *options, const struct cli_ranks *ranks,
+                      const struct sl_device *device, int64_t parameters)
+{
+    const struct sl_exchange_options exchange = exchange_options(options, ranks, device, parameters);
+    const struct sl_exchange_row *row;
+    if (flock_choose(options, sl_group_size(ranks->group), &row) != SL_OK || !row)
+        return 0;
+    return row->memory(&exchange) + (row->update ? (uint64_t)parameters * sizeof(float) : 0);
+}
+
 /* ---- Hooks ---- */
 
 static int share_gradient(void *self, struct sl_span part, int32_t samples, bool last)
@@ -115,17 +139,9 @@ int flock_open(const struct flock_options *options, const struct cli_ranks *rank
     if (!f->row)
         goto out;
     SL_TRY(list_tensors(f));
-    const struct sl_exchange_options exchange = {
-        .comm = ranks->comm,
-        .device = &session->device,
-        .n = session->weights->trained,
-        .tensors = f->tensors,
-        .tensor_count = f->tensor_count,
-        .combine = strcmp(options->combine, "sum") ? SL_COMBINE_MEAN : SL_COMBINE_SUM,
-        .threshold = options->threshold,
-        .clip_multiple = options->clip_multiple,
-        .clip_every = options->clip_every,
-    };
+    struct sl_exchange_options exchange = exchange_options(options, ranks, &session->device, session->weights->trained);
+    exchange.tensors = f->tensors;
+    exchange.tensor_count = f->tensor_count;
     SL_TRY(f->row->open(&exchange, &f->exchange));
     session->own_moments = f->row->own_moments;
     name_exchange(f);
@@ -155,7 +171,7 @@ void flock_close(struct flock *f)
 
 enum { AGREED_KEYS = 16, AGREED_BYTES = 192 };
 
-/* What may differ: kernels, since hosts do, and their rows change no parameter. */
+/* What may differ: kernels, since hosts do. What they make of a gradient is shared before it becomes a parameter. */
 static bool may_differ(const char *key)
 {
     return !strcmp(key, "kernels");
@@ -170,6 +186,16 @@ static int describe_network(const struct flock *f, char text[AGREED_BYTES])
                  sl_hash64(json, strlen(json)));
     free(json);
     return rc;
+}
+
+/* Where each rank's updater moves the parameters by itself, it has to round as the others do: the vectors of every
+ * length do, the reference computes in double. */
+static const char *describe_updater(const struct flock *f)
+{
+    const struct sl_kernel_row *row = sl_choice_row(&f->session->updater->step);
+    if (!f->row->gradient)
+        return "of each rank";
+    return row->needs == SL_CPU ? "the reference" : "vectors";
 }
 
 static void describe_threshold(const struct flock *f, char text[AGREED_BYTES])
@@ -201,8 +227,9 @@ int flock_agree(const struct flock *f, const struct sl_agree_pair *run, size_t c
     for (int i = 0; i < SL_IDENTITY_KEYS; i++)
         if (!may_differ(identity.pairs[i].key))
             pairs[n++] = (struct sl_agree_pair){identity.pairs[i].key, identity.pairs[i].value};
-    for (size_t i = 0; i < count && n < sizeof pairs / sizeof *pairs; i++)
+    for (size_t i = 0; i < count && n + 1 < sizeof pairs / sizeof *pairs; i++)
         pairs[n++] = run[i];
+    pairs[n++] = (struct sl_agree_pair){"updater's kernel", describe_updater(f)};
     rc = sl_agree_pairs(s->options.group, pairs, n);
 out:
     return rc;
@@ -231,9 +258,8 @@ static int take_residual(void *self, struct sl_span update)
 
 int flock_flush(struct flock *f)
 {
-    if (!f->row || !f->row->flush || !f->options->flush_residual || f->flushed)
+    if (!f->row || !f->row->flush || !f->options->flush_residual)
         return SL_OK;
-    f->flushed = true;
     return sl_session_apply(f->session, take_residual, f);
 }
 

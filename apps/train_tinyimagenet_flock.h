@@ -49,11 +49,14 @@ struct flock {
     uint64_t sent, dense;             /* bytes since this process began */
     const volatile sig_atomic_t *stop_signal;
     bool stop; /* the ranks agreed to stop */
-    bool flushed;
 };
 
-/* SL_BAD_CONFIG unless this many ranks can train with this exchange. *needs_group: also one process alone wants it. */
+/* *row: how `world` ranks share; NULL: they do not. SL_BAD_CONFIG: that many cannot train with this exchange. */
 int flock_choose(const struct flock_options *options, int world, const struct sl_exchange_row **row);
+
+/* Bytes that flock_open and the steps after it take, for a model of that many parameters. */
+uint64_t flock_memory(const struct flock_options *options, const struct cli_ranks *ranks,
+                      const struct sl_device *device, int64_t parameters);
 
 /* Opens the exchange of an open session, and hooks it in. Collective. Whatever the result, flock_close follows. */
 int flock_open(const struct flock_options *options, const struct cli_ranks *ranks, struct sl_session *session,
@@ -67,13 +70,14 @@ int flock_agree(const struct flock *flock, const struct sl_agree_pair *run, size
 /* After a step: every --hash-every steps compares the parameters, and takes the exchange's report. Collective. */
 int flock_after_step(struct flock *flock);
 
-/* What the last step's record says of the exchange; the count of numbers. With `by_layer` the quanta of each tensor. */
+/* What the last step's record says of the exchange; the count of numbers. With `by_layer` the quanta of each tensor, as
+ * far as there is room. */
 size_t flock_numbers(const struct flock *flock, bool by_layer, struct sl_log_number numbers[FLOCK_NUMBERS]);
 
 /* The same for the progress line; NULL: nothing is shared. */
 const char *flock_note(const struct flock *flock, char note[FLOCK_NOTE]);
 
-/* At the end of a run: what the ranks still keep back is applied, if that was asked for. Collective. */
+/* After the last step: what the ranks still keep back is applied, if that was asked for. Collective. */
 int flock_flush(struct flock *flock);
 
 /* "4 ranks on 2 hosts, ..." at the beginning; bytes beside those of a dense exchange at the end. */

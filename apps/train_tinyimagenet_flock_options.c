@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "apps/train_tinyimagenet_flock.h"
@@ -9,6 +10,7 @@ const struct flock_options flock_defaults = {
     .clip_multiple = 5,
     .clip_every = 5,
     .hash_every = 100,
+    .start_limit = 600,
 };
 
 size_t flock_option_rows(struct flock_options *o, struct cli_option *to)
@@ -23,8 +25,8 @@ size_t flock_option_rows(struct flock_options *o, struct cli_option *to)
          .kind = CLI_CHOICE, .value = &o->combine, .choices = "mean|sum"},
         {"threshold-algorithm", "NAME", "adaptive, target-sparsity or fixed (default adaptive)", .kind = CLI_CHOICE,
          .value = &o->algorithm, .choices = "adaptive|target-sparsity|fixed"},
-        {"threshold", "TAU", "The threshold of the first step (default 1e-3)", .kind = CLI_DOUBLE, .value = &t->initial,
-         .least = -1e300, .most = 1e300},
+        {"threshold", "TAU", "The threshold of the first step (default 1e-3)", .kind = CLI_DOUBLE,
+         .value = &t->initial},
         {"min-density", "D", "adaptive: below it the threshold falls (default 1e-4)", .kind = CLI_DOUBLE,
          .value = &t->min_density},
         {"max-density", "D", "adaptive: above it the threshold rises (default 1e-2)", .kind = CLI_DOUBLE,
@@ -33,7 +35,8 @@ size_t flock_option_rows(struct flock_options *o, struct cli_option *to)
          .value = &t->target},
         {"threshold-decay", "F", "Factor of one change of the threshold (default 0.9659)", .kind = CLI_DOUBLE,
          .value = &t->decay},
-        {"density-cap", "D", "The threshold jumps where a sample says that more would be sent; 1: never",
+        {"density-cap", "D",
+         "The threshold jumps where a sample says that more would be sent; 1: never (default 3.5e-3)",
          .kind = CLI_DOUBLE, .value = &t->cap},
         {"clip", "MULTIPLE", "Holds the residual to so many thresholds; 0: never (default 5)", .kind = CLI_DOUBLE,
          .value = &o->clip_multiple, .least = 0, .most = 1e9},
@@ -56,6 +59,22 @@ size_t flock_option_rows(struct flock_options *o, struct cli_option *to)
     return sizeof rows / sizeof *rows;
 }
 
+/* Also what this algorithm does not use is written to config.json, which knows only finite numbers. */
+static int check_finite(const struct sl_threshold_options *t)
+{
+    const struct {
+        const char *option;
+        double value;
+    } all[] = {{"--min-density", t->min_density},
+               {"--max-density", t->max_density},
+               {"--target-density", t->target},
+               {"--threshold-decay", t->decay}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!isfinite(all[i].value))
+            return sl_fail(SL_BAD_CONFIG, "%s is %g; it has to be a finite number", all[i].option, all[i].value);
+    return SL_OK;
+}
+
 int flock_settle(struct flock_options *options)
 {
     options->threshold.kind = (enum sl_threshold_kind)sl_threshold_find(options->algorithm);
@@ -65,5 +84,6 @@ int flock_settle(struct flock_options *options)
             "--clip is %g: the residual cannot be held to less than one threshold; give at least 1, or 0 for "
             "no clip",
             options->clip_multiple);
-    return sl_threshold_check(&options->threshold);
+    const int rc = sl_threshold_check(&options->threshold);
+    return rc == SL_OK ? check_finite(&options->threshold) : rc;
 }

@@ -21,7 +21,7 @@ static const struct train_options defaults = {
     .workers = 1,
     .eval_every = 1,
     .keep = 3,
-    .max_skips = 10,
+    .max_skips = -1,
     .log_every = 100,
     .lr = 0,
     .weight_decay = 1e-4,
@@ -84,6 +84,14 @@ out:
     return rc;
 }
 
+static uint64_t count_exchange(void *self, const struct sl_device *device, int64_t parameters)
+{
+    const struct train_options *options = self;
+    return flock_memory(&options->flock, options->ranks, device, parameters);
+}
+
+enum { SKIPS_TOGETHER = 10 };
+
 int train_options_share(struct train_options *options, const struct cli_ranks *ranks)
 {
     int rc = SL_OK;
@@ -92,6 +100,11 @@ int train_options_share(struct train_options *options, const struct cli_ranks *r
     options->threads = s->threads; /* for config.json */
     s->memory_limit = cli_ranks_memory(ranks, options->memory_limit);
     s->group = ranks->group;
+    s->hooks_memory = count_exchange;
+    s->hooks_self = options;
+    options->ranks = ranks;
+    if (options->max_skips < 0)
+        options->max_skips = sl_group_size(ranks->group) > 1 ? SKIPS_TOGETHER : 0;
     if (options->flock.scale_rate)
         sl_schedule_scale(&s->schedule, sl_group_size(ranks->group));
 out:
@@ -117,8 +130,8 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
          .most = 1e6},
         {"max-steps", "N", "Stop after that many steps in all (default: none)", .kind = CLI_INT,
          .value = &options->max_steps, .least = 1, .most = 1e15},
-        {"batch-size", "N", "Images in a step (default 32)", .kind = CLI_INT, .value = &options->batch_size, .least = 1,
-         .most = 4096},
+        {"batch-size", "N", "Images in a step, of each rank (default 32)", .kind = CLI_INT,
+         .value = &options->batch_size, .least = 1, .most = 4096},
         {"model", "NAME|FILE.json", "The network: darknet, residual or a JSON file (default darknet)", .kind = CLI_TEXT,
          .value = &options->model},
         {"optimizer", "NAME", "amsgrad, adam or sgd (default amsgrad)", .kind = CLI_CHOICE,
@@ -133,8 +146,8 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
          .most = 0.999999, .given = &options->momentum_given},
         {"seed", "N", "Of initial weights, order and augmentation (default 1)", .kind = CLI_INT,
          .value = &options->seed},
-        {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
-         .value = &options->threads, .least = 1, .most = 1024},
+        {"threads", "N", "Threads of compute (default: as many as this process may use; ranks on one host share them)",
+         .kind = CLI_INT, .value = &options->threads, .least = 1, .most = 1024},
         {"workers", "N", "Threads that load images (default 1)", .kind = CLI_INT, .value = &options->workers,
          .least = 1, .most = 256},
         {"backend", "NAME", "auto, cpu or cuda (default auto)", .kind = CLI_CHOICE, .value = &options->backend,
@@ -145,6 +158,9 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
          .kind = CLI_INT, .value = &options->checkpoint_every, .least = 0, .most = 1e15},
         {"keep", "N", "Checkpoints kept, besides the best (default 3)", .kind = CLI_INT, .value = &options->keep,
          .least = 1, .most = 1e6},
+        {"max-skips", "N",
+         "Steps in a row that may be left out because a number was not finite (default 10; 0 for a process alone)",
+         .kind = CLI_INT, .value = &options->max_skips, .least = 0, .most = 1e9},
         {"pixels", "RANGE", "unit: x/255; standardised: mean 0, deviation 1 per channel (default unit)",
          .kind = CLI_CHOICE, .value = &options->pixels, .choices = "unit|standardised"},
         {"flip", NULL, "Mirror half of the training images", .kind = CLI_FLAG, .value = &options->flip},
@@ -153,7 +169,8 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail)", .kind = CLI_CHOICE,
          .value = &options->on_bad_image, .choices = "fail|skip"},
         {"memory-limit", "BYTES",
-         "For all that is allocated, as 512M, 2GB or 2GiB, powers of 1024 (default: 4/5 of what is free)",
+         "For all that is allocated, as 512M, 2GB or 2GiB, powers of 1024; of each rank (default: 4/5 of what is free; "
+         "ranks on one host share it)",
          .kind = CLI_BYTES, .value = &options->memory_limit, .least = 1, .most = 1e15},
         {"log-every", "STEPS", "Steps between two performance lines; 0: none (default 100)", .kind = CLI_INT,
          .value = &options->log_every, .least = 0, .most = 1e9},
@@ -193,8 +210,10 @@ int train_options_write(const struct train_options *options)
     struct train_options made = *options;
     struct cli_option table[OPTION_ROWS];
     const char *version = SL_VERSION;
-    struct sl_setting settings[OPTION_ROWS] = {{"version", SL_SETTING_TEXT, &version}};
-    size_t count = 1;
+    const int64_t ranks = sl_group_size(options->ranks->group);
+    struct sl_setting settings[OPTION_ROWS + 1] = {{"version", SL_SETTING_TEXT, &version},
+                                                   {"ranks", SL_SETTING_INT, &ranks}};
+    size_t count = 2;
     char *path = NULL;
     fill_table(&made, table);
     for (const struct cli_option *row = table; row->name; row++)

@@ -13,6 +13,7 @@ struct train_options {
     bool lr_given, schedule_given, momentum_given, resume, dry_run, flip, quiet, profile;
     char constant[32]; /* --lr as a schedule */
     struct flock_options flock;
+    const struct cli_ranks *ranks;     /* NULL: not shared yet */
     struct sl_session_options session; /* what follows from the above */
 };
 
@@ -20,11 +21,12 @@ struct train_options {
  * not there. */
 int train_options_parse(int argc, char **argv, struct train_options *options);
 
-/* What follows from being one of several: the share of threads and memory, and the learning rate with --scale-lr.
- * Collective. */
+/* What follows from being one of several: the share of threads and memory, the steps that may be skipped, and the
+ * learning rate with --scale-lr. Collective. */
 int train_options_share(struct train_options *options, const struct cli_ranks *ranks);
 
-/* Writes RUN/config.json, the effective configuration: every option by its name, and the version. */
+/* Writes RUN/config.json, the effective configuration: every option by its name, the version and the number
+ * of ranks. After train_options_share. */
 int train_options_write(const struct train_options *options);
 
 #endif

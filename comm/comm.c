@@ -27,6 +27,11 @@ struct sl_comm {
     const char **hosts;
     size_t *lengths; /* of the parts of a gather */
     int local_rank, local_size;
+    int64_t unfinished; /* calls of the wire */
+    /* The first failure of a group's call. The others may have finished that call: a later one would meet with theirs
+     * of another kind. */
+    int failed;
+    char why[LAST_WORDS_BYTES];
     uint64_t sent;
     double waited;
 };
@@ -73,7 +78,9 @@ int sl_comm_all_to_all(struct sl_comm *comm, const void *send, void *receive, si
     const struct sl_wire *wire = &comm->wire;
     comm->sent += (uint64_t)bytes * (uint64_t)(wire->size - 1);
     sl_watchdog_call(comm->watchdog);
-    return wire->all_to_all(wire->self, send, receive, bytes, request);
+    const int rc = wire->all_to_all(wire->self, send, receive, bytes, request);
+    comm->unfinished += rc == SL_OK;
+    return rc;
 }
 
 int sl_comm_all_gather(struct sl_comm *comm, const void *mine, void *all, const size_t *bytes,
@@ -82,7 +89,9 @@ int sl_comm_all_gather(struct sl_comm *comm, const void *mine, void *all, const 
     const struct sl_wire *wire = &comm->wire;
     comm->sent += (uint64_t)bytes[wire->rank] * (uint64_t)(wire->size - 1);
     sl_watchdog_call(comm->watchdog);
-    return wire->all_gather(wire->self, mine, all, bytes, request);
+    const int rc = wire->all_gather(wire->self, mine, all, bytes, request);
+    comm->unfinished += rc == SL_OK;
+    return rc;
 }
 
 int sl_comm_test(struct sl_comm *comm, struct sl_request **request)
@@ -93,6 +102,7 @@ int sl_comm_test(struct sl_comm *comm, struct sl_request **request)
     const int rc = comm->wire.test(comm->wire.self, *request, &done);
     if (done || rc != SL_OK)
         *request = NULL;
+    comm->unfinished -= done && rc == SL_OK;
     return rc;
 }
 
@@ -125,12 +135,28 @@ static int gather_lengths(struct sl_comm *comm, const void *mine, void *all)
     return rc == SL_OK ? sl_comm_wait(comm, &request) : rc;
 }
 
-static int gather(void *self, const void *mine, size_t bytes, void *all)
+static int remember_failure(struct sl_comm *comm, int rc)
 {
-    struct sl_comm *comm = self;
+    if (rc != SL_OK && comm->failed == SL_OK) {
+        comm->failed = rc;
+        snprintf(comm->why, sizeof comm->why, "%s", sl_last_error());
+    }
+    return rc;
+}
+
+static int gather_same(struct sl_comm *comm, const void *mine, size_t bytes, void *all)
+{
     for (int i = 0; i < comm->wire.size; i++)
         comm->lengths[i] = bytes;
     return gather_lengths(comm, mine, all);
+}
+
+static int gather(void *self, const void *mine, size_t bytes, void *all)
+{
+    struct sl_comm *comm = self;
+    if (comm->failed != SL_OK)
+        return sl_fail(comm->failed, "%s", comm->why);
+    return remember_failure(comm, gather_same(comm, mine, bytes, all));
 }
 
 /* The lengths that all ranks announced become offsets. All see the same ones, so all refuse alike. */
@@ -151,17 +177,16 @@ static int add_lengths(const struct sl_comm *comm, const uint64_t *announced, si
     return SL_OK;
 }
 
-static int gather_parts(void *self, const void *mine, size_t bytes, void **all, size_t *offsets)
+static int gather_unequal(struct sl_comm *comm, const void *mine, size_t bytes, void **all, size_t *offsets)
 {
     int rc = SL_OK;
-    struct sl_comm *comm = self;
     const int size = comm->wire.size;
     const uint64_t announced = bytes;
     uint64_t *lengths = malloc((size_t)size * sizeof *lengths);
     void *parts = NULL;
     if (!lengths)
         SL_FAIL(SL_SYSTEM, "out of memory for the lengths of %d ranks", size);
-    SL_TRY(gather(self, &announced, sizeof announced, lengths));
+    SL_TRY(gather_same(comm, &announced, sizeof announced, lengths));
     SL_TRY(add_lengths(comm, lengths, offsets));
     if (!(parts = malloc(offsets[size] ? offsets[size] : 1)))
         SL_FAIL(SL_SYSTEM, "out of memory for %zu bytes of %d ranks", offsets[size], size);
@@ -172,6 +197,14 @@ out:
     free(parts);
     free(lengths);
     return rc;
+}
+
+static int gather_parts(void *self, const void *mine, size_t bytes, void **all, size_t *offsets)
+{
+    struct sl_comm *comm = self;
+    if (comm->failed != SL_OK)
+        return sl_fail(comm->failed, "%s", comm->why);
+    return remember_failure(comm, gather_unequal(comm, mine, bytes, all, offsets));
 }
 
 /* ---- opening ---- */
@@ -291,18 +324,32 @@ static void close_wire(struct sl_comm *comm)
     sl_timer_close(deadline);
 }
 
-void sl_comm_close(struct sl_comm *comm, int rc)
+static void close_comm(struct sl_comm *comm, int rc, bool together)
 {
     if (!comm)
         return;
+    bool all = true;
     if (comm->watchdog)
-        sl_watchdog_leave(comm->watchdog, rc);
+        all = sl_watchdog_leave(comm->watchdog, rc, together);
     else if (comm->wire.size > 1)
         end_unwatched(comm, rc);
+    /* A library would wait at its end for what the others never begin. */
+    if (all && comm->unfinished && comm->wire.size > 1)
+        comm->wire.abort(comm->wire.self, rc == SL_OK ? SL_INTERNAL : rc);
     sl_watchdog_close(comm->watchdog);
     close_wire(comm);
     free(comm->names);
     free(comm->hosts);
     free(comm->lengths);
     free(comm);
+}
+
+void sl_comm_close(struct sl_comm *comm, int rc)
+{
+    close_comm(comm, rc, false);
+}
+
+void sl_comm_close_together(struct sl_comm *comm, int rc)
+{
+    close_comm(comm, rc, true);
 }

@@ -20,11 +20,14 @@ struct sl_comm;
  * that is no time. SL_IO, SL_SYSTEM. */
 int sl_comm_open(struct sl_wire *wire, const struct sl_comm_options *options, struct sl_comm **comm);
 
-/* Says goodbye. With SL_OK, or a status that all ranks have (settled), it waits until all have come here; a rank that
- * failed alone gives the others `grace`, then ends the job with its status: who has something to say about the failure
- * says it before. Returns only if all came, or where the wire's abort returns (a loop). A NULL comm
- * is closed already. */
+/* Says goodbye. With SL_OK it waits until all have come here; a rank that failed gives the others `grace`, then ends
+ * the job with its status: who has something to say about the failure says it before. Returns only if all came, or
+ * where the wire's abort returns (a loop). A NULL comm is closed already. */
 void sl_comm_close(struct sl_comm *comm, int rc);
+
+/* The same with a status that all ranks have, settled or agreed: whoever still has something to write or to print is
+ * waited for, as with SL_OK. */
+void sl_comm_close_together(struct sl_comm *comm, int rc);
 
 const struct sl_group *sl_comm_group(const struct sl_comm *comm);
 const struct sl_wire *sl_comm_wire(const struct sl_comm *comm);

@@ -17,7 +17,7 @@ enum sl_phase {
 struct sl_comm_options {
     double start_limit; /* seconds a rank may wait for the others; 0: 600 */
     double step_limit;  /* the same in SL_PHASE_TRAINING; 0: 60, or 20 times the longest wait so far if that is more */
-    double grace;       /* that a rank that failed gives the others to come to its close; 0: 3 */
+    double grace;       /* that a rank that failed alone gives the others to come to its close; 0: 3 */
     /* Told the last words of a rank that ends the job, from the watchdog's thread or from close; NULL: stderr. */
     void (*last_words)(void *self, const char *line);
     void *self;

@@ -61,12 +61,13 @@ struct sl_exchange_array {
 
 enum { SL_EXCHANGE_ARRAYS = 8 };
 
-struct sl_exchange;
-
 /* A row of exchanges.def. What a row lacks is NULL. */
 struct sl_exchange_row {
     const char *name;
     bool own_moments; /* the updaters of the ranks go different ways, and each rank saves its own */
+    /* Bytes that an exchange with these options takes, counted before it is opened; of `threshold` as long as the ranks
+     * send no more than the density cap. */
+    uint64_t (*memory)(const struct sl_exchange_options *options);
     int (*open)(const struct sl_exchange_options *options, void **self);
     void (*close)(void *self);
     /* The hooks of a step (runtime/train/train_step.h): collective. `samples` is this rank's share of the step. The

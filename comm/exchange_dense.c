@@ -26,10 +26,21 @@ static void dense_close(void *self)
     free(dense);
 }
 
+static struct sl_reduce_options reduce_options(const struct sl_exchange_options *options)
+{
+    return (struct sl_reduce_options){.comm = options->comm, .device = options->device, .n = options->n};
+}
+
+static uint64_t dense_memory(const struct sl_exchange_options *options)
+{
+    const struct sl_reduce_options reduce = reduce_options(options);
+    return sl_reduce_memory(&reduce);
+}
+
 static int dense_open(const struct sl_exchange_options *options, void **self)
 {
     int rc = SL_OK;
-    const struct sl_reduce_options reduce = {.comm = options->comm, .device = options->device, .n = options->n};
+    const struct sl_reduce_options reduce = reduce_options(options);
     struct dense *dense = calloc(1, sizeof *dense);
     if (!dense)
         SL_FAIL(SL_SYSTEM, "out of memory for the exchange");
@@ -95,6 +106,7 @@ static void dense_report(void *self, struct sl_exchange_report *report)
 
 const struct sl_exchange_row sl_exchange_dense = {
     .name = "dense",
+    .memory = dense_memory,
     .open = dense_open,
     .close = dense_close,
     .gradient = dense_gradient,
@@ -104,6 +116,7 @@ const struct sl_exchange_row sl_exchange_dense = {
 const struct sl_exchange_row sl_exchange_updates = {
     .name = "updates",
     .own_moments = true,
+    .memory = dense_memory,
     .open = dense_open,
     .close = dense_close,
     .update = updates_update,

@@ -40,6 +40,15 @@ static int check_options(const struct sl_exchange_options *options)
     return sl_threshold_check(&options->threshold);
 }
 
+/* Its flush sums densely, once. */
+static uint64_t threshold_memory(const struct sl_exchange_options *options)
+{
+    const int64_t n = options->n, most = (int64_t)ceil(fmin(options->threshold.cap, 1.0) * (double)n);
+    const struct sl_reduce_options flush = {.comm = options->comm, .device = options->device, .n = n};
+    return sl_residual_memory(options->device, n) + sl_message_most_bytes(n) + sl_reduce_memory(&flush) +
+           sl_inbox_memory(options->device, sl_comm_group(options->comm)->size, n, most);
+}
+
 static void threshold_close(void *self)
 {
     struct threshold *t = self;
@@ -197,6 +206,7 @@ static void threshold_report(void *self, struct sl_exchange_report *report)
 const struct sl_exchange_row sl_exchange_threshold = {
     .name = "threshold",
     .own_moments = true,
+    .memory = threshold_memory,
     .open = threshold_open,
     .close = threshold_close,
     .update = threshold_update,

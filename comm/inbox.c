@@ -40,11 +40,16 @@ static size_t offsets_bytes(const struct sl_inbox *inbox)
 }
 
 /* A half more than is needed, so that it seldom grows again. */
+static uint64_t with_reserve(uint64_t bytes)
+{
+    return bytes + bytes / 2;
+}
+
 static int reserve(const struct sl_inbox *inbox, size_t bytes, struct room *room)
 {
     if (bytes <= room->bytes)
         return SL_OK;
-    const size_t wanted = bytes + bytes / 2;
+    const size_t wanted = with_reserve(bytes);
     void *grown = realloc(room->at, wanted);
     if (!grown)
         return no_memory(inbox);
@@ -57,12 +62,22 @@ static int reserve_on_device(const struct sl_inbox *inbox, size_t bytes, struct 
     const struct sl_device *device = inbox->device;
     if (bytes <= room->bytes)
         return SL_OK;
-    const size_t wanted = bytes + bytes / 2;
+    const size_t wanted = with_reserve(bytes);
     device->free(device->self, room->at);
     *room = (struct room){0};
     const int rc = device->alloc(device->self, wanted, &room->at);
     room->bytes = rc == SL_OK ? wanted : 0;
     return rc;
+}
+
+uint64_t sl_inbox_memory(const struct sl_device *device, int ranks, int64_t n, int64_t most)
+{
+    const uint64_t all = (uint64_t)ranks * (uint64_t)most, offsets = (uint64_t)sl_threshold_chunks(n) + 1;
+    const uint64_t before_last = all - (uint64_t)most; /* while the last message is read */
+    const uint64_t on_device = device->host_memory ? 0 : with_reserve(all * sizeof(uint32_t));
+    /* An entry takes less on the wire than read. */
+    return with_reserve((before_last + (uint64_t)n) * sizeof(uint32_t)) + with_reserve(all * sizeof(uint32_t)) +
+           on_device + (uint64_t)ranks * offsets * sizeof(int64_t);
 }
 
 int sl_inbox_open(struct sl_comm *comm, const struct sl_device *device, int64_t n, struct sl_inbox **inbox)
@@ -210,23 +225,9 @@ out:
     return rc;
 }
 
-/* Entries before `index`: they ascend. */
-static int64_t count_before(const uint32_t *entries, int64_t count, int64_t index)
-{
-    int64_t low = 0, high = count;
-    while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        if ((int64_t)(entries[middle] & ~SL_THRESHOLD_NEGATIVE) < index)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 int64_t sl_inbox_count(const struct sl_inbox *inbox, int rank, int64_t begin, int64_t end)
 {
     const uint32_t *entries = (const uint32_t *)inbox->entries.at + inbox->begins[rank];
     const int64_t count = inbox->heads[rank].count;
-    return count_before(entries, count, end) - count_before(entries, count, begin);
+    return sl_threshold_count_below(entries, count, end) - sl_threshold_count_below(entries, count, begin);
 }

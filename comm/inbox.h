@@ -12,6 +12,9 @@ extern "C" {
 
 struct sl_inbox;
 
+/* Bytes that the messages of `ranks` ranks take, each with no more than `most` of n elements. */
+uint64_t sl_inbox_memory(const struct sl_device *device, int ranks, int64_t n, int64_t most);
+
 /* SL_SYSTEM, SL_UNAVAILABLE. */
 int sl_inbox_open(struct sl_comm *comm, const struct sl_device *device, int64_t n, struct sl_inbox **inbox);
 void sl_inbox_close(struct sl_inbox *inbox);

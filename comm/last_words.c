@@ -61,7 +61,8 @@ static bool is_behind(const struct sl_roll *roll, int rank)
 
 bool sl_roll_has_deserted(const struct sl_roll *roll, int rank)
 {
-    return has_left(roll, rank) && (roll->beats[rank].status != SL_OK || is_behind(roll, rank));
+    return has_left(roll, rank) && roll->beats[roll->rank].phase != SL_PHASE_LEAVING &&
+           (roll->beats[rank].status != SL_OK || is_behind(roll, rank));
 }
 
 static void add_place(struct text *text, const struct sl_beat *beat)

@@ -19,7 +19,8 @@ struct sl_roll {
     double silent;               /* an age from which on a rank counts as silent */
 };
 
-/* Has the rank left although this one waits for a call that it has not made, or with a failure? */
+/* Has the rank left although this one waits for a call that it has not made, or with a failure? Of who leaves, nobody:
+ * to have left is what it waits for. */
 bool sl_roll_has_deserted(const struct sl_roll *roll, int rank);
 
 /* "rank 0 on A has waited 61 s in training, step 812, for rank 3 on C: not heard for 61 s, last in training, step 812;

@@ -179,20 +179,6 @@ out:
     return rc;
 }
 
-/* The first entry whose index is not below `index`. */
-static int64_t entry_at(const uint32_t *entries, int64_t count, int64_t index)
-{
-    int64_t low = 0, high = count;
-    while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        if ((entries[middle] & ~SL_THRESHOLD_NEGATIVE) < index)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 int sl_message_read(const void *bytes, size_t size, struct sl_message *message, uint32_t *entries, int64_t *offsets)
 {
     static int (*const read[SL_MESSAGE_FORMS])(const struct sl_message_header *, const uint8_t *, uint32_t *) = {
@@ -211,7 +197,7 @@ int sl_message_read(const void *bytes, size_t size, struct sl_message *message, 
     message->tau = header.tau;
     message->form = (enum sl_message_form)header.form;
     for (int64_t c = 0; c <= sl_threshold_chunks(message->n); c++)
-        offsets[c] = entry_at(entries, message->count, c * SL_THRESHOLD_CHUNK);
+        offsets[c] = sl_threshold_count_below(entries, message->count, c * SL_THRESHOLD_CHUNK);
 out:
     if (rc != SL_OK)
         sl_fail_prefix(rc, "message from rank %" PRIu32 ", step %" PRIu64, message->rank, message->step);

@@ -10,14 +10,6 @@ static bool is_local(const struct sl_group *group, int rank)
     return !strcmp(group->hosts[rank], group->hosts[group->rank]);
 }
 
-int sl_place_local_size(const struct sl_group *group)
-{
-    int size = 0;
-    for (int i = 0; group && i < group->size; i++)
-        size += is_local(group, i);
-    return group ? size : 1;
-}
-
 static double share(const struct sl_group *group, const cpu_set_t *sets)
 {
     double sum = 0.0;

@@ -13,9 +13,6 @@ extern "C" {
  */
 int sl_place_threads(const struct sl_group *group, int *threads);
 
-/* Ranks on this rank's host, itself included; of a NULL group 1. */
-int sl_place_local_size(const struct sl_group *group);
-
 #ifdef __cplusplus
 }
 #endif

@@ -220,18 +220,35 @@ out:
     return rc;
 }
 
+static struct sl_reduce describe(const struct sl_reduce_options *options)
+{
+    assert(options->n >= 1 && options->bucket >= 0);
+    return (struct sl_reduce){
+        .comm = options->comm,
+        .group = sl_comm_group(options->comm),
+        .device = options->device,
+        .n = options->n,
+        .bucket = options->bucket ? options->bucket : SL_REDUCE_BUCKET,
+    };
+}
+
+uint64_t sl_reduce_memory(const struct sl_reduce_options *options)
+{
+    const struct sl_reduce r = describe(options);
+    const int64_t buckets = (r.n + r.bucket - 1) / r.bucket, slots = buckets < SLOTS ? buckets : SLOTS;
+    const uint64_t ranks = (uint64_t)r.group->size, row = (uint64_t)row_floats(&r, 0) * sizeof(float);
+    if (ranks == 1)
+        return 0;
+    return 2 * (uint64_t)slots * ranks * row + (r.device->host_memory ? 0 : (ranks + 1) * row);
+}
+
 int sl_reduce_open(const struct sl_reduce_options *options, struct sl_reduce **reduce)
 {
     int rc = SL_OK;
     struct sl_reduce *r = calloc(1, sizeof *r);
-    assert(options->n >= 1 && options->bucket >= 0);
     if (!r)
         SL_FAIL(SL_SYSTEM, "out of memory for a sum over ranks");
-    r->comm = options->comm;
-    r->group = sl_comm_group(options->comm);
-    r->device = options->device;
-    r->n = options->n;
-    r->bucket = options->bucket ? options->bucket : SL_REDUCE_BUCKET;
+    *r = describe(options);
     if (r->group->size > 1)
         SL_TRY(open_buckets(r));
     *reduce = r;

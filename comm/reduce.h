@@ -36,6 +36,9 @@ struct sl_reduce_options {
 
 struct sl_reduce;
 
+/* Bytes that it takes open. */
+uint64_t sl_reduce_memory(const struct sl_reduce_options *options);
+
 /* SL_SYSTEM, SL_UNAVAILABLE. */
 int sl_reduce_open(const struct sl_reduce_options *options, struct sl_reduce **reduce);
 void sl_reduce_close(struct sl_reduce *reduce);

@@ -94,7 +94,7 @@ static int check_header(const struct sl_reduce *r, int rank, const struct header
         theirs->samples > INT32_MAX)
         return sl_fail(SL_IO, "what came from rank %d on %s is damaged: it is no part of a sum", rank, host);
     if (theirs->sum != mine->sum || theirs->bucket != mine->bucket)
-        return sl_fail(SL_IO, "rank %d on %s sent bucket %llu of sum %llu where %llu of %llu was due", rank, host,
+        return sl_fail(SL_IO, "from rank %d on %s came bucket %llu of sum %llu where %llu of %llu was due", rank, host,
                        (unsigned long long)theirs->bucket, (unsigned long long)theirs->sum,
                        (unsigned long long)mine->bucket, (unsigned long long)mine->sum);
     if (theirs->floats != mine->floats || theirs->place != mine->place || theirs->weights != mine->weights)

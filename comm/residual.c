@@ -68,6 +68,13 @@ out:
     return rc;
 }
 
+uint64_t sl_residual_memory(const struct sl_device *device, int64_t n)
+{
+    const uint64_t entries = (uint64_t)n * sizeof(uint32_t),
+                   samples = (uint64_t)sl_threshold_samples(n) * sizeof(float);
+    return (uint64_t)n * sizeof(float) + (entries + samples) * (device->host_memory ? 1 : 2);
+}
+
 int sl_residual_open(const struct sl_device *device, int64_t n, struct sl_residual **residual)
 {
     int rc = SL_OK;

@@ -11,6 +11,9 @@ extern "C" {
 
 struct sl_residual;
 
+/* Bytes that it takes open, but for a few of each chunk. */
+uint64_t sl_residual_memory(const struct sl_device *device, int64_t n);
+
 /* Zeros; 1 <= n < 2^31. SL_SYSTEM, SL_UNAVAILABLE. */
 int sl_residual_open(const struct sl_device *device, int64_t n, struct sl_residual **residual);
 void sl_residual_close(struct sl_residual *residual);

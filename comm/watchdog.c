@@ -240,14 +240,15 @@ out:
     return rc;
 }
 
-bool sl_watchdog_leave(struct sl_watchdog *watchdog, int rc)
+bool sl_watchdog_leave(struct sl_watchdog *watchdog, int rc, bool together)
 {
     if (!watchdog)
         return true;
     sl_timer_close(watchdog->timer);
     watchdog->timer = NULL;
     sl_watchdog_enter(watchdog, SL_PHASE_LEAVING, atomic_load(&watchdog->step));
-    const double limit = rc == SL_OK ? watchdog->options.start_limit : watchdog->options.grace;
+    const bool patient = rc == SL_OK || together;
+    const double limit = patient ? watchdog->options.start_limit : watchdog->options.grace;
     bool all;
     const int heard = wait_for_goodbyes(watchdog, (uint32_t)rc, limit, &all);
     if (heard != SL_OK)

@@ -25,9 +25,9 @@ void sl_watchdog_enter(struct sl_watchdog *watchdog, enum sl_phase phase, uint64
 void sl_watchdog_call(struct sl_watchdog *watchdog);
 void sl_watchdog_wait(struct sl_watchdog *watchdog, double begin);
 
-/* Says goodbye with `rc`, and waits for the goodbyes of the others. False: they did not come, and the job was ended.
- * Nothing but close may follow. */
-bool sl_watchdog_leave(struct sl_watchdog *watchdog, int rc);
+/* Says goodbye with `rc`, and waits for the goodbyes of the others: with a failure that they do not share (`together`)
+ * for the grace only. False: they did not come, and the job was ended. Nothing but close may follow. */
+bool sl_watchdog_leave(struct sl_watchdog *watchdog, int rc, bool together);
 
 void sl_watchdog_close(struct sl_watchdog *watchdog);
 

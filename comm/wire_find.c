@@ -115,14 +115,19 @@ static int find_module(struct search *search)
     if (look_in_list(search, getenv("SL_MODULE_PATH")) || look_beside_program(search) ||
         look(search, SL_MODULES, strlen(SL_MODULES), ""))
         return SL_OK;
-    return sl_fail(
-        SL_UNAVAILABLE,
-        "%s is what this process was launched with, and Starling's module for it is not there: looked for %s; "
-        "build with %s's development package, or set SL_MODULE_PATH",
-        library->title, search->looked, library->title);
+    return sl_fail(SL_UNAVAILABLE,
+                   "Starling's module for %s is not there: looked for %s; build with %s's development package, or set "
+                   "SL_MODULE_PATH",
+                   library->title, search->looked, library->title);
 }
 
 /* ---- loading ---- */
+
+static int no_module(const struct search *search)
+{
+    return sl_fail(SL_UNAVAILABLE, "%s; is %s (%s) installed?", dlerror(), search->library->title,
+                   search->library->package);
+}
 
 static int open_module(const struct search *search, double start_limit, struct sl_wire *wire)
 {
@@ -133,8 +138,7 @@ static int open_module(const struct search *search, double start_limit, struct s
     /* For all to see: Open MPI's components look for its symbols. It stays, since neither library likes to go. */
     void *module = dlopen(search->found, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
     if (!module)
-        SL_FAIL(SL_UNAVAILABLE, "%s; is %s (%s) installed?", dlerror(), search->library->title,
-                search->library->package);
+        SL_TRY(no_module(search));
     void *symbol = dlsym(module, SL_WIRE_MODULE_OPEN);
     if (!symbol)
         SL_FAIL(SL_UNAVAILABLE, "%s: no %s in it", search->found, SL_WIRE_MODULE_OPEN);
@@ -156,8 +160,35 @@ int sl_wire_load(const char *name, double start_limit, struct sl_wire *wire)
         SL_FAIL(SL_SYSTEM, "out of memory while looking for a wire");
     if (!(search->library = find_library(name)))
         SL_FAIL(SL_BAD_CONFIG, "no wire is called %s", name);
-    SL_TRY(find_module(search));
+    if ((rc = find_module(search)) != SL_OK) {
+        sl_fail_prefix(rc, "%s is what this process was launched with", search->library->title);
+        goto out;
+    }
     SL_TRY(open_module(search, start_limit, wire));
+out:
+    free(search);
+    return rc;
+}
+
+/* ---- telling ---- */
+
+const char *sl_wire_name(size_t index)
+{
+    return index < sizeof libraries / sizeof *libraries ? libraries[index].name : NULL;
+}
+
+int sl_wire_look(const char *name, char *path, size_t bytes)
+{
+    int rc = SL_OK;
+    struct search *search = calloc(1, sizeof *search);
+    if (!search)
+        SL_FAIL(SL_SYSTEM, "out of memory while looking for a wire");
+    if (!(search->library = find_library(name)))
+        SL_FAIL(SL_BAD_CONFIG, "no wire is called %s", name);
+    SL_TRY(find_module(search));
+    if (!dlopen(search->found, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE))
+        SL_TRY(no_module(search));
+    snprintf(path, bytes, "%s", search->found);
 out:
     free(search);
     return rc;

@@ -20,6 +20,14 @@ int sl_wire_choose(const char **name);
  * used. SL_IO, SL_SYSTEM. */
 int sl_wire_load(const char *name, double start_limit, struct sl_wire *wire);
 
+/* The wires that are known, in order: "openmpi", "mpich"; NULL past the end. */
+const char *sl_wire_name(size_t index);
+
+/* For a report: where the module of that wire lies. It is loaded with its library of MPI, which stays, and not started;
+ * a process that is going to open a wire does not ask. SL_UNAVAILABLE says what is missing. SL_BAD_CONFIG, SL_SYSTEM.
+ */
+int sl_wire_look(const char *name, char *path, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -260,7 +260,7 @@ static void take_last_beats(struct mpi *mpi)
         for (int i = 0; i < mpi->size; i++)
             sent = sent && mpi->peers[i].send == MPI_REQUEST_NULL;
         if (sent && !begun)
-            begun = MPI_Ibarrier(mpi->calls, &barrier) == MPI_SUCCESS;
+            begun = MPI_Ibarrier(mpi->beats, &barrier) == MPI_SUCCESS;
         if (begun && MPI_Test(&barrier, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
             break;
         nanosleep(&moment, NULL);

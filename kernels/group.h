@@ -1,8 +1,9 @@
 /* The ranks that work on one thing together, as everybody sees them: who has data, a store or metrics to share needs
  * this and no MPI. It lies at the ground so that `runtime` can ask and `comm` can answer. NULL: this process is alone.
  *
- * Every call is collective: all ranks make the same calls in the same order. A failure of the calls themselves (SL_IO)
- * is final: what the other ranks received is unknown, and the job has to end. */
+ * Every call is collective: all ranks make the same calls in the same order. A failure of the calls themselves (SL_IO,
+ * SL_SYSTEM, SL_UNAVAILABLE) is final: what the other ranks received is unknown, the job has to end, and every further
+ * call may fail with it. */
 #ifndef SL_KERNELS_GROUP_H
 #define SL_KERNELS_GROUP_H
 

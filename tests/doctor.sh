@@ -27,6 +27,24 @@ for part in '^built$' '^machine$' '^  processor +[^ ]' '^  memory +[0-9.]+ GiB' 
     says "$part"
 done
 says '^  threads +[0-9]+ by default: [A-Za-z]'
+for wire in openmpi mpich; do
+    if [ -e "$(dirname "$doctor")/libstarling_wire_$wire.so" ]; then
+        says "^  $wire +/.*/libstarling_wire_$wire\.so$"
+    else
+        says "^  $wire +none: Starling's module for .* is not there: looked for /"
+    fi
+done
+says '^  launcher +none: this process is alone$'
+mkdir "$place/modules"
+echo text >"$place/modules/libstarling_wire_mpich.so"
+export SL_MODULE_PATH="$place/modules" SL_WIRE=mpich
+ends 0
+says "^  mpich +none: $place/modules/libstarling_wire_mpich\.so: .*; is MPICH \(libmpich12\) installed\?$"
+says '^  launcher +mpich$'
+SL_WIRE=pigeon
+ends 78
+says 'SL_WIRE=pigeon: the choices are openmpi, mpich and none'
+unset SL_MODULE_PATH SL_WIRE
 OMP_NUM_THREADS=1
 export OMP_NUM_THREADS
 ends 0

@@ -159,19 +159,19 @@ static inline int flight_step(struct flight *flight, struct flock_rank *rank, vo
     for (int64_t i = 0; i < flight->n; i++)
         host[i] = flight_update(flight, rank->number, step, i);
     flock_copy(&rank->device, at, host, (size_t)flight->n);
-    pthread_mutex_lock(&flock_lock);
+    pthread_mutex_lock(&rank_lock);
     for (int64_t i = 0; i < flight->n; i++)
         flight->given[i] += (double)host[i];
-    pthread_mutex_unlock(&flock_lock);
+    pthread_mutex_unlock(&rank_lock);
     SL_TRY(flight_share(flight, self, at, (uint64_t)step));
     flock_copy(&rank->device, host, at, (size_t)flight->n);
     flight_keep(flight, rank, host, step);
     sl_exchange_find(flight->name)->report(self, report);
     if (report->counts)
         memcpy(flight->counts[rank->number], report->counts, sizeof *flight->counts);
-    pthread_mutex_lock(&flock_lock);
+    pthread_mutex_lock(&rank_lock);
     flight->clipped += report->clipped;
-    pthread_mutex_unlock(&flock_lock);
+    pthread_mutex_unlock(&rank_lock);
 out:
     return rc;
 }
@@ -188,10 +188,10 @@ static inline int flight_end(struct flight *flight, struct flock_rank *rank, voi
     }
     if (row->state && row->state(self, arrays) > 0) {
         flight_array(&rank->device, &arrays[0], host, true);
-        pthread_mutex_lock(&flock_lock);
+        pthread_mutex_lock(&rank_lock);
         for (int64_t i = 0; i < flight->n; i++)
             flight->kept[i] += (double)host[i];
-        pthread_mutex_unlock(&flock_lock);
+        pthread_mutex_unlock(&rank_lock);
     }
 out:
     return rc;

@@ -2,38 +2,11 @@
 #ifndef SL_TESTS_FLOCK_H
 #define SL_TESTS_FLOCK_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "comm/comm.h"
 #include "runtime/device/parallel.h"
-#include "tests/ranks.h"
-
-/* cmocka's assertions may not jump in threads: the first thing that is wrong is written here, and looked at afterwards.
- */
-static char flock_wrong[512];
-static pthread_mutex_t flock_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static inline void flock_note(const char *file, int line, int rank, const char *what)
-{
-    pthread_mutex_lock(&flock_lock);
-    if (!flock_wrong[0])
-        snprintf(flock_wrong, sizeof flock_wrong, "%s:%d: rank %d: %s: %s", file, line, rank, what, sl_last_error());
-    pthread_mutex_unlock(&flock_lock);
-}
-
-/* In a body, whose rank is called `rank`. */
-#define CHECK(condition)                                              \
-    do {                                                              \
-        if (!(condition))                                             \
-            flock_note(__FILE__, __LINE__, rank->number, #condition); \
-    } while (0)
+#include "tests/rank_checks.h"
 
 struct flock_rank {
     int number, size;
@@ -52,24 +25,22 @@ struct flock {
 static inline void flock_start(struct sl_wire *wire, void *self)
 {
     const struct flock *flock = self;
-    struct flock_rank made = {.number = wire->rank, .size = wire->size}, *const rank = &made;
+    struct flock_rank made = {.number = wire->rank, .size = wire->size};
     if (flock->wire)
         flock->wire(wire, flock->self);
-    CHECK(sl_comm_open(wire, &(struct sl_comm_options){0}, &made.comm) == SL_OK);
+    CHECK_OK(sl_comm_open(wire, &(struct sl_comm_options){0}, &made.comm));
     if (sl_device_cpu_open(1, &made.device) != SL_OK)
         abort();
     if (flock->device)
         flock->device(made.number, &made.device, flock->self);
-    flock->body(rank, flock->self);
+    flock->body(&made, flock->self);
     made.device.close(made.device.self);
     sl_comm_close(made.comm, SL_OK);
 }
 
 static inline void flock_fly(int size, struct flock flock)
 {
-    flock_wrong[0] = '\0';
-    ranks_run(size, flock_start, &flock);
-    assert_string_equal(flock_wrong, "");
+    run_ranks(size, flock_start, &flock);
 }
 
 /* ---- numbers ---- */

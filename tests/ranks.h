@@ -9,6 +9,9 @@
 
 enum { RANKS_MOST = 8 };
 
+/* The rank that this thread is. */
+static _Thread_local int ranks_here;
+
 struct ranks_thread {
     struct sl_wire wire;
     void (*body)(struct sl_wire *wire, void *self);
@@ -18,6 +21,7 @@ struct ranks_thread {
 static inline void *ranks_start(void *argument)
 {
     struct ranks_thread *thread = argument;
+    ranks_here = thread->wire.rank;
     thread->body(&thread->wire, thread->self);
     return NULL;
 }

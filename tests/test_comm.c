@@ -136,9 +136,12 @@ static void announce_too_much(struct sl_wire *wire, void *self)
     size_t offsets[RANKS_MOST + 1];
     CHECK(group->gather_parts(group->self, "abc", group->rank == 1 ? SIZE_MAX - 2 : 3, &all, offsets) == SL_IO);
     CHECK(!all && strstr(sl_last_error(), "rank 1 on "));
+    sl_clear_error();
+    CHECK(sl_group_settle(group, SL_OK) == SL_IO && strstr(sl_last_error(), "rank 1 on "));
     sl_comm_close(comm, SL_IO);
 }
 
+/* And whoever goes on in spite of it is told again. */
 static void a_length_beyond_reason_is_refused_by_all(void **state)
 {
     (void)state;

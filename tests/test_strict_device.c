@@ -48,11 +48,18 @@ static void add_to_itself(const struct sl_device *device, float *memory)
     sl_choice_close(&choice);
 }
 
+/* An address may look like a number (strict_is_address): all that do so lie within 168 MiB, of every 4 GiB. */
 static void add_to_memory_of_the_host(const struct sl_device *device, float *memory)
 {
+    enum { ROOM = 256 << 20, LINE = 64 };
     (void)memory;
-    static float number;
-    add_to_itself(device, &number);
+    char *room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        _exit(1);
+    char *place = room + LINE;
+    if (!strict_is_address((uintptr_t)place))
+        place = room + ROOM - LINE;
+    add_to_itself(device, (float *)(void *)place);
 }
 
 static void add_and_copy(const struct sl_device *device, float *memory)

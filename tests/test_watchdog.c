@@ -246,6 +246,7 @@ static void a_failure_is_handed_on_by_those_who_heard_it(void **state)
 
 struct leaving {
     int order[3], status;
+    void (*close)(struct sl_comm *comm, int rc);
 };
 
 static void leave_in_order(struct sl_wire *wire, void *self)
@@ -254,7 +255,7 @@ static void leave_in_order(struct sl_wire *wire, void *self)
     struct sl_comm *comm = open_watched(wire, 15);
     CHECK_OK(gather_ranks(comm));
     pause_for(0.05 * leaving->order[wire->rank]);
-    sl_comm_close(comm, leaving->status);
+    leaving->close(comm, leaving->status);
 }
 
 static void ranks_leave_together_in_any_order(void **state)
@@ -264,11 +265,46 @@ static void ranks_leave_together_in_any_order(void **state)
     static const int statuses[] = {SL_OK, SL_PREEMPTED, SL_NUMERICS};
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
         for (size_t s = 0; s < sizeof statuses / sizeof *statuses; s++) {
-            struct leaving leaving = {.status = statuses[s]};
+            struct leaving leaving = {.status = statuses[s], .close = sl_comm_close};
             memcpy(leaving.order, orders[i], sizeof leaving.order);
             run_watched(3, leave_in_order, &leaving);
             assert_int_equal(seen.ends, 0);
         }
+}
+
+/* Longer than the grace: it may write a checkpoint. */
+static void a_shared_failure_waits_for_who_is_not_ready(void **state)
+{
+    (void)state;
+    struct leaving leaving = {.order = {14, 0, 0}, .status = SL_PREEMPTED, .close = sl_comm_close_together};
+    run_watched(3, leave_in_order, &leaving);
+    assert_int_equal(seen.ends, 0);
+    leaving.close = sl_comm_close;
+    run_watched(3, leave_in_order, &leaving);
+    assert_int_equal(seen.code, SL_PREEMPTED);
+    assert_said(" in leaving, step 0, for rank 0 on ");
+    assert_not_said("left with");
+}
+
+/* Rank 1 has begun a call that the others never make. */
+static void leave_a_call_open(struct sl_wire *wire, void *self)
+{
+    struct sl_comm *comm = open_watched(wire, 15);
+    struct sl_request *request = NULL;
+    const size_t bytes[RANKS_MOST] = {1, 1, 1};
+    char all[3];
+    if (wire->rank == 1)
+        CHECK_OK(sl_comm_all_gather(comm, "x", all, bytes, &request));
+    sl_comm_close(comm, *(const int *)self);
+}
+
+static void a_call_that_nobody_ends_ends_the_job(void **state)
+{
+    (void)state;
+    run_watched(3, leave_a_call_open, &(int){SL_DISAGREE});
+    assert_int_equal(seen.code, SL_DISAGREE);
+    run_watched(3, leave_a_call_open, &(int){SL_OK});
+    assert_int_equal(seen.code, SL_INTERNAL);
 }
 
 /* Some may still be opening when it comes. */
@@ -324,6 +360,8 @@ int main(void)
         cmocka_unit_test(who_leaves_alone_is_not_waited_for),
         cmocka_unit_test(a_failure_is_handed_on_by_those_who_heard_it),
         cmocka_unit_test(ranks_leave_together_in_any_order),
+        cmocka_unit_test(a_shared_failure_waits_for_who_is_not_ready),
+        cmocka_unit_test(a_call_that_nobody_ends_ends_the_job),
         cmocka_unit_test(an_abort_wakes_everybody),
         cmocka_unit_test(a_timer_calls_until_it_is_told_not_to),
     };

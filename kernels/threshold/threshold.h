@@ -20,7 +20,7 @@ enum { SL_THRESHOLD_CHUNK = 65536, SL_THRESHOLD_SAMPLES = 16384 };
 #define SL_THRESHOLD_NEGATIVE UINT32_C(0x80000000)
 
 /* The density from which on `dense` pays: then a branch for each few vectors is a guess. */
-#define SL_THRESHOLD_DENSE 4e-3
+#define SL_THRESHOLD_DENSE 1e-2
 
 struct sl_threshold {
     int64_t n; /* at least 1, less than 2^31 */
@@ -52,6 +52,20 @@ struct sl_threshold_encode {
     uint32_t *entries; /* [n] */
     int64_t *counts;   /* [chunks] */
 };
+
+/* How many of `count` ascending entries have an index below `index`. */
+static inline int64_t sl_threshold_count_below(const uint32_t *entries, int64_t count, int64_t index)
+{
+    int64_t low = 0, high = count;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if ((int64_t)(entries[middle] & ~SL_THRESHOLD_NEGATIVE) < index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
 
 /* What one rank sent: entries end to end, those of chunk c at [offsets[c], offsets[c + 1]). */
 struct sl_threshold_part {

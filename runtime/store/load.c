@@ -129,7 +129,8 @@ static int find(const struct search *search, struct sl_checkpoint *checkpoint)
         steps = NULL;
         SL_TRY(list_steps(search, &steps, &count));
         if (count == 0)
-            SL_FAIL(SL_MISSING, "%s: there is no checkpoint in this folder", search->run);
+            SL_TRY(sl_group_settle(search->group,
+                                   sl_fail(SL_MISSING, "%s: there is no checkpoint in this folder", search->run)));
         if (listing > 0 && steps[0] == newest)
             break;
         newest = steps[0];
@@ -137,7 +138,8 @@ static int find(const struct search *search, struct sl_checkpoint *checkpoint)
         if (rc == SL_OK || !refusal(rc))
             goto out;
     }
-    SL_FAIL(SL_BAD_DATA, "%s: none of the %zu checkpoints is whole; the newest: %s", search->run, count, first);
+    rc = sl_group_settle(search->group, sl_fail(SL_BAD_DATA, "%s: none of the %zu checkpoints is whole; the newest: %s",
+                                                search->run, count, first));
 out:
     free(steps);
     return rc;

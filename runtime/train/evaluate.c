@@ -63,7 +63,7 @@ int sl_evaluate(struct sl_plan *plan, struct sl_loader *loader, const struct sl_
         images += vote.samples;
     }
     if (images == 0)
-        SL_FAIL(SL_BAD_DATA, "no image of the split can be read");
+        SL_TRY(sl_group_settle(group, sl_fail(SL_BAD_DATA, "no image of the split can be read")));
     if (metrics)
         SL_TRY(sl_metrics_join(metrics, group));
 out:

@@ -1,13 +1,8 @@
 #include "runtime/train/session.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/base/clock.h"
-#include "runtime/train/batch_input.h"
-#include "runtime/train/evaluate.h"
-#include "runtime/train/statistics.h"
 #include "runtime/device/machine.h"
 #include "runtime/device/parallel.h"
 
@@ -44,7 +39,7 @@ static bool has_val(const struct sl_session *s)
 
 static uint64_t needed(const struct sl_session_memory *m)
 {
-    return m->weights + m->training + m->inference + m->scratch + m->loading + m->shards;
+    return m->weights + m->training + m->inference + m->scratch + m->loading + m->shards + m->hooks;
 }
 
 static int count_plans(struct sl_session *s, char largest[])
@@ -63,6 +58,8 @@ static int count_plans(struct sl_session *s, char largest[])
     s->memory.inference = inference.arena;
     s->memory.scratch = training.scratch > inference.scratch ? training.scratch : inference.scratch;
     memcpy(largest, training.largest, sizeof training.largest);
+    if (s->options.hooks_memory)
+        s->memory.hooks = s->options.hooks_memory(s->options.hooks_self, &s->device, sizes->trained);
 out:
     sl_weights_close(sizes);
     return rc;
@@ -84,6 +81,21 @@ static int count_loaders(struct sl_session *s)
     return SL_OK;
 }
 
+static int refuse_memory(const struct sl_session *s, const char *largest)
+{
+    const struct sl_session_memory *m = &s->memory;
+    char exchange[48] = "";
+    if (m->hooks)
+        snprintf(exchange, sizeof exchange, ", exchange %.1f", (double)m->hooks / 1e6);
+    return sl_fail(SL_UNAVAILABLE,
+                   "this run needs %.1f MB of memory and the limit is %.1f MB: weights %.1f, training %.1f (largest: "
+                   "%s), validation %.1f, scratch of %d threads %.1f, loading %.1f, compressed shards %.1f%s; raise "
+                   "--memory-limit or lower --batch-size",
+                   (double)needed(m) / 1e6, (double)s->options.memory_limit / 1e6, (double)m->weights / 1e6,
+                   (double)m->training / 1e6, largest, (double)m->inference / 1e6, s->device.threads,
+                   (double)m->scratch / 1e6, (double)m->loading / 1e6, (double)m->shards / 1e6, exchange);
+}
+
 static int count_memory(struct sl_session *s)
 {
     int rc = SL_OK;
@@ -93,13 +105,7 @@ static int count_memory(struct sl_session *s)
     SL_TRY(count_plans(s, largest));
     SL_TRY(count_loaders(s));
     if (limit && needed(m) > limit)
-        SL_FAIL(SL_UNAVAILABLE,
-                "this run needs %.1f MB of memory and the limit is %.1f MB: weights %.1f, training %.1f (largest: %s), "
-                "validation %.1f, scratch of %d threads %.1f, loading %.1f, compressed shards %.1f; raise "
-                "--memory-limit or lower --batch-size",
-                (double)needed(m) / 1e6, (double)limit / 1e6, (double)m->weights / 1e6, (double)m->training / 1e6,
-                largest, (double)m->inference / 1e6, s->device.threads, (double)m->scratch / 1e6,
-                (double)m->loading / 1e6, (double)m->shards / 1e6);
+        rc = refuse_memory(s, largest);
 out:
     return rc;
 }
@@ -200,153 +206,4 @@ void sl_session_close(struct sl_session *session)
     if (session->device.close && !session->options.device)
         session->device.close(session->device.self);
     *session = (struct sl_session){0};
-}
-
-/* Room for an update, once somebody asks. */
-static int reserve_update(struct sl_session *s)
-{
-    void *memory = NULL;
-    if (s->update)
-        return SL_OK;
-    const int rc = s->device.alloc(s->device.self, (size_t)s->weights->trained * sizeof(float), &memory);
-    s->update = memory;
-    return rc;
-}
-
-/* One batch for each rank. */
-static void advance(struct sl_session *s, uint64_t samples, double loss_sum)
-{
-    struct sl_position *p = &s->position;
-    const uint64_t batches = sl_loader_batches(s->train), next = p->index + (uint64_t)sl_group_size(s->options.group);
-    s->batch = NULL;
-    s->unread = samples ? 0 : s->unread + 1;
-    p->iteration++;
-    p->samples += samples;
-    p->loss_sum += loss_sum;
-    p->index = next < batches ? next : batches;
-}
-
-static int next_batch(struct sl_session *s)
-{
-    int rc = SL_OK;
-    const struct sl_position *p = &s->position;
-    const struct sl_batch *next = s->batch;
-    if (!next)
-        SL_TRY(sl_loader_next(s->train, &next));
-    if (next->epoch != p->epoch || next->index != p->index)
-        SL_FAIL(SL_INTERNAL,
-                "the loader is at batch %" PRIu64 " of epoch %" PRIu64 ", training at %" PRIu64 " of %" PRIu64,
-                next->index, next->epoch, p->index, p->epoch);
-    s->batch = next;
-out:
-    return rc;
-}
-
-/* What no rank has been able to read for a whole epoch is not going to become readable. */
-static int check_readable(const struct sl_session *s)
-{
-    const uint64_t world = (uint64_t)sl_group_size(s->options.group);
-    if (s->unread < (sl_loader_batches(s->train) + world - 1) / world)
-        return SL_OK;
-    return sl_fail(SL_BAD_DATA, "no image of the split train can be read");
-}
-
-/* Every rank drops other elements. */
-static uint64_t seed_of(const struct sl_session *s)
-{
-    return s->options.seed + (uint64_t)sl_group_rank(s->options.group) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static int train_on(struct sl_session *s, const struct sl_batch *batch, int status, double rate,
-                    struct sl_train_result *result)
-{
-    struct sl_plan_pixels pixels;
-    struct sl_train_input train = {
-        .batch = {.seed = seed_of(s), .iteration = s->position.iteration},
-        .rate = rate,
-        .ranks = sl_group_size(s->options.group),
-        .status = status,
-    };
-    if (status == SL_OK) {
-        pixels = sl_batch_pixels(batch);
-        train.batch.pixels = &pixels;
-        train.batch.labels = batch->labels;
-        train.batch.count = batch->count;
-    }
-    if (sl_group_size(s->options.group) == 1 && status == SL_OK && batch->count == 0)
-        return SL_OK;
-    return sl_train(s->training, s->updater, &train, &s->hooks, s->update, result);
-}
-
-int sl_session_step(struct sl_session *session, struct sl_session_result *step)
-{
-    int rc = SL_OK;
-    const double start = sl_clock();
-    struct sl_train_result result = {0};
-    const struct sl_position *p = &session->position;
-    int status = session->hooks.update ? reserve_update(session) : SL_OK;
-    if (status == SL_OK)
-        status = next_batch(session);
-    const struct sl_batch *batch = status == SL_OK ? session->batch : NULL;
-    *step = (struct sl_session_result){
-        .epoch = p->epoch,
-        .index = p->index,
-        .iteration = p->iteration,
-        .local = batch ? batch->count : 0,
-        .waited = batch ? batch->waited : 0.0,
-        .rate = sl_schedule_rate(&session->options.schedule, p->epoch),
-    };
-    SL_TRY(train_on(session, batch, status, step->rate, &result));
-    step->samples = result.samples;
-    step->loss = result.loss;
-    step->score = result.score;
-    step->seconds = sl_clock() - start;
-    advance(session, result.samples, result.loss_sum);
-    SL_TRY(check_readable(session));
-out:
-    return rc;
-}
-
-int sl_session_apply(struct sl_session *session, int (*give)(void *self, struct sl_span update), void *self)
-{
-    int rc = SL_OK;
-    const struct sl_device *device = &session->device;
-    struct sl_now *now = sl_plan_now(session->training);
-    SL_TRY(reserve_update(session));
-    SL_TRY(give(self, (struct sl_span){session->update, (size_t)session->weights->trained}));
-    SL_TRY(device->fill(device->self, now, 0, sizeof *now)); /* the last step may have been bad; this is none */
-    SL_TRY(sl_updater_subtract(session->updater, now, session->update));
-    rc = device->sync(device->self);
-out:
-    return rc;
-}
-
-void sl_session_skip(struct sl_session *session)
-{
-    advance(session, 0, 0.0);
-    session->unread = 0;
-}
-
-bool sl_session_epoch_trained(const struct sl_session *session)
-{
-    return session->position.index >= sl_loader_batches(session->train);
-}
-
-void sl_session_next_epoch(struct sl_session *session)
-{
-    struct sl_position *p = &session->position;
-    *p = (struct sl_position){.epoch = p->epoch + 1, .iteration = p->iteration};
-}
-
-int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, const volatile int *stop)
-{
-    int rc = SL_OK;
-    float *own = NULL;
-    const struct sl_group *group = session->options.group;
-    sl_metrics_reset(metrics);
-    SL_TRY(sl_statistics_average(session->weights, group, &own));
-    SL_TRY(sl_evaluate(session->inference, session->val, group, metrics, NULL, NULL, stop));
-out:;
-    const int restored = sl_statistics_restore(session->weights, &own);
-    return rc == SL_OK ? sl_group_settle(group, restored) : rc;
 }

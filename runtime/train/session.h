@@ -34,6 +34,10 @@ struct sl_session_options {
     /* Bytes for everything but the program itself and the files it maps (plain shards, checkpoints: the system keeps
      * those as long as it likes). 0: four fifths of what is available; no limit where that is unknown. */
     uint64_t memory_limit;
+    /* Bytes that the hooks are going to take for a model of so many parameters, the session's `update` included; they
+     * count as well. NULL: none. */
+    uint64_t (*hooks_memory)(void *self, const struct sl_device *device, int64_t parameters);
+    void *hooks_self;
 };
 
 /* Where training stands: all that resuming needs besides the arrays. The same on all ranks, and it means the same for
@@ -77,6 +81,7 @@ struct sl_session_memory {
     uint64_t scratch;             /* of the kernels */
     uint64_t loading;             /* buffers and indexes of the loaders */
     uint64_t shards;              /* what compressed shards unpack to */
+    uint64_t hooks;               /* of the exchange with other ranks */
     uint64_t images;              /* decoded images that are kept */
 };
 

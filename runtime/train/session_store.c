@@ -197,7 +197,8 @@ static int check_world(const struct sl_group *group)
 {
     if (sl_group_size(group) <= SL_STORE_MAX_WORLD)
         return SL_OK;
-    return sl_fail(SL_BAD_CONFIG, "%d ranks, and a checkpoint has room for %d", group->size, SL_STORE_MAX_WORLD);
+    return sl_group_settle(
+        group, sl_fail(SL_BAD_CONFIG, "%d ranks, and a checkpoint has room for %d", group->size, SL_STORE_MAX_WORLD));
 }
 
 int sl_session_save(const struct sl_session *session, struct sl_store *store)

@@ -12,6 +12,13 @@ cmake --install "$build" --prefix "$place/installed" >"$place/log"
 prefix=$place/moved
 mv "$place/installed" "$prefix"
 
+# So may its programs and modules, together.
+"$prefix/bin/starling-doctor" >"$place/doctor"
+for wire in openmpi mpich; do
+    [ ! -e "$build/bin/libstarling_wire_$wire.so" ] || grep -q "^  $wire  *$prefix/.*/libstarling_wire_$wire\.so\$" "$place/doctor" ||
+        { cat "$place/doctor"; exit 1; }
+done
+
 echo "find_package:"
 cmake -G "$generator" -S "$consumer" -B "$place/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
     -DCMAKE_C_FLAGS="$flags" >>"$place/log" || { cat "$place/log"; exit 1; }

@@ -49,7 +49,8 @@ check 'log.jsonl: a record per step' counts 30 '"event":"step"' "$run/log.jsonl"
 check 'log.jsonl: a record per epoch' counts 3 '"event":"epoch"' "$run/log.jsonl"
 check 'config.json is JSON' is_json "$run/config.json"
 for setting in '"seed": 7' '"epochs": 3' '"batch-size": 5' '"threads": 2' '"optimizer": "amsgrad"' '"flip": false' '"weight-decay": 0.0001' \
-    '"lr-schedule": "0:8e-3,1:6e-3,3:3e-3,5:1e-3,7:5e-4"' '"version": "[0-9.]*"' "\"data\": \"$data\"" "\"model\": \"$here/tiny.json\""; do
+    '"lr-schedule": "0:8e-3,1:6e-3,3:3e-3,5:1e-3,7:5e-4"' '"version": "[0-9.]*"' "\"data\": \"$data\"" "\"model\": \"$here/tiny.json\"" \
+    '"ranks": 1,' '"exchange": "none",' '"max-skips": 0,' '"start-limit": 600'; do
     check "config.json has $setting" grep -q "^  $setting" "$run/config.json"
 done
 check 'last-good names the checkpoint of step 30' test "$(cat "$run/last-good")" = ckpt-30

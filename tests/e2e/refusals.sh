@@ -170,6 +170,8 @@ refuses 69 'memory' 'a memory limit that is too small' train_tinyimagenet --data
 check 'lists who wants what' says \
     'needs [0-9.]+ MB of memory and the limit is 1\.0 MB: weights [0-9.]+, training [0-9.]+ \(largest: conv[0-9] [a-z ]+ [0-9.]+ MB, '
 check 'and the rest' says '\), validation [0-9.]+, scratch of [0-9]+ threads [0-9.]+, loading [0-9.]+, compressed shards 0\.0; raise --memory-limit'
+refuses 69 'compressed shards 0\.0, exchange [1-9][0-9]*\.[0-9]; raise' 'what an exchange takes counts as well' train_tinyimagenet \
+    --data "$data" --run "$place/limit" --memory-limit 1M --exchange threshold
 # Counted before anything is read or allocated: the shards are not even there, and 4,096 images a step would take 2 GB.
 cp -r "$data" "$place/no-shards"
 rm "$place/no-shards"/*.tar
@@ -186,13 +188,20 @@ for padding in 16 17 1024; do
         train_tinyimagenet --data "$data" --run "$place/crop" --model "$here/tiny.json" --crop-padding $padding
 done
 check 'a crop padding of 15' trains 0 "$place/crop" --crop-padding 15 --max-steps 1
+for option in min-density max-density target-density threshold-decay; do
+    refuses 78 "--$option is nan; it has to be a finite number" "--$option of NaN, of no use" train_tinyimagenet --data "$data" --run "$place/none" \
+        --threshold-algorithm fixed --$option nan
+done
 sgd='--optimizer sgd --momentum 0.5'
 # shellcheck disable=SC2086 # lists of words
 {
     check 'a run before its numbers overflow' trains 0 "$place/overflow" --max-steps 3 $sgd --lr 0.01
     check 'resuming with another momentum' trains 78 "$place/overflow" --resume --optimizer sgd --lr 0.01
     check 'numbers that overflow' trains 79 "$place/overflow" --resume $sgd --lr 1000000
-    check 'say at which step, and what to do' says 'not finite at iteration [0-9]+; lower the learning rate'
+    check 'say at which step, and what to do' says 'train_tinyimagenet: [a-z ]+ is not finite at iteration [0-9]+; lower the learning rate'
+    check 'numbers that overflow, some steps left out' trains 79 "$place/overflow" --resume $sgd --lr 1000000 --max-skips 2
+    check 'each is told' says 'warning: step skipped: .* is not finite at iteration 5; '
+    check 'and how many there were' says '3 steps in a row: .* is not finite at iteration [0-9]+; lower'
     ends 0 'the last checkpoint evaluates' starling-evaluate --data "$data" --model "$place/overflow"
     check 'to a finite loss' prints '^Mean loss +[0-9]'
     check 'and training goes on from there' trains 0 "$place/overflow" --resume $sgd --lr 0.0001 --epochs 1

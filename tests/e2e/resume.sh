@@ -233,6 +233,18 @@ check 'a leftover that holds folders' trains 0 "$place/planted" --max-steps 2 --
 check 'is gone' not test -e "$place/planted/ckpt-9.tmp"
 check 'what is not ours stays' grep -qx keep "$place/planted/draft.tmp"
 
+# ---- what an exchange keeps back ----
+# Flushed after the last step and before that step is saved, whoever asks for a checkpoint first.
+flushing='--exchange threshold --threshold 0.5 --min-density 1e-9 --flush-residual'
+# shellcheck disable=SC2086 # a list of words
+{
+    check 'a run that flushes at its last step' trains 0 "$place/flushed" --max-steps 4 --eval-every 0 $flushing
+    check 'the same, that step being one to save' trains 0 "$place/flushed2" --max-steps 4 --eval-every 0 $flushing --checkpoint-every 2
+    check 'has the same weights' cmp "$place/flushed/ckpt-4/model.safetensors" "$place/flushed2/ckpt-4/model.safetensors"
+    check 'without it they differ' trains 0 "$place/kept" --max-steps 4 --eval-every 0 ${flushing% *}
+    check 'indeed' not cmp -s "$place/flushed/ckpt-4/model.safetensors" "$place/kept/ckpt-4/model.safetensors"
+}
+
 # ---- two at once ----
 starts "$place/busy" --epochs 100000 --eval-every 0
 waits_for "$place/busy" 2

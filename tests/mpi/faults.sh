@@ -21,6 +21,12 @@ check "who failed is told" says 'rank 1: alone'
 # All fail with one status, in order.
 launch 3 settle 75
 check "a settled status is the job's" [ "$rc" -eq 75 ]
+launch 3 late 75
+check "who shares a failure is waited for" [ "$rc" -eq 75 ]
+check "nobody complains meanwhile" sh -c "! grep 'has waited' '$work/out'"
+# A library would wait for the end of what some have begun.
+launch 3 pending 76
+check "a call that nobody ends does not keep the job" handed_out 76
 
 export SL_PROBE_LIMIT=3
 start

@@ -39,9 +39,10 @@ int main(int argc, char **argv)
             fprintf(stderr, "mpi_exchange: no wire: %s\n", sl_last_error());
             return SL_UNAVAILABLE;
         }
+        ranks_here = wire.rank;
         flock_start(&wire, &flock);
     }
-    if (flock_wrong[0])
-        fprintf(stderr, "mpi_exchange: %s\n", flock_wrong);
-    return flock_wrong[0] ? SL_INTERNAL : SL_OK;
+    if (rank_wrong[0])
+        fprintf(stderr, "mpi_exchange: %s\n", rank_wrong);
+    return rank_wrong[0] ? SL_INTERNAL : SL_OK;
 }

@@ -6,6 +6,8 @@
  *   mpi_probe steps FOLDER        steps for ever; each rank writes its process into FOLDER/RANK
  *   mpi_probe fail RANK STATUS    that rank leaves in its tenth step, the others go on
  *   mpi_probe settle STATUS       all ranks leave with it in their tenth step
+ *   mpi_probe late STATUS         the same at once, rank 0 some time after the others' grace
+ *   mpi_probe pending STATUS      the same at once, and all but rank 0 have begun a call that nobody ends
  * SL_PROBE_LIMIT: seconds that a rank may wait. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -182,9 +184,33 @@ static int call_too_long(struct sl_comm *comm)
     return SL_OK;
 }
 
+static int leave_late(struct sl_comm *comm, int status)
+{
+    static const struct timespec late = {.tv_sec = 2};
+    if (sl_comm_wire(comm)->rank == 0)
+        nanosleep(&late, NULL);
+    sl_comm_close_together(comm, status);
+    return status;
+}
+
+static int leave_pending(struct sl_comm *comm, int status)
+{
+    static uint8_t byte, all[RANKS_MOST];
+    static const size_t bytes[RANKS_MOST] = {1, 1, 1, 1, 1, 1, 1, 1};
+    struct sl_request *request = NULL;
+    int rc = SL_OK;
+    if (sl_comm_wire(comm)->rank > 0)
+        rc = sl_comm_all_gather(comm, &byte, all, bytes, &request);
+    return leave(comm, rc == SL_OK ? sl_fail(status, "in the middle of a call") : rc);
+}
+
 static int run_order(struct sl_comm *comm, const struct order *order)
 {
     const struct sl_wire *wire = sl_comm_wire(comm);
+    if (strcmp(order->verb, "late") == 0)
+        return leave_late(comm, atoi(order->first));
+    if (strcmp(order->verb, "pending") == 0)
+        return leave_pending(comm, atoi(order->first));
     if (strcmp(order->verb, "lengths") == 0)
         return leave(comm, call_too_long(comm));
     if (strcmp(order->verb, "verbs") == 0)
