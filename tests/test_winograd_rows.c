@@ -128,12 +128,42 @@ static void an_output_past_the_caches_has_the_same_bits(void **state)
     free(x);
 }
 
+/* A row says how many operations its multiplications are: those of its frequencies, tiles that reach past the end
+ * included. */
+static void operations_are_those_that_run(void **state)
+{
+    (void)state;
+    static const struct sl_conv2d shapes[] = {
+        {2, 17, 9, 32, 48, 2, 2, 1, 1, 0, 0, 17, 9, 32, 48, SL_ELEMENT_F32},
+        {2, 9, 7, 32, 48, 3, 3, 1, 1, 0, 0, 7, 5, 32, 48, SL_ELEMENT_F32},
+    };
+    static const struct {
+        enum sl_op op;
+        double products[2]; /* of one pair of channels, in an image */
+    } passes[] = {
+        {SL_OP_conv2d_fwd, {6 * 3 * 16, 2 * 2 * 36}},
+        {SL_OP_conv2d_bwd_data, {6 * 3 * 16, 3 * 2 * 36}},
+        {SL_OP_conv2d_bwd_weights, {6 * 3 * 16, 2 * 2 * 36}},
+    };
+    static const char *const names[] = {"winograd_avx512", "winograd_avx2"};
+    for (size_t p = 0; p < sizeof passes / sizeof *passes; p++)
+        for (int i = 0; i < 4; i++) {
+            const struct sl_kernel_row *row = find_row(passes[p].op, names[i / 2]);
+            struct sl_need need;
+            if (!runs(row))
+                continue;
+            assert_true(sl_row_takes(row, row->op, &shapes[i % 2], row->needs, &need));
+            assert_true(need.flops == 2.0 * 2 * 32 * 48 * passes[p].products[i % 2]);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_are_those_of_the_form),
         cmocka_unit_test(an_image_has_the_same_bits_in_any_batch),
         cmocka_unit_test(an_output_past_the_caches_has_the_same_bits),
+        cmocka_unit_test(operations_are_those_that_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

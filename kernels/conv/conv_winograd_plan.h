@@ -170,6 +170,7 @@ static bool winograd_need(const struct winograd *w, struct sl_need *need)
         .state = sizeof *w,
         .pack_units = winograd_panels(w),
         .packed = (size_t)winograd_panels(w) * (size_t)winograd_u_panel(w) * sizeof(float),
+        .flops = 2.0 * winograd_frequencies(w) * (double)w->tiles * w->c * w->k,
     };
     return winograd_scratch(&most) <= WINOGRAD_MOST_SCRATCH;
 }

@@ -109,6 +109,7 @@ static bool winograd_gradient_need(const void *shape, struct sl_need *need)
         .scratch = winograd_gradient_scratch(&g, s),
         .state = sizeof g,
         .joins = true,
+        .flops = 2.0 * (g.t * g.t) * (double)g.tiles * s->k * s->c,
     };
     return need->scratch <= WINOGRAD_GRADIENT_MOST_SCRATCH;
 }
