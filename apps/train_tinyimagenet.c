@@ -7,6 +7,7 @@
 #include "apps/train_tinyimagenet_signals.h"
 #include "models/models.h"
 #include "runtime/base/clock.h"
+#include "runtime/report/profile_report.h"
 
 static int build_network(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph)
 {
@@ -117,6 +118,8 @@ static int open_session(struct training *t)
     SL_TRY(sl_session_open(&options->session, build_network, (void *)(uintptr_t)options, &t->session));
     SL_TRY(sl_metrics_open(&t->metrics, sl_graph_classes(t->session.model.graph), 5));
     SL_TRY(sl_log_open(&log, &t->log));
+    if (options->profile)
+        SL_TRY(sl_profile_open(&t->session.device, t->session.training, &t->profile));
 out:
     return sl_group_settle(t->ranks->group, rc);
 }
@@ -163,6 +166,9 @@ static int close_training(struct training *t)
     if (t->store)
         sl_store_listen(t->store, NULL, NULL);
     const int rc = sl_log_close(t->log);
+    if (t->profile && speaks(t))
+        sl_profile_print(t->profile, stderr);
+    sl_profile_close(t->profile);
     flock_close(&t->flock);
     sl_session_close(&t->session);
     sl_store_close(t->store);
@@ -211,7 +217,9 @@ static int skip(struct training *t)
 static int learn(struct training *t)
 {
     struct sl_session_result done;
+    sl_profile_begin_step(t->profile);
     int rc = sl_session_step(&t->session, &done);
+    sl_profile_end_step(t->profile, done.waited);
     if (rc == SL_NUMERICS)
         return skip(t);
     SL_TRY(rc);

@@ -5,6 +5,7 @@
 
 #include "apps/train_tinyimagenet_options.h"
 #include "runtime/store/store.h"
+#include "runtime/train/profile.h"
 
 struct training {
     const struct train_options *options;
@@ -14,6 +15,7 @@ struct training {
     struct sl_store *store; /* NULL on other ranks than 0 */
     struct sl_log *log;
     struct sl_metrics metrics;
+    struct sl_profile *profile; /* NULL: not wanted */
     double epoch_start;
     uint64_t epoch_images; /* trained since epoch_start, by all ranks */
     uint64_t saved;        /* iteration of the newest checkpoint */

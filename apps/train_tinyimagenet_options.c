@@ -116,7 +116,7 @@ static const char summary[] = "Trains a network on a prepared data set with the 
                               "checkpoint and exit code 75; --resume goes on as if nothing had happened. A second "
                               "SIGINT (Ctrl-C) kills it.";
 
-enum { OPTION_ROWS = 34 + FLOCK_OPTION_ROWS };
+enum { OPTION_ROWS = 35 + FLOCK_OPTION_ROWS };
 
 static void fill_table(struct train_options *options, struct cli_option table[OPTION_ROWS])
 {
@@ -175,6 +175,8 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
         {"log-every", "STEPS", "Steps between two performance lines; 0: none (default 100)", .kind = CLI_INT,
          .value = &options->log_every, .least = 0, .most = 1e9},
         {"quiet", NULL, "No progress lines", .kind = CLI_FLAG, .value = &options->quiet},
+        {"profile", NULL, "At the end print what each layer and kernel took", .kind = CLI_FLAG,
+         .value = &options->profile},
         {"dry-run", NULL, "Print the network, its plan and its memory, and stop", .kind = CLI_FLAG,
          .value = &options->dry_run},
     };

@@ -1,32 +1,34 @@
-// Every convolution row beside oneDNN, on the layers of a network.
+// Rows of the convolutions beside oneDNN, on the layers of a network.
 //
-//   bench_conv [--shapes FILE] [--batch N] [--threads N] [--rounds N] [--layer NAME] [--row TEXT] [--table-only]
-//              [--benchmark_...]
+//   bench_conv [--rows NAME[,NAME]|all] [--isa avx2|avx512] [--shapes FILE] [--layer NAME] [--batch N] [--threads N]
+//              [--rounds N]
 //
-// First Google Benchmark's list, then a table: ours and oneDNN run in turn, `rounds` times, and the best run of each
-// counts. --row keeps the rows whose name holds the text. Weights are packed beforehand, as in a training step.
-#include <benchmark/benchmark.h>
+// Without --rows it measures the row that a plan would take; SL_KERNEL counts. --isa holds both sides and the peak to
+// an instruction set. For every layer and pass the rows, oneDNN in its blocked formats and in NHWC, and the machine's
+// FMA peak run in turns; the layout with the lesser median time there is the yardstick, and is marked with a star.
+// Where oneDNN has Winograd's method, it runs as well and is compared like our rows.
+//
+// `ms` is the median over the rounds, `least` the best of them. GFLOP/s count the operations of the formula, `executed`
+// those of the multiplications that a row runs instead (fewer, in Winograd's domain); %peak is of the latter. `x` is
+// the yardstick's time over this one: the median over the rounds, and its quartiles. Our rows pack their weights in
+// every run; oneDNN has them in its format beforehand. One thread is timed by the processor's clock, so that programs
+// beside it cost less; several by the wall's. The process stays on as many processors as threads are asked for,
+// whatever pool of threads a oneDNN brings (OpenMP, TBB, SYCL).
+//
+// cmake -DSL_DNNL_ROOT=FOLDER takes another oneDNN than the system's. Intel's of PyPI (onednn, onednn-devel) computes
+// through SYCL, which finds the processor with OCL_ICD_FILENAMES=FOLDER/lib/libintelocl.so.
+#include <sched.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <map>
+#include <functional>
 #include <memory>
-#include <sstream>
-#include <string>
-#include <vector>
 
+#include "bench/conv_layers.h"
+#include "bench/conv_table.h"
 #include "bench/fma_peak.h"
 #include "bench/onednn_conv.h"
-#include "kernels/conv/conv.h"
-#include "kernels/kernels.h"
-#include "kernels/launch.h"
 #include "runtime/device/parallel.h"
-#include "tests/check.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -35,255 +37,171 @@
 namespace
 {
 struct Options {
-    std::string shapes = SL_BENCH_SHAPES "/darknet.txt", layer, row;
-    int batch = 32, threads = 1, rounds = 7;
-    bool table_only = false;
+    std::string shapes = SL_BENCH_SHAPES "/darknet.txt", layer, rows, isa;
+    int batch = 32, threads = 1, rounds = 11;
 };
 
-struct Layer {
-    std::string name, passes;
-    sl_conv2d shape = {};
+// A contestant and what runs it.
+struct Turn {
+    Contestant *contestant;
+    std::function<void()> run;
 };
 
-constexpr sl_op kOps[] = {SL_OP_conv2d_fwd, SL_OP_conv2d_bwd_data, SL_OP_conv2d_bwd_weights};
-constexpr char kLetters[] = "fdw";
-
-std::vector<Layer> read_layers(const Options &options)
+void take_turns(const Options &options, const std::vector<Turn> &turns)
 {
-    std::vector<Layer> layers;
-    std::ifstream file(options.shapes);
-    for (std::string line; std::getline(file, line);) {
-        Layer l;
-        sl_conv2d &s = l.shape;
-        std::istringstream in(line);
-        if (line.empty() || line[0] == '#' ||
-            !(in >> l.name >> s.h >> s.w >> s.c >> s.k >> s.kh >> s.kw >> s.stride_h >> s.pad_top >> s.pad_left >>
-              s.oh >> s.ow >> l.passes) ||
-            (!options.layer.empty() && l.name != options.layer))
-            continue;
-        s.n = options.batch;
-        s.stride_w = s.stride_h;
-        s.xs = s.c == 3 ? 3 : sl_round_up(s.c, SL_LANES);
-        s.ys = sl_round_up(s.k, SL_LANES);
-        layers.push_back(l);
-    }
-    return layers;
-}
-
-// One of our rows with its operands, packed and ready: set up as for the checker.
-class OurConv
-{
-  public:
-    OurConv(const sl_device &device, const sl_kernel_row &row, const sl_conv2d &s) : device_(device), shape_(s)
-    {
-        device_.rows = &row; // the only choice
-        device_.row_count = 1;
-        case_.measured = true;
-        if (sl_choose(&device_, row.op, &shape_, &choice_) != SL_OK ||
-            !check_set_up(&case_, check_find_op(row.op), &shape_, &row))
-            std::abort();
-    }
-
-    ~OurConv()
-    {
-        check_release(&case_);
-        sl_choice_close(&choice_);
-    }
-
-    OurConv(const OurConv &) = delete;
-    OurConv &operator=(const OurConv &) = delete;
-
-    void run()
-    {
-        sl_launch(&choice_, choice_.op, &shape_, case_.args.bytes);
-    }
-
-  private:
-    sl_device device_;
-    sl_choice choice_;
-    const sl_conv2d shape_;
-    check_case case_ = {};
-};
-
-std::vector<const sl_kernel_row *> rows_of(sl_op op, const sl_conv2d &shape, const Options &options)
-{
-    std::vector<const sl_kernel_row *> rows;
-    for (size_t i = 0; i < sl_kernel_row_count; i++) {
-        const sl_kernel_row &row = sl_kernel_rows[i];
-        sl_need need;
-        if (!(row.needs & SL_CPU) && std::strstr(row.name, options.row.c_str()) &&
-            sl_row_takes(&row, op, &shape, sl_isa(), &need))
-            rows.push_back(&row);
-    }
-    return rows;
-}
-
-template <class Conv> void repeat(benchmark::State &state, Conv &conv, const sl_conv2d &shape, double peak)
-{
-    for (auto _ : state)
-        conv.run();
-    const double flops = sl_conv2d_flops(&shape) * static_cast<double>(state.iterations());
-    state.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
-    state.counters["%peak"] = benchmark::Counter(flops * 1e-7 / peak, benchmark::Counter::kIsRate);
-}
-
-void register_all(const std::vector<Layer> &layers, const sl_device &device, const Options &options, double peak)
-{
-    for (const Layer &layer : layers)
-        for (int i = 0; i < 3; i++) {
-            if (layer.passes.find(kLetters[i]) == std::string::npos)
-                continue;
-            const std::string op = sl_op_name(kOps[i]);
-            for (const sl_kernel_row *row : rows_of(kOps[i], layer.shape, options))
-                benchmark::RegisterBenchmark((op + "/" + row->name + "/" + layer.name).c_str(),
-                                             [&layer, &device, row, peak](benchmark::State &state) {
-                                                 OurConv conv(device, *row, layer.shape);
-                                                 repeat(state, conv, layer.shape, peak);
-                                             })
-                    ->UseRealTime();
-            benchmark::RegisterBenchmark((op + "/onednn/" + layer.name).c_str(), [&layer, i,
-                                                                                  peak](benchmark::State &state) {
-                const auto conv = OnednnConv::open(kOps[i], layer.shape);
-                if (conv)
-                    repeat(state, *conv, layer.shape, peak);
-                else
-                    state.SkipWithError("no oneDNN");
-            })->UseRealTime();
+    const bool wide = sl_isa() & SL_AVX512;
+    for (const Turn &turn : turns)
+        turn.run();
+    for (int round = 0; round < options.rounds; round++) {
+        const double peak = fma_peak(options.threads, wide);
+        for (const Turn &turn : turns) {
+            turn.contestant->seconds.add(seconds_of(options.threads, turn.run));
+            turn.contestant->roof.add(turn.contestant->executed / peak * 1e-9);
         }
-}
-
-template <class Conv> double seconds(Conv &conv)
-{
-    const auto begin = std::chrono::steady_clock::now();
-    conv.run();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// Sums over layers, by row and pass. `least` is the time that the machine's FMA peak, measured in between, allows.
-struct Sum {
-    double flops = 0.0, ours = 0.0, theirs = 0.0, least = 0.0;
-};
-
-void print_line(const std::string &what, const Sum &s, double median)
-{
-    std::printf("%-44s %8.1f %6.1f", what.c_str(), s.flops / s.ours * 1e-9, s.least / s.ours * 100.0);
-    if (s.theirs > 0.0)
-        std::printf(" %10.1f %8.3f", s.flops / s.theirs * 1e-9, s.theirs / s.ours);
-    if (median > 0.0)
-        std::printf(" %8.3f", median);
-    std::printf("\n");
-}
-
-// Ours, oneDNN and the peak in turn: the speed of a shared machine changes while this runs. The ratio of the medians
-// goes to `median`.
-Sum compare(OurConv &ours, OnednnConv *theirs, const sl_conv2d &shape, const Options &options, double *median)
-{
-    std::vector<double> a, b;
-    double peak = 0.0;
-    ours.run();
-    if (theirs)
-        theirs->run();
-    for (int i = 0; i < options.rounds; i++) {
-        peak = std::max(peak, fma_peak(options.threads));
-        a.push_back(seconds(ours));
-        if (theirs)
-            b.push_back(seconds(*theirs));
     }
-    std::sort(a.begin(), a.end());
-    std::sort(b.begin(), b.end());
-    *median = theirs ? b[b.size() / 2] / a[a.size() / 2] : 0.0;
-    const double flops = sl_conv2d_flops(&shape);
-    return {flops, a.front(), theirs ? b.front() : 0.0, flops / peak * 1e-9};
 }
 
-void print_table(const std::vector<Layer> &layers, const sl_device &device, const Options &options)
+Cell measure(const ConvLayer &layer, sl_op op, const sl_device &device, const Options &options)
 {
-    std::map<std::string, Sum> sums;
-    std::printf("\nbatch %d, %d thread(s), best of %d\n", options.batch, options.threads, options.rounds);
-    std::printf("%-44s %8s %6s %10s %8s %8s\n", "pass/row/layer", "GFLOP/s", "%peak", "oneDNN", "ratio", "median");
-    for (int i = 0; i < 3; i++)
-        for (const Layer &layer : layers) {
-            if (layer.passes.find(kLetters[i]) == std::string::npos)
-                continue;
-            const auto theirs = OnednnConv::open(kOps[i], layer.shape);
-            for (const sl_kernel_row *row : rows_of(kOps[i], layer.shape, options)) {
-                OurConv ours(device, *row, layer.shape);
-                double median;
-                const Sum s = compare(ours, theirs.get(), layer.shape, options, &median);
-                const std::string op = sl_op_name(kOps[i]);
-                print_line(op + "/" + row->name + "/" + layer.name, s, median);
-                for (const std::string &key : {op + "/" + row->name + "/sum", std::string("sum/") + row->name}) {
-                    Sum &sum = sums[key];
-                    sum.flops += s.flops;
-                    sum.ours += s.ours;
-                    sum.theirs += s.theirs;
-                    sum.least += s.least;
-                }
+    Cell cell;
+    std::vector<Turn> turns;
+    std::vector<std::unique_ptr<OurConv>> ours;
+    const auto theirs = OnednnConv::open_all(op, layer.shape);
+    const auto rows = find_conv_rows(device, op, layer.shape, options.rows);
+    const double flops = sl_conv2d_flops(&layer.shape);
+    cell.ours.resize(rows.size());
+    cell.theirs.resize(theirs.size());
+    for (size_t i = 0; i < rows.size(); i++) {
+        ours.push_back(std::make_unique<OurConv>(device, *rows[i], layer.shape));
+        cell.ours[i].name = rows[i]->name;
+        cell.ours[i].flops = flops;
+        cell.ours[i].executed = ours[i]->flops();
+        turns.push_back({&cell.ours[i], [conv = ours[i].get()] { conv->run(); }});
+    }
+    for (size_t i = 0; i < theirs.size(); i++) {
+        cell.theirs[i].name = "onednn " + theirs[i]->way();
+        cell.theirs[i].note = theirs[i]->implementation();
+        cell.theirs[i].direct = theirs[i]->work() == 1.0;
+        cell.theirs[i].flops = flops;
+        cell.theirs[i].executed = flops * theirs[i]->work();
+        turns.push_back({&cell.theirs[i], [conv = theirs[i].get()] { conv->run(); }});
+    }
+    take_turns(options, turns);
+    cell.choose_yardstick();
+    return cell;
+}
+
+void measure_all(const std::vector<ConvLayer> &layers, const sl_device &device, const Options &options)
+{
+    ConvSums all;
+    const std::string with = onednn_version();
+    std::printf("batch %d, %d thread(s), %d rounds, %s, %s\n", options.batch, options.threads, options.rounds,
+                sl_isa_text(sl_isa()), with.empty() ? "no oneDNN" : with.c_str());
+    for (sl_op op : {SL_OP_conv2d_fwd, SL_OP_conv2d_bwd_data, SL_OP_conv2d_bwd_weights}) {
+        ConvSums sums;
+        print_conv_head(sl_op_name(op));
+        for (const ConvLayer &layer : layers)
+            if (std::count(layer.passes.begin(), layer.passes.end(), op)) {
+                const Cell cell = measure(layer, op, device, options);
+                print_conv_cell(layer.name, cell);
+                sums.add(cell);
+                all.add(cell);
             }
-        }
-    for (const auto &entry : sums)
-        print_line(entry.first, entry.second, 0.0);
+        sums.print("sum", options.batch, options.threads);
+    }
+    print_conv_head("all passes");
+    all.print("sum", options.batch, options.threads);
 }
 
-// Takes our options out of argv; what is left is Google Benchmark's.
-Options parse(int *argc, char **argv)
+int count_of(const char *text)
 {
-    Options o;
-    int kept = 1;
-    for (int i = 1; i < *argc; i++) {
+    return std::max(1, std::atoi(text));
+}
+
+// False: a word that means nothing.
+bool parse(int argc, char **argv, Options *o)
+{
+    for (int i = 1; i < argc; i += 2) {
         const std::string name = argv[i];
-        const char *value = i + 1 < *argc ? argv[i + 1] : "";
-        if (name == "--table-only") {
-            o.table_only = true;
-            continue;
-        }
+        if (i + 1 >= argc)
+            return false;
+        const char *value = argv[i + 1];
         if (name == "--shapes")
-            o.shapes = value;
+            o->shapes = value;
         else if (name == "--layer")
-            o.layer = value;
-        else if (name == "--row")
-            o.row = value;
+            o->layer = value;
+        else if (name == "--rows")
+            o->rows = value;
+        else if (name == "--isa")
+            o->isa = value;
         else if (name == "--batch")
-            o.batch = std::max(1, std::atoi(value));
+            o->batch = count_of(value);
         else if (name == "--threads")
-            o.threads = std::max(1, std::atoi(value));
+            o->threads = count_of(value);
         else if (name == "--rounds")
-            o.rounds = std::max(1, std::atoi(value));
-        else {
-            argv[kept++] = argv[i];
-            continue;
-        }
-        i++;
+            o->rounds = count_of(value);
+        else
+            return false;
     }
-    *argc = kept;
-    return o;
+    return o->isa.empty() || o->isa == "avx2" || o->isa == "avx512";
+}
+
+// Both sides read these when they are first asked for something.
+void hold_isa(const std::string &isa)
+{
+    if (isa.empty())
+        return;
+    setenv("SL_ISA", isa.c_str(), 1);
+    setenv("ONEDNN_MAX_CPU_ISA", isa == "avx2" ? "AVX2" : "AVX512_CORE", 1);
+}
+
+// The first `count` of the processors that this process may use. Before a pool of threads is made.
+void hold_processors(int count)
+{
+    cpu_set_t allowed, held;
+    CPU_ZERO(&held);
+    if (sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&held) < count; cpu++)
+        if (CPU_ISSET(cpu, &allowed))
+            CPU_SET(cpu, &held);
+    sched_setaffinity(0, sizeof held, &held);
+#ifdef _OPENMP
+    omp_set_num_threads(count); // it has counted already
+#endif
+}
+
+int fail(int status, const std::string &what)
+{
+    std::fprintf(stderr, "bench_conv: %s\n", what.c_str());
+    return status;
 }
 } // namespace
 
 int main(int argc, char **argv)
 {
-    const Options options = parse(&argc, argv);
-#ifdef _OPENMP
-    omp_set_num_threads(options.threads);
-#endif
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv))
-        return 64;
+    Options options;
     sl_device device;
-    if (sl_device_cpu_open(options.threads, &device) != SL_OK) {
-        std::fprintf(stderr, "bench_conv: %s\n", sl_last_error());
-        return 71;
+    if (!parse(argc, argv, &options))
+        return fail(64, "the options, each with a value, stand at the head of bench/bench_conv.cc");
+    hold_isa(options.isa);
+    hold_processors(options.threads);
+    if (sl_isa_check() != SL_OK || sl_kernel_check() != SL_OK)
+        return fail(78, sl_last_error());
+    const std::string unknown = find_unknown_row(options.rows);
+    if (!unknown.empty())
+        return fail(64, "no row of a convolution is named " + unknown + " (kernels/kernels.def)");
+    const std::vector<ConvLayer> layers = read_conv_layers(options.shapes, options.layer, options.batch);
+    if (layers.empty())
+        return fail(66, "no layers in " + options.shapes);
+    if (sl_device_cpu_open(options.threads, &device) != SL_OK)
+        return fail(71, sl_last_error());
+    int status = 0;
+    try {
+        measure_all(layers, device, options);
+    } catch (const std::exception &error) {
+        status = fail(69, onednn_version() + ": " + error.what());
     }
-    const std::vector<Layer> layers = read_layers(options);
-    if (layers.empty()) {
-        std::fprintf(stderr, "bench_conv: no layers in %s\n", options.shapes.c_str());
-        return 66;
-    }
-    if (!options.table_only) {
-        register_all(layers, device, options, fma_peak(options.threads));
-        benchmark::RunSpecifiedBenchmarks();
-    }
-    print_table(layers, device, options);
     device.close(device.self);
-    return 0;
+    return status;
 }

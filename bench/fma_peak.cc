@@ -1,10 +1,11 @@
 // Independent chains of fused multiply-adds: more of them than latency x ports.
 #include "bench/fma_peak.h"
 
-#include <chrono>
 #include <immintrin.h>
 #include <thread>
 #include <vector>
+
+#include "bench/turns.h"
 
 namespace
 {
@@ -46,18 +47,17 @@ __attribute__((target("avx512f"))) float chains_avx512()
 volatile float sink;
 } // namespace
 
-double fma_peak(int threads)
+double fma_peak(int threads, bool wide)
 {
-    const bool wide = __builtin_cpu_supports("avx512f");
-    if (!wide && !__builtin_cpu_supports("fma"))
+    if (wide ? !__builtin_cpu_supports("avx512f") : !__builtin_cpu_supports("fma"))
         return 0.0;
-    const auto begin = std::chrono::steady_clock::now();
-    std::vector<std::thread> others;
-    for (int i = 1; i < threads; i++)
-        others.emplace_back([wide] { sink = wide ? chains_avx512() : chains_avx2(); });
-    sink = wide ? chains_avx512() : chains_avx2();
-    for (auto &other : others)
-        other.join();
-    const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double s = seconds_of(threads, [threads, wide] {
+        std::vector<std::thread> others;
+        for (int i = 1; i < threads; i++)
+            others.emplace_back([wide] { sink = wide ? chains_avx512() : chains_avx2(); });
+        sink = wide ? chains_avx512() : chains_avx2();
+        for (auto &other : others)
+            other.join();
+    });
     return 2.0 * kSteps * kChains * (wide ? 16 : 8) * threads / s * 1e-9;
 }

@@ -2,6 +2,7 @@
 #ifndef SL_BENCH_FMA_PEAK_H
 #define SL_BENCH_FMA_PEAK_H
 
-// Single-precision GFLOP/s of `threads` threads that only multiply and add, in the widest vectors this machine has.
-double fma_peak(int threads);
+// Single-precision GFLOP/s of `threads` threads that only multiply and add, with the vectors of AVX-512 (`wide`) or of
+// AVX2. 0: this machine has none.
+double fma_peak(int threads, bool wide);
 #endif

@@ -1,117 +1,166 @@
-// oneDNN's convolutions through its C API (version 2).
+// oneDNN's convolutions through its C++ API, version 2 or 3.
 #include "bench/onednn_conv.h"
 
 #ifdef SL_BENCH_ONEDNN
-#include <oneapi/dnnl/dnnl.h>
-#include <vector>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
+
+using dnnl::memory;
 
 namespace
 {
+// The images are in the format that the library prefers, which is blocked by channels, or in NHWC, as PyTorch and
+// TensorFlow keep them: which is faster depends on version, pass and processor. Weights are always in its own.
+struct Way {
+    const char *name;
+    memory::format_tag images;
+    dnnl::algorithm algorithm;
+    double work;
+};
+
+constexpr Way kWays[] = {
+    {"blocked", memory::format_tag::any, dnnl::algorithm::convolution_direct, 1.0},
+    {"nhwc", memory::format_tag::nhwc, dnnl::algorithm::convolution_direct, 1.0},
+    // F(4x4,3x3), which version 2 has for some shapes.
+    {"winograd", memory::format_tag::any, dnnl::algorithm::convolution_winograd, 36.0 / 144.0},
+};
+
+// Backward passes take the description of the forward one as a hint, last.
+template <class Pass, class... Arguments>
+typename Pass::primitive_desc describe(const dnnl::engine &engine, const Arguments &...arguments)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return {engine, arguments...};
+#else
+    return {typename Pass::desc(arguments...), engine};
+#endif
+}
+
+template <class Pass, class... Arguments>
+typename Pass::primitive_desc describe_backward(const dnnl::convolution_forward::primitive_desc &hint,
+                                                const dnnl::engine &engine, const Arguments &...arguments)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return {engine, arguments..., hint};
+#else
+    return {typename Pass::desc(arguments...), engine, hint};
+#endif
+}
+
 class Conv : public OnednnConv
 {
   public:
-    ~Conv() override
+    Conv(sl_op op, const sl_conv2d &s, const Way &way) : way_(way), engine_(dnnl::engine::kind::cpu, 0)
     {
-        for (auto &argument : arguments_)
-            dnnl_memory_destroy(argument.memory);
-        dnnl_primitive_destroy(primitive_);
-        dnnl_stream_destroy(stream_);
-        dnnl_engine_destroy(engine_);
+        const auto tensor = [](memory::dims dims, memory::format_tag tag) {
+            return memory::desc(dims, memory::data_type::f32, tag);
+        };
+        const auto x = tensor({s.n, s.c, s.h, s.w}, way.images), y = tensor({s.n, s.k, s.oh, s.ow}, way.images);
+        const auto w = tensor({s.k, s.c, s.kh, s.kw}, memory::format_tag::any);
+        const memory::dims stride = {s.stride_h, s.stride_w}, before = {s.pad_top, s.pad_left};
+        const memory::dims after = {(s.oh - 1) * s.stride_h + s.kh - s.pad_top - s.h,
+                                    (s.ow - 1) * s.stride_w + s.kw - s.pad_left - s.w};
+        const auto forward = describe<dnnl::convolution_forward>(engine_, dnnl::prop_kind::forward_training,
+                                                                 way.algorithm, x, w, y, stride, before, after);
+        if (op == SL_OP_conv2d_fwd) {
+            attach(DNNL_ARG_SRC, forward.src_desc(), DNNL_ARG_WEIGHTS, forward.weights_desc(), DNNL_ARG_DST,
+                   forward.dst_desc());
+            make<dnnl::convolution_forward>(forward);
+        } else if (op == SL_OP_conv2d_bwd_data) {
+            const auto data = describe_backward<dnnl::convolution_backward_data>(forward, engine_, way.algorithm, x, w,
+                                                                                 y, stride, before, after);
+            attach(DNNL_ARG_DIFF_SRC, data.diff_src_desc(), DNNL_ARG_WEIGHTS, data.weights_desc(), DNNL_ARG_DIFF_DST,
+                   data.diff_dst_desc());
+            make<dnnl::convolution_backward_data>(data);
+        } else {
+            const auto weights = describe_backward<dnnl::convolution_backward_weights>(forward, engine_, way.algorithm,
+                                                                                       x, w, y, stride, before, after);
+            attach(DNNL_ARG_SRC, weights.src_desc(), DNNL_ARG_DIFF_WEIGHTS, weights.diff_weights_desc(),
+                   DNNL_ARG_DIFF_DST, weights.diff_dst_desc());
+            make<dnnl::convolution_backward_weights>(weights);
+        }
     }
 
     void run() override
     {
-        dnnl_primitive_execute(primitive_, stream_, static_cast<int>(arguments_.size()), arguments_.data());
-        dnnl_stream_wait(stream_);
+        primitive_.execute(stream_, arguments_);
+        stream_.wait();
     }
 
-    bool create(sl_op op, const sl_conv2d &s)
+    std::string way() const override
     {
-        if (dnnl_engine_create(&engine_, dnnl_cpu, 0) ||
-            dnnl_stream_create(&stream_, engine_, dnnl_stream_default_flags))
-            return false;
-        dnnl_primitive_desc_t forward = nullptr, chosen = nullptr;
-        if (describe(SL_OP_conv2d_fwd, s, nullptr, &forward))
-            return false;
-        const bool failed = op != SL_OP_conv2d_fwd && describe(op, s, forward, &chosen);
-        const dnnl_primitive_desc_t used = chosen ? chosen : forward;
-        const bool good = !failed && !dnnl_primitive_create(&primitive_, used) && attach(op, used);
-        dnnl_primitive_desc_destroy(forward);
-        if (chosen)
-            dnnl_primitive_desc_destroy(chosen);
-        return good;
+        return way_.name;
+    }
+
+    std::string implementation() const override
+    {
+        return implementation_;
+    }
+
+    double work() const override
+    {
+        return way_.work;
     }
 
   private:
-    dnnl_status_t describe(sl_op op, const sl_conv2d &s, const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
+    template <class Pass> void make(const typename Pass::primitive_desc &description)
     {
-        const dnnl_dims_t x = {s.n, s.c, s.h, s.w}, w = {s.k, s.c, s.kh, s.kw}, y = {s.n, s.k, s.oh, s.ow};
-        const dnnl_dims_t stride = {s.stride_h, s.stride_w}, before = {s.pad_top, s.pad_left};
-        const dnnl_dims_t after = {(s.oh - 1) * s.stride_h + s.kh - s.pad_top - s.h,
-                                   (s.ow - 1) * s.stride_w + s.kw - s.pad_left - s.w};
-        dnnl_memory_desc_t mx, mw, my;
-        dnnl_memory_desc_init_by_tag(&mx, 4, x, dnnl_f32, dnnl_format_tag_any);
-        dnnl_memory_desc_init_by_tag(&mw, 4, w, dnnl_f32, dnnl_format_tag_any);
-        dnnl_memory_desc_init_by_tag(&my, 4, y, dnnl_f32, dnnl_format_tag_any);
-        dnnl_convolution_desc_t d;
-        dnnl_status_t status;
-        if (op == SL_OP_conv2d_fwd)
-            status = dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, &mx, &mw,
-                                                        nullptr, &my, stride, before, after);
-        else if (op == SL_OP_conv2d_bwd_data)
-            status = dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &mx, &mw, &my, stride,
-                                                              before, after);
-        else
-            status = dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &mx, &mw, nullptr, &my,
-                                                                 stride, before, after);
-        return status ? status : dnnl_primitive_desc_create(out, &d, nullptr, engine_, hint);
+        implementation_ = description.impl_info_str();
+        primitive_ = Pass(description);
+        stream_ = dnnl::stream(engine_);
     }
 
-    bool attach(sl_op op, const_dnnl_primitive_desc_t pd)
+    void attach(int a, const memory::desc &of_a, int b, const memory::desc &of_b, int c, const memory::desc &of_c)
     {
-        struct Use {
-            dnnl_query_t query;
-            int argument;
-        };
-        const bool forward = op == SL_OP_conv2d_fwd, data = op == SL_OP_conv2d_bwd_data;
-        const Use uses[] = {
-            data ? Use{dnnl_query_diff_src_md, DNNL_ARG_DIFF_SRC} : Use{dnnl_query_src_md, DNNL_ARG_SRC},
-            forward || data ? Use{dnnl_query_weights_md, DNNL_ARG_WEIGHTS}
-                            : Use{dnnl_query_diff_weights_md, DNNL_ARG_DIFF_WEIGHTS},
-            forward ? Use{dnnl_query_dst_md, DNNL_ARG_DST} : Use{dnnl_query_diff_dst_md, DNNL_ARG_DIFF_DST},
-        };
-        for (const Use &use : uses) {
-            const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(pd, use.query, 0);
-            dnnl_memory_t memory;
-            if (!md || dnnl_memory_create(&memory, md, engine_, DNNL_MEMORY_ALLOCATE))
-                return false;
-            arguments_.push_back({use.argument, memory});
-            void *at = nullptr;
-            dnnl_memory_get_data_handle(memory, &at);
-            const size_t n = dnnl_memory_desc_get_size(md) / sizeof(float);
-            for (size_t i = 0; i < n; i++)
-                static_cast<float *>(at)[i] = static_cast<float>(i % 13) * 0.1f - 0.6f;
-        }
-        return true;
+        arguments_ = {{a, filled(of_a)}, {b, filled(of_b)}, {c, filled(of_c)}};
     }
 
-    dnnl_engine_t engine_ = nullptr;
-    dnnl_stream_t stream_ = nullptr;
-    dnnl_primitive_t primitive_ = nullptr;
-    std::vector<dnnl_exec_arg_t> arguments_;
+    memory filled(const memory::desc &description)
+    {
+        memory made(description, engine_);
+        float *at = made.map_data<float>();
+        for (size_t i = 0; i < description.get_size() / sizeof *at; i++)
+            at[i] = static_cast<float>(i % 13) * 0.1f - 0.6f;
+        made.unmap_data(at);
+        return made;
+    }
+
+    const Way way_;
+    std::string implementation_;
+    dnnl::engine engine_;
+    dnnl::stream stream_;
+    dnnl::primitive primitive_;
+    std::unordered_map<int, memory> arguments_;
 };
 } // namespace
 
-std::unique_ptr<OnednnConv> OnednnConv::open(sl_op op, const sl_conv2d &shape)
+std::vector<std::unique_ptr<OnednnConv>> OnednnConv::open_all(sl_op op, const sl_conv2d &shape)
 {
-    auto conv = std::make_unique<Conv>();
-    if (!conv->create(op, shape))
-        return nullptr;
-    return conv;
+    std::vector<std::unique_ptr<OnednnConv>> all;
+    for (const Way &way : kWays) {
+        try {
+            all.push_back(std::make_unique<Conv>(op, shape, way));
+        } catch (const dnnl::error &refusal) {
+            if (refusal.status != dnnl_unimplemented)
+                throw;
+        }
+    }
+    return all;
+}
+
+std::string onednn_version()
+{
+    const dnnl_version_t *v = dnnl::version();
+    return "oneDNN " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
 }
 #else
-std::unique_ptr<OnednnConv> OnednnConv::open(sl_op, const sl_conv2d &)
+std::vector<std::unique_ptr<OnednnConv>> OnednnConv::open_all(sl_op, const sl_conv2d &)
 {
-    return nullptr;
+    return {};
+}
+
+std::string onednn_version()
+{
+    return "";
 }
 #endif

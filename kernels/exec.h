@@ -22,6 +22,14 @@ struct sl_work {
 typedef void sl_task_fn(void *self, const struct sl_work *work);
 
 struct sl_kernel_row;
+struct sl_choice;
+
+/* Told of every launch on a device: before it, and once it has returned, when a device may still be working on it. */
+struct sl_launch_listener {
+    void (*before)(void *self);
+    void (*after)(void *self, const struct sl_choice *choice, const struct sl_kernel_row *row, bool pack);
+    void *self;
+};
 
 /* A device: where memory lives and where slices run. All functions return an sl_status. */
 struct sl_device {
@@ -32,6 +40,7 @@ struct sl_device {
     /* The device's own rows, best first (kernels.h): no row of another device is ever chosen for it. */
     const struct sl_kernel_row *rows;
     size_t row_count;
+    const struct sl_launch_listener *listener; /* NULL: nobody is told */
     void *self;
     int (*alloc)(void *self, size_t bytes, void **memory); /* 64-byte aligned, not cleared */
     void (*free)(void *self, void *memory);

@@ -38,6 +38,7 @@ struct sl_need {
     size_t packed;      /* bytes of re-ordered weights that the kernel reads; 0: it reads them as stored */
     size_t state;       /* bytes that open() fills; 0: no state */
     bool joins;         /* neighbouring units share work: few long slices are cheaper than many */
+    double flops;       /* floating-point operations of its multiplications; 0: as many as the formula's */
 };
 
 /* One implementation. `shape` and `args` point at the operation's own structures. */

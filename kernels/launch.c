@@ -154,6 +154,19 @@ static void pack_slice(void *self, const struct sl_work *work)
     job->ready->row->kernel->pack(job->ready->shape, job->weights, job->packed, &slice);
 }
 
+/* Whoever listens to the device is told of the launch. */
+static int launch_job(const struct sl_choice *choice, struct job *job, int64_t units, size_t scratch, sl_task_fn *task)
+{
+    const struct sl_device *device = choice->device;
+    const struct sl_launch_listener *listener = device->listener;
+    if (!listener)
+        return device->fork(device->self, units, scratch, task, job);
+    listener->before(listener->self);
+    const int rc = device->fork(device->self, units, scratch, task, job);
+    listener->after(listener->self, choice, job->ready->row, task == pack_slice);
+    return rc;
+}
+
 int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const void *args)
 {
     const struct sl_device *device = choice->device;
@@ -165,9 +178,9 @@ int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const 
         return rc;
     const struct sl_need *need = &job.ready->need;
     if (!need->joins || device->threads < 1)
-        return device->fork(device->self, need->units, need->scratch, run_slice, &job);
+        return launch_job(choice, &job, need->units, need->scratch, run_slice);
     job.slices = need->units < device->threads ? need->units : device->threads;
-    return device->fork(device->self, job.slices, need->scratch, run_joined, &job);
+    return launch_job(choice, &job, job.slices, need->scratch, run_joined);
 }
 
 int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, void *packed)
@@ -176,5 +189,5 @@ int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *wei
     const int rc = ready_for(choice, shape, &job.ready);
     if (rc != SL_OK || !job.ready->need.packed)
         return rc;
-    return choice->device->fork(choice->device->self, job.ready->need.pack_units, 0, pack_slice, &job);
+    return launch_job(choice, &job, job.ready->need.pack_units, 0, pack_slice);
 }

@@ -182,6 +182,52 @@ static void units_are_those_of_the_row_that_runs(void **state)
     sl_choice_close(&choice);
 }
 
+/* ---- who listens ---- */
+
+struct heard {
+    int before, after, packs;
+    const struct sl_choice *choice;
+};
+
+static void hear_before(void *self)
+{
+    struct heard *heard = self;
+    assert_int_equal(ran, heard->before++);
+}
+
+static void hear_after(void *self, const struct sl_choice *choice, const struct sl_kernel_row *row, bool pack)
+{
+    struct heard *heard = self;
+    heard->after++;
+    heard->packs += pack;
+    assert_ptr_equal(choice, heard->choice);
+    assert_ptr_equal(row, &rows[1]);
+    assert_int_equal(ran, heard->after);
+}
+
+static void a_listener_is_told_of_every_launch(void **state)
+{
+    (void)state;
+    struct sl_choice choice;
+    struct heard heard = {.choice = &choice};
+    const struct sl_launch_listener listener = {hear_before, hear_after, &heard};
+    const struct sl_flat shape = {64, SL_ELEMENT_F32};
+    const struct sl_accumulate none = {0};
+    device.rows = rows;
+    device.row_count = 2;
+    assert_int_equal(sl_choose_accumulate(&device, &shape, &choice), SL_OK);
+    device.listener = &listener;
+    assert_int_equal(sl_launch_accumulate(&choice, &shape, &none), SL_OK);
+    assert_int_equal(sl_launch_accumulate(&choice, &shape, &none), SL_OK);
+    assert_int_equal(sl_launch_pack(&choice, &shape, NULL, NULL), SL_OK); /* the row packs nothing */
+    device.listener = NULL;
+    assert_int_equal(sl_launch_accumulate(&choice, &shape, &none), SL_OK);
+    assert_int_equal(heard.before, 2);
+    assert_int_equal(heard.after, 2);
+    assert_int_equal(heard.packs, 0);
+    sl_choice_close(&choice);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_device, close_device)
 
 int main(void)
@@ -189,7 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_row_of_the_processor_is_for_no_other_device), CASE(a_row_takes_its_own_element),
         CASE(a_row_that_refuses_hands_on_to_the_next),       CASE(two_shapes_are_ready),
-        CASE(units_are_those_of_the_row_that_runs),
+        CASE(units_are_those_of_the_row_that_runs),          CASE(a_listener_is_told_of_every_launch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,16 +27,22 @@ static inline struct direct_ahead direct_ahead_of(const void *at, int64_t rows, 
     return ahead;
 }
 
+static inline void direct_prefetch_line(struct direct_ahead *ahead)
+{
+    if (ahead->rows <= 0)
+        return;
+    __builtin_prefetch(ahead->at + ahead->done, 0, 2);
+    ahead->done += 64;
+    if (ahead->done >= ahead->width) {
+        ahead->done = 0;
+        ahead->at += ahead->pitch;
+        ahead->rows--;
+    }
+}
+
 static inline void direct_prefetch(struct direct_ahead *ahead)
 {
-    for (int32_t i = 0; i < ahead->lines && ahead->rows > 0; i++) {
-        __builtin_prefetch(ahead->at + ahead->done, 0, 2);
-        ahead->done += 64;
-        if (ahead->done >= ahead->width) {
-            ahead->done = 0;
-            ahead->at += ahead->pitch;
-            ahead->rows--;
-        }
-    }
+    for (int32_t i = 0; i < ahead->lines && ahead->rows > 0; i++)
+        direct_prefetch_line(ahead);
 }
 #endif

@@ -1,8 +1,6 @@
 /* The direct backward-weights, as a template like conv_direct.h. README.md derives it.
  *
- * dw is cut into cells: some output channels x some input channels, for the whole kernel. Cells are what the launch
- * hands out. A cell sums over all pixels of all images in one order, so that no slicing changes a bit. The neighbouring
- * cells of a slice are computed together, as one area.
+ * dw is cut into cells, and the neighbouring cells of a slice are computed together, as one area (cells.h).
  *
  * For an area, unit after unit: the input under the unit becomes a band (band.h); chunk after chunk of its pixels, dy
  * is gathered as [block of output channels][pixel][block]; tiles (conv_gradient_tile.h) add the chunk to the sums in
@@ -11,6 +9,7 @@
 #define SL_KERNELS_CONV_DIRECT_WEIGHTS_H
 
 #include "kernels/conv/band.h"
+#include "kernels/conv/cells.h"
 #include "kernels/conv/conv_direct.h"
 #include "kernels/conv/conv_gradient_tile.h"
 
@@ -23,13 +22,6 @@ enum {
     GRADIENT_INTENSITY = 16,         /* ... as long as they keep so many operations per byte that they read */
 };
 
-/* How dw is cut into k_cells x c_cells cells. A row of cells has the same output channels. */
-struct gradient {
-    int32_t k, c; /* channels of a cell; k is a multiple of GRADIENT_BLOCK */
-    int32_t k_cells, c_cells;
-    int32_t most_rows; /* rows of cells that one area may join */
-};
-
 static size_t gradient_sum_bytes(const struct sl_conv2d *s, int32_t k, int32_t c)
 {
     return (size_t)k * (size_t)s->kh * (size_t)s->kw * (size_t)c * sizeof(float);
@@ -39,11 +31,6 @@ static size_t gradient_sum_bytes(const struct sl_conv2d *s, int32_t k, int32_t c
 static double gradient_intensity(const struct sl_conv2d *s, int32_t k, int32_t c)
 {
     return 2.0 * k * c * s->kh * s->kw / (sizeof(float) * ((double)k + (double)c * s->stride_h * s->stride_w));
-}
-
-static int32_t half(int32_t n, int32_t multiple)
-{
-    return sl_round_up((n + 1) / 2, multiple);
 }
 
 static struct sl_band gradient_band(const struct sl_conv2d *s, int32_t c)
@@ -58,40 +45,36 @@ static size_t gradient_band_scratch(const struct sl_conv2d *s, int32_t c)
     return sl_band_scratch(&band);
 }
 
-static struct gradient gradient_plan(const struct sl_conv2d *s)
+/* The output channels of a cell are a multiple of GRADIENT_BLOCK. */
+static struct sl_cells gradient_plan(const struct sl_conv2d *s)
 {
-    struct gradient g = {.k = sl_round_up(s->k, GRADIENT_BLOCK), .c = s->c, .k_cells = 1, .c_cells = 1};
+    struct sl_cells cells = sl_cells_of(s->k, s->c, sl_round_up(s->k, GRADIENT_BLOCK), s->c);
     for (;;) {
-        const bool large = gradient_sum_bytes(s, g.k, g.c) > GRADIENT_CELL_BYTES;
-        int32_t k = half(g.k, GRADIENT_BLOCK), c = half(g.c, SL_LANES);
-        if (k >= g.k || (c < g.c && g.c > g.k))
-            k = g.k;
+        const bool large = gradient_sum_bytes(s, cells.k, cells.c) > GRADIENT_CELL_BYTES;
+        int32_t k = sl_cells_half(cells.k, GRADIENT_BLOCK), c = sl_cells_half(cells.c, SL_LANES);
+        if (k >= cells.k || (c < cells.c && cells.c > cells.k))
+            k = cells.k;
         else
-            c = g.c;
-        const bool smaller = k < g.k || c < g.c;
+            c = cells.c;
+        const bool smaller = k < cells.k || c < cells.c;
         if (!smaller ||
-            (!large && (g.k_cells * g.c_cells >= GRADIENT_CELLS || gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
+            (!large && (sl_cells_count(&cells) >= GRADIENT_CELLS || gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
             break;
-        g.k = k;
-        g.c = c;
-        g.k_cells = (s->k + k - 1) / k;
-        g.c_cells = (s->c + c - 1) / c;
+        cells = sl_cells_of(s->k, s->c, k, c);
     }
     /* With few chunks the sums should stay in the second-level cache from one chunk to the next. */
     const bool few = (int64_t)s->n * s->oh * s->ow <= 8 * GRADIENT_CHUNK;
-    const size_t row = gradient_sum_bytes(s, g.k, s->c), most = few ? GRADIENT_CELL_BYTES : GRADIENT_AREA_BYTES;
-    g.most_rows = row < most ? (int32_t)(most / row) : 1;
-    g.most_rows = g.most_rows < g.k_cells ? g.most_rows : g.k_cells;
-    return g;
+    sl_cells_limit(&cells, gradient_sum_bytes(s, cells.k, s->c), few ? GRADIENT_CELL_BYTES : GRADIENT_AREA_BYTES);
+    return cells;
 }
 
 /* The most that any area needs. The columns of cells that a slice joins may be the first ones, the last ones, some in
  * between, or all. */
-static size_t gradient_scratch(const struct sl_conv2d *s, const struct gradient *g)
+static size_t gradient_scratch(const struct sl_conv2d *s, const struct sl_cells *cells)
 {
-    const int32_t k = g->most_rows * g->k;
+    const int32_t k = cells->most_rows * cells->k;
     size_t band = gradient_band_scratch(s, s->c);
-    for (int32_t c = g->c; c < s->c; c += g->c) {
+    for (int32_t c = cells->c; c < s->c; c += cells->c) {
         const size_t first = gradient_band_scratch(s, c), last = gradient_band_scratch(s, s->c - c);
         band = first > band ? first : band;
         band = last > band ? last : band;
@@ -101,11 +84,11 @@ static size_t gradient_scratch(const struct sl_conv2d *s, const struct gradient 
 
 static bool gradient_need(const void *shape, struct sl_need *need)
 {
-    const struct gradient g = gradient_plan(shape);
+    const struct sl_cells cells = gradient_plan(shape);
     *need = (struct sl_need){
-        .units = (int64_t)g.k_cells * g.c_cells,
-        .scratch = gradient_scratch(shape, &g),
-        .state = sizeof g,
+        .units = sl_cells_count(&cells),
+        .scratch = gradient_scratch(shape, &cells),
+        .state = sizeof cells,
         .joins = true,
     };
     return need->scratch <= DIRECT_MOST_SCRATCH;
@@ -114,7 +97,7 @@ static bool gradient_need(const void *shape, struct sl_need *need)
 static int gradient_open(const void *shape, const struct sl_device *device, void *state)
 {
     (void)device;
-    *(struct gradient *)state = gradient_plan(shape);
+    *(struct sl_cells *)state = gradient_plan(shape);
     return SL_OK;
 }
 
@@ -217,14 +200,9 @@ static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t
     }
 }
 
-/* An area of dw: output channels [k, k_end) x input channels [c, c_end). */
-struct gradient_area {
-    int32_t k, k_end, c, c_end;
-};
-
 /* One area of dw, over all images. */
 static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a,
-                              const struct gradient_area *area, void *scratch)
+                              const struct sl_area *area, void *scratch)
 {
     const int32_t c = area->c_end - area->c, k = sl_round_up(area->k_end - area->k, GRADIENT_BLOCK);
     const struct sl_band band = gradient_band(s, c);
@@ -254,28 +232,12 @@ static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_
     gradient_store(s, sums, area->k, area->k_end - area->k, area->c, c, a->dw);
 }
 
-/* Joins the first cells of [begin, end) to an area: neighbours within one row of cells, or whole rows. x and dy are
- * then read once for all of them. Returns how many cells it joined. */
-static int64_t gradient_join(const struct sl_conv2d *s, const struct gradient *g, int64_t begin, int64_t end,
-                             struct gradient_area *area)
-{
-    const int64_t row = begin / g->c_cells, column = begin % g->c_cells;
-    int64_t rows = 1, columns = g->c_cells - column < end - begin ? g->c_cells - column : end - begin;
-    if (columns == g->c_cells)
-        rows = (end - begin) / columns < g->most_rows ? (end - begin) / columns : g->most_rows;
-    area->k = (int32_t)row * g->k;
-    area->c = (int32_t)column * g->c;
-    area->k_end = area->k + (int32_t)rows * g->k < s->k ? area->k + (int32_t)rows * g->k : s->k;
-    area->c_end = area->c + (int32_t)columns * g->c < s->c ? area->c + (int32_t)columns * g->c : s->c;
-    return rows * columns;
-}
-
 static void gradient_slice(const void *shape, const void *args, const struct sl_work *work)
 {
-    struct gradient_area area;
+    struct sl_area area;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, gradient_need, shape));
     for (int64_t cell = work->begin; cell < work->end;) {
-        cell += gradient_join(shape, work->state, cell, work->end, &area);
+        cell += sl_cells_join(work->state, cell, work->end, &area);
         gradient_one_area(shape, args, &area, work->scratch);
     }
 }

@@ -26,6 +26,8 @@ static inline vf v_set1(float x) { vf r; V_LANES(x); return r; }
 static inline vf v_zero(void) { return v_set1(0.0f); }
 static inline vf v_load(const float *p) { vf r; memcpy(&r, p, sizeof r); return r; }
 static inline void v_store(float *p, vf a) { memcpy(p, &a, sizeof a); }
+static inline void v_stream(float *p, vf a) { v_store(p, a); }
+static inline void v_streamed(void) {}
 static inline vf v_add(vf a, vf b) { return a + b; }
 static inline vf v_sub(vf a, vf b) { return a - b; }
 static inline vf v_mul(vf a, vf b) { return a * b; }

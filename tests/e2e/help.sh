@@ -20,7 +20,7 @@ promises() {
 promises starling-sample output classes per-class val-per-class size seed
 promises starling-prepare input output images-per-file image-size compress on-bad-image orientation val-fraction seed threads allow-one-class quiet
 promises train_tinyimagenet data run epochs batch-size lr lr-schedule weight-decay optimizer momentum seed resume threads workers \
-    model backend eval-every checkpoint-every keep max-steps pixels flip crop-padding on-bad-image memory-limit log-every quiet dry-run \
+    model backend eval-every checkpoint-every keep max-steps pixels flip crop-padding on-bad-image memory-limit log-every quiet profile dry-run \
     max-skips exchange combine threshold-algorithm threshold min-density max-density target-density threshold-decay density-cap clip \
     clip-every flush-residual scale-lr hash-every start-limit step-limit
 promises starling-evaluate data model split top confusion json batch-size threads memory-limit on-bad-image start-limit

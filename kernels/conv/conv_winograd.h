@@ -1,0 +1,117 @@
+/* Winograd's convolution, forward and backward-data, as a template over the names of simd/vec_*.h. README.md derives
+ * it.
+ *
+ * Both passes are one computation: backward-data is the forward pass of dy under the turned kernel, with input and
+ * output channels exchanged. It takes stride 1 and kernels of 2 x 2 and 3 x 3, with any padding. */
+#ifndef SL_KERNELS_CONV_WINOGRAD_BODY_H
+#define SL_KERNELS_CONV_WINOGRAD_BODY_H
+
+#include "kernels/contract.h"
+#include "kernels/conv/conv_winograd_block.h"
+#include "kernels/conv/conv_winograd_pack.h"
+#include "kernels/kernels.h"
+
+/* An output that the caches cannot hold until it is read is not brought into them to be overwritten. */
+static bool winograd_streams(const struct winograd *w)
+{
+    const size_t pixels = (size_t)(w->tiles / (w->down * w->across)) * (size_t)w->oh * (size_t)w->ow;
+    return w->ys % SL_LANES == 0 && (uintptr_t)w->y % (SL_LANES * sizeof(float)) == 0 &&
+           pixels * (size_t)w->ys * sizeof(float) >= WINOGRAD_FAR;
+}
+
+static void winograd_slice(struct winograd *w, const struct sl_work *work)
+{
+    w->streams = winograd_streams(w);
+    for (int64_t unit = work->begin; unit < work->end; unit++) {
+        const int64_t first = unit * w->block, left = w->tiles - first;
+        float *record = w->moments ? w->moments + (size_t)unit * sl_moments_size(w->ys) : NULL;
+        winograd_block(w, first, left < w->block ? (int32_t)left : w->block, work->scratch, record);
+    }
+    v_streamed();
+}
+
+/* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
+
+static bool winograd_forward_need(const void *shape, struct sl_need *need)
+{
+    const struct sl_conv2d *s = shape;
+    if (!winograd_takes(s))
+        return false;
+    const struct winograd w = winograd_forward(s);
+    return winograd_need(&w, need);
+}
+
+static int winograd_forward_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct winograd *)state = winograd_forward(shape);
+    return SL_OK;
+}
+
+static void winograd_pack_slice(const void *shape, const float *weights, void *packed, const struct sl_work *work)
+{
+    (void)shape; /* the state holds what follows from it */
+    winograd_pack(work->state, weights, packed, work);
+}
+
+static void winograd_forward_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d_fwd *a = args;
+    struct winograd w = *(const struct winograd *)work->state;
+    (void)shape;
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_forward_need, shape));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
+    w.x = a->x;
+    w.weights = a->weights;
+    w.bias = a->bias;
+    w.slope = a->slope;
+    w.y = a->y;
+    w.moments = a->moments;
+    winograd_slice(&w, work);
+}
+
+/* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */
+
+static bool winograd_backward_need(const void *shape, struct sl_need *need)
+{
+    const struct sl_conv2d *s = shape;
+    if (!winograd_takes(s))
+        return false;
+    const struct winograd w = winograd_backward(s);
+    return winograd_need(&w, need);
+}
+
+static int winograd_backward_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct winograd *)state = winograd_backward(shape);
+    return SL_OK;
+}
+
+static void winograd_backward_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d_bwd_data *a = args;
+    struct winograd w = *(const struct winograd *)work->state;
+    (void)shape;
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_backward_need, shape));
+    assert(sl_are_apart(a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
+    w.x = a->dy;
+    w.weights = a->weights;
+    w.y = a->dx;
+    winograd_slice(&w, work);
+}
+
+const struct sl_kernel V_NAME(sl_conv2d_fwd_winograd) = {
+    .need = winograd_forward_need,
+    .open = winograd_forward_open,
+    .pack = winograd_pack_slice,
+    .run = winograd_forward_slice,
+};
+
+const struct sl_kernel V_NAME(sl_conv2d_bwd_data_winograd) = {
+    .need = winograd_backward_need,
+    .open = winograd_backward_open,
+    .pack = winograd_pack_slice,
+    .run = winograd_backward_slice,
+};
+#endif

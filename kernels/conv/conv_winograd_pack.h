@@ -1,0 +1,54 @@
+/* The weights of Winograd's convolution, transformed. A template over the names of simd/vec_*.h.
+ *
+ * Packed weights are U: [panel of output channels][frequency][channel of the source][output channel], with zeros past
+ * the last channels, and a cache line left free after each frequency. The divisors of both axes are in them. */
+#ifndef SL_KERNELS_CONV_WINOGRAD_PACK_H
+#define SL_KERNELS_CONV_WINOGRAD_PACK_H
+
+#include <string.h>
+
+#include "kernels/contract.h"
+#include "kernels/conv/conv_winograd_form.h"
+#include "kernels/conv/conv_winograd_plan.h"
+
+/* Taps of VL output channels x SL_LANES source channels, as [tap][channel of the source][output]. */
+static void winograd_gather(const struct winograd *w, const float *weights, int32_t first, int32_t c,
+                            float taps[][SL_LANES][VL])
+{
+    const int32_t r = sl_winograd_forms[w->which].r, all = r * r;
+    const ptrdiff_t filter = (ptrdiff_t)all * (w->turned ? w->k : w->c);
+    const ptrdiff_t k_step = w->turned ? 1 : filter, c_step = w->turned ? filter : 1;
+    for (int32_t tap = 0; tap < all; tap++) {
+        const float *from = weights + (ptrdiff_t)(w->turned ? all - 1 - tap : tap) * (filter / all);
+        for (int32_t k = 0; k < VL; k++)
+            for (int32_t i = 0; i < SL_LANES; i++)
+                taps[tap][i][k] =
+                    c + i < w->c && first + k < w->k ? from[(first + k) * k_step + (c + i) * c_step] : 0.0f;
+    }
+}
+
+static void winograd_pack_panel(const struct winograd *w, const float *weights, int32_t first, const float *scale,
+                                float *u)
+{
+    float taps[SL_WINOGRAD_KERNEL * SL_WINOGRAD_KERNEL][SL_LANES][VL];
+    for (int32_t c = 0; c < w->c; c += SL_LANES)
+        for (int32_t k = 0; k < w->width; k += VL) {
+            winograd_gather(w, weights, first + k, c, taps);
+            for (int32_t i = 0; i < SL_LANES; i++)
+                winograd_transforms[w->which].kernel(taps[0][i], SL_LANES * VL, scale,
+                                                     u + (ptrdiff_t)(c + i) * w->width + k, winograd_u_step(w));
+        }
+    for (int32_t f = 0; f < winograd_frequencies(w); f++)
+        memset(u + (f + 1) * winograd_u_step(w) - WINOGRAD_GAP, 0, WINOGRAD_GAP * sizeof *u);
+}
+
+static void winograd_pack(const struct winograd *w, const float *weights, float *packed, const struct sl_work *work)
+{
+    const int32_t t = sl_winograd_forms[w->which].t;
+    float scale[SL_WINOGRAD_POINTS * SL_WINOGRAD_POINTS];
+    sl_winograd_scale(t, scale);
+    assert(sl_slice_is_within(work, winograd_panels(w)));
+    for (int64_t p = work->begin; p < work->end; p++)
+        winograd_pack_panel(w, weights, (int32_t)p * w->width, scale, packed + p * winograd_u_panel(w));
+}
+#endif

@@ -1,0 +1,177 @@
+/* The plan of Winograd's convolution: what forward and backward-data have become, which shapes are taken, and where
+ * everything lies. A template over the names of simd/vec_*.h; README.md draws a block. */
+#ifndef SL_KERNELS_CONV_WINOGRAD_PLAN_H
+#define SL_KERNELS_CONV_WINOGRAD_PLAN_H
+
+#include "kernels/conv/conv.h"
+#include "kernels/conv/conv_winograd_tile.h"
+#include "kernels/kernels.h"
+
+enum {
+    WINOGRAD_MOST_SCRATCH = 1 << 28,
+    /* Bytes of V at most. Where that is more than the second-level cache has left, the weights that fewer tiles would
+     * read again cost more: AVX2 reads V once for each 16 output channels, AVX-512 once for each 64. */
+    WINOGRAD_NEAR = V_REGISTERS == 32 ? 1280 << 10 : 320 << 10,
+    WINOGRAD_MOST_GROUPS = 4, /* of a block; more tiles gain nothing */
+    WINOGRAD_UNITS = 16,      /* wanted: blocks are made smaller until there are so many */
+    WINOGRAD_FAR = 8 << 20,   /* bytes of an output that goes past the caches */
+    WINOGRAD_GAP = SL_LANES,  /* floats of a cache line */
+};
+
+/* What both passes have become. */
+struct winograd {
+    enum sl_winograd which;
+    int32_t h, w, c, xs;   /* source: rows, columns, channels, floats of a pixel */
+    int32_t oh, ow, k, ys; /* output */
+    int32_t pad_top, pad_left;
+    bool turned;
+    int32_t down, across; /* tiles of an image: of a column, of a row */
+    int64_t tiles;        /* of all images */
+    int32_t width, block; /* output channels of a panel; tiles of a block, which is what a unit computes */
+    const float *x, *weights, *bias;
+    float slope;
+    float *y, *moments;
+    bool streams; /* y goes past the caches */
+};
+
+/* --- sizes ----------------------------------------------------------------------------------------------------- */
+
+static int32_t winograd_frequencies(const struct winograd *w)
+{
+    return sl_winograd_forms[w->which].t * sl_winograd_forms[w->which].t;
+}
+
+/* Channels of the source, with the zeros in the padding lanes of the last vector. */
+static int32_t winograd_channels(const struct winograd *w)
+{
+    return sl_round_up(w->c, SL_LANES);
+}
+
+/* V is [group][chunk of channels][frequency][row][WINOGRAD_CHUNK]. */
+static ptrdiff_t winograd_v_step(const struct winograd *w)
+{
+    return (ptrdiff_t)winograd_rows(w->width) * WINOGRAD_CHUNK;
+}
+
+static ptrdiff_t winograd_v_chunk(const struct winograd *w)
+{
+    return winograd_frequencies(w) * winograd_v_step(w);
+}
+
+static ptrdiff_t winograd_v_group(const struct winograd *w)
+{
+    return (winograd_channels(w) + WINOGRAD_CHUNK - 1) / WINOGRAD_CHUNK * winograd_v_chunk(w);
+}
+
+/* M is [group][frequency][row][panel], with a line free after each frequency: the frequencies of an output should not
+ * compete for a few sets of the first-level cache. */
+static ptrdiff_t winograd_m_step(const struct winograd *w)
+{
+    return (ptrdiff_t)winograd_rows(w->width) * w->width + WINOGRAD_GAP;
+}
+
+static ptrdiff_t winograd_m_group(const struct winograd *w)
+{
+    return winograd_frequencies(w) * winograd_m_step(w);
+}
+
+static ptrdiff_t winograd_u_step(const struct winograd *w)
+{
+    return (ptrdiff_t)winograd_channels(w) * w->width + WINOGRAD_GAP;
+}
+
+static ptrdiff_t winograd_u_panel(const struct winograd *w)
+{
+    return winograd_frequencies(w) * winograd_u_step(w);
+}
+
+static int32_t winograd_panels(const struct winograd *w)
+{
+    return (w->k + w->width - 1) / w->width;
+}
+
+static int32_t winograd_groups(const struct winograd *w)
+{
+    return (w->block + winograd_rows(w->width) - 1) / winograd_rows(w->width);
+}
+
+static size_t winograd_scratch(const struct winograd *w)
+{
+    return (size_t)winograd_groups(w) * (size_t)(winograd_v_group(w) + winograd_m_group(w)) * sizeof(float);
+}
+
+static int64_t winograd_units(const struct winograd *w)
+{
+    return (w->tiles + w->block - 1) / w->block;
+}
+
+/* --- the plan -------------------------------------------------------------------------------------------------- */
+
+/* A block has whole groups: as many as leave V in the second-level cache. */
+static int32_t winograd_most_groups(const struct winograd *w)
+{
+    const ptrdiff_t fit = WINOGRAD_NEAR / (winograd_v_group(w) * (ptrdiff_t)sizeof(float));
+    return fit < 2 ? 2 : fit < WINOGRAD_MOST_GROUPS ? (int32_t)fit : WINOGRAD_MOST_GROUPS;
+}
+
+static void winograd_plan(struct winograd *w, int32_t r, int32_t n)
+{
+    w->which = sl_winograd_choose(r, w->oh, w->ow);
+    const int32_t m = sl_winograd_forms[w->which].m;
+    w->down = (w->oh + m - 1) / m;
+    w->across = (w->ow + m - 1) / m;
+    w->tiles = (int64_t)n * w->down * w->across;
+    w->width = winograd_width(w->k);
+    w->slope = 1.0f;
+    int32_t groups = winograd_most_groups(w);
+    const int32_t rows = winograd_rows(w->width);
+    while (groups > 1 && w->tiles < (int64_t)WINOGRAD_UNITS * groups * rows)
+        groups--;
+    w->block = groups * rows;
+}
+
+static struct winograd winograd_forward(const struct sl_conv2d *s)
+{
+    struct winograd w = {
+        .h = s->h, .w = s->w, .c = s->c, .xs = s->xs, .oh = s->oh, .ow = s->ow, .k = s->k, .ys = s->ys};
+    w.pad_top = s->pad_top;
+    w.pad_left = s->pad_left;
+    winograd_plan(&w, s->kh, s->n);
+    return w;
+}
+
+static struct winograd winograd_backward(const struct sl_conv2d *s)
+{
+    struct winograd w = {
+        .h = s->oh, .w = s->ow, .c = s->k, .xs = s->ys, .oh = s->h, .ow = s->w, .k = s->c, .ys = s->xs};
+    w.pad_top = s->kh - 1 - s->pad_top;
+    w.pad_left = s->kw - 1 - s->pad_left;
+    w.turned = true;
+    winograd_plan(&w, s->kh, s->n);
+    return w;
+}
+
+/* With fewer channels than SL_LANES the transforms would cost more than they save. Whole vectors are read and written:
+ * pixels must have room for them. */
+static bool winograd_takes(const struct sl_conv2d *s)
+{
+    return s->stride_h == 1 && s->stride_w == 1 && s->kh == s->kw && (s->kh == 2 || s->kh == 3) && s->c >= SL_LANES &&
+           s->k >= SL_LANES && s->xs >= sl_round_up(s->c, SL_LANES) && s->ys >= sl_round_up(s->k, SL_LANES);
+}
+
+/* Scratch of the largest block decides whether the shape is taken, so that the number of images does not. */
+static bool winograd_need(const struct winograd *w, struct sl_need *need)
+{
+    struct winograd most = *w;
+    most.block = winograd_most_groups(w) * winograd_rows(w->width);
+    *need = (struct sl_need){
+        .units = winograd_units(w),
+        .scratch = winograd_scratch(w),
+        .state = sizeof *w,
+        .pack_units = winograd_panels(w),
+        .packed = (size_t)winograd_panels(w) * (size_t)winograd_u_panel(w) * sizeof(float),
+        .flops = 2.0 * winograd_frequencies(w) * (double)w->tiles * w->c * w->k,
+    };
+    return winograd_scratch(&most) <= WINOGRAD_MOST_SCRATCH;
+}
+#endif
