@@ -46,6 +46,7 @@ WINOGRAD_INLINE void winograd_evaluate_pair(const int n, float x, const vf *a, v
 
 WINOGRAD_INLINE void winograd_evaluate(const int t, const int n, const vf *a, vf *v)
 {
+    /* cppcheck-suppress uninitvar ; it takes n for 0 */
     v[0] = a[0];
     winograd_evaluate_pair(n, 1.0f, a, &v[1], &v[2]);
     if (t == 5) {
@@ -73,6 +74,7 @@ WINOGRAD_INLINE void winograd_collect_pair(const int n, float x, vf at_x, vf at_
 
 WINOGRAD_INLINE void winograd_collect(const int t, const int n, const vf *v, vf *a)
 {
+    /* cppcheck-suppress uninitvar ; it takes t for 0 */
     a[0] = v[0];
     WINOGRAD_UNROLL
     for (int i = 1; i < n; i++)
