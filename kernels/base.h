@@ -73,6 +73,7 @@ enum sl_isa_bits {
     SL_AVX512 = 1u << 2, /* AVX-512 F/BW/DQ/VL, and the OS saves zmm and opmask */
     SL_BF16 = 1u << 3,   /* AVX512-BF16 */
     SL_CUDA = 1u << 4,   /* an NVIDIA device, through the plug-in */
+    SL_AMX = 1u << 5,    /* AMX tiles with bf16, and the OS lets this process use them */
 };
 
 /* What this machine has (CPUID and XGETBV). */

@@ -30,11 +30,11 @@ struct sl_conv2d {
 
 /* conv2d_fwd: overwrites y. Padding lanes of y become zero. */
 struct sl_conv2d_fwd {
-    const float *x;
+    const void *x;
     const float *weights; /* OHWI; where the row needs `packed` bytes, what its pack() made of that */
     const float *bias;    /* [k] or NULL */
     float slope;          /* act(v) = v >= 0 ? v : slope*v; 1 means none */
-    float *y;
+    void *y;
     /* NULL, or one record of sl_moments_size(ys) floats for each unit of the row: the moments of what that unit
      * wrote, for batch norm (norm.h). */
     float *moments;
@@ -42,20 +42,20 @@ struct sl_conv2d_fwd {
 
 /* conv2d_bwd_data: overwrites dx. Padding lanes of dx become zero. */
 struct sl_conv2d_bwd_data {
-    const float *dy;
+    const void *dy;
     const float *weights; /* as in conv2d_fwd; packed in another order */
-    float *dx;
+    void *dx;
 };
 
 /* conv2d_bwd_weights: overwrites dw (OHWI). It adds in one order: the same bits for any slicing. */
 struct sl_conv2d_bwd_weights {
-    const float *x, *dy;
+    const void *x, *dy;
     float *dw;
 };
 
 /* bias_bwd, over the same shape: overwrites db[k]. */
 struct sl_bias_bwd {
-    const float *dy;
+    const void *dy;
     float *db;
 };
 

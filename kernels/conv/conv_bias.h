@@ -35,6 +35,7 @@ static void bias_slice(const void *shape, const void *args, const struct sl_work
 {
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
+    const float *dy = a->dy;
     const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, bias_need, s));
     for (int64_t unit = work->begin; unit < work->end; unit++) {
@@ -44,7 +45,7 @@ static void bias_slice(const void *shape, const void *args, const struct sl_work
         for (int v = 0; v < BIAS_VECTORS; v++)
             sum[v] = v_zero();
         for (int64_t t = 0; t < pixels; t += BIAS_PIXELS)
-            bias_add(s, a->dy + t * s->ys + first, channels, pixels - t < BIAS_PIXELS ? pixels - t : BIAS_PIXELS, sum);
+            bias_add(s, dy + t * s->ys + first, channels, pixels - t < BIAS_PIXELS ? pixels - t : BIAS_PIXELS, sum);
         for (int v = 0; v < BIAS_VECTORS && v * VL < channels; v++)
             v_store_head(a->db + first + v * VL, sum[v], channels - v * VL < VL ? channels - v * VL : VL);
     }

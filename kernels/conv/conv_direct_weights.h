@@ -205,6 +205,7 @@ static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_
                               const struct sl_area *area, void *scratch)
 {
     const int32_t c = area->c_end - area->c, k = sl_round_up(area->k_end - area->k, GRADIENT_BLOCK);
+    const float *x = a->x;
     const struct sl_band band = gradient_band(s, c);
     float *sums = (float *)((char *)scratch + sl_band_scratch(&band));
     float *gathered = sums + gradient_sum_bytes(s, k, c) / sizeof *sums;
@@ -220,10 +221,10 @@ static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_
                                      .sums = sums};
     const int64_t units = sl_units_count(&band.units), tiles = gradient_job_tiles(&job);
     for (int64_t i = 0; i < units; i++) {
-        const struct sl_band_view view = sl_band_open(&band, a->x + area->c, i, scratch);
+        const struct sl_band_view view = sl_band_open(&band, x + area->c, i, scratch);
         struct gradient_ahead ahead = {{0}, {0}};
         if (i + 1 < units) {
-            const struct sl_unit_source source = sl_band_source(&band, a->x + area->c, i + 1);
+            const struct sl_unit_source source = sl_band_source(&band, x + area->c, i + 1);
             ahead.x = direct_ahead_of(source.x, source.pixels, c * (ptrdiff_t)sizeof(float),
                                       s->xs * (ptrdiff_t)sizeof(float), tiles);
         }

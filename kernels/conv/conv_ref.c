@@ -64,7 +64,7 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
-        float *image = a->y + (size_t)n * (size_t)s->oh * (size_t)s->ow * (size_t)s->ys;
+        float *image = (float *)a->y + (size_t)n * (size_t)s->oh * (size_t)s->ow * (size_t)s->ys;
         float *y = image;
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++, y += s->ys)
@@ -110,7 +110,7 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
-        float *dx = a->dx + (size_t)n * (size_t)s->h * (size_t)s->w * (size_t)s->xs;
+        float *dx = (float *)a->dx + (size_t)n * (size_t)s->h * (size_t)s->w * (size_t)s->xs;
         for (int32_t i = 0; i < s->h; i++)
             for (int32_t j = 0; j < s->w; j++, dx += s->xs)
                 for (int32_t c = 0; c < s->xs; c++)
@@ -122,7 +122,7 @@ static double backward_weights_sum(const struct sl_conv2d *s, const struct sl_co
                                    int32_t r, int32_t t, int32_t c)
 {
     double sum = 0.0;
-    const float *dy = a->dy + k;
+    const float *dy = (const float *)a->dy + k;
     for (int64_t n = 0; n < s->n; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++, dy += s->ys) {
@@ -152,12 +152,13 @@ static void bias_backward(const void *shape, const void *args, const struct sl_w
 {
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
+    const float *dy = a->dy;
     const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_filter, s));
     for (int64_t k = work->begin; k < work->end; k++) {
         double sum = 0.0;
         for (int64_t i = 0; i < pixels; i++)
-            sum += (double)a->dy[i * s->ys + k];
+            sum += (double)dy[i * s->ys + k];
         a->db[k] = (float)sum;
     }
 }

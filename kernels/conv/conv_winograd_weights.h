@@ -139,7 +139,8 @@ static struct winograd_gradient_job winograd_gradient_job(const struct sl_conv2d
 {
     const int32_t k = area->k_end - area->k, c = area->c_end - area->c;
     const struct winograd_gradient_layout layout = winograd_gradient_layout(g, k, c);
-    struct winograd_gradient_job job = {.s = s, .g = g, .from_x = a->x + area->c, .from_dy = a->dy + area->k};
+    struct winograd_gradient_job job = {
+        .s = s, .g = g, .from_x = (const float *)a->x + area->c, .from_dy = (const float *)a->dy + area->k};
     job.k = k;
     job.c = c;
     job.cut = winograd_gradient_cut_of(c);
