@@ -253,8 +253,8 @@ static void the_fastest_is_taken_shape_by_shape(void **state)
     assert_takes("conv", true, &rows, "third", "fastest: 10 ms, next 20");
     assert_takes("classes", true, &rows, "second", "fastest: 5 ms, next 10");
     assert_takes("classes", false, &rows, "second", "fastest: 5 ms, next 10");
-    assert_non_null(strstr(said, "fastest for training, batch 2: about 5 seconds\n"));
-    assert_non_null(strstr(said, "fastest for inference, batch 2: about 2 seconds\n"));
+    assert_non_null(strstr(said, "fastest for training, batch 2, in the time of 25 steps\n"));
+    assert_non_null(strstr(said, "fastest for inference, batch 2, in the time of 25 steps\n"));
     sl_selection_close(&rows);
 }
 
@@ -301,13 +301,26 @@ static void it_ends_in_time_and_what_is_not_measured_stays(void **state)
     struct sl_selection rows = {0};
     const struct sl_measure_options options = {
         .graph = graph, .device = &device, .batch = 2, .seconds = 5, .say = note};
-    price(3, 1, 1);
+    price(25, 1, 1);
     const double began = now;
     MUST(sl_measure_rows(&options, &rows));
-    assert_true(now - began < 13); /* at most the pass that it was in */
+    assert_true(now - began < 60 + 50); /* at most the pass that it was in */
     assert_int_equal(rows.count, 0);
     assert_takes("conv", false, &rows, "first", "first in the table");
     assert_non_null(strstr(said, "did not suffice"));
+    sl_selection_close(&rows);
+}
+
+static void slow_passes_get_more_time(void **state)
+{
+    (void)state;
+    struct sl_selection rows = {0};
+    const struct sl_measure_options options = {.graph = graph, .device = &device, .batch = 2, .seconds = 1};
+    price(1, 0.5, 0.5);
+    const double began = now;
+    MUST(sl_measure_rows(&options, &rows));
+    assert_true(now - began > 10 && now - began < 26 * 2);
+    assert_takes("classes", false, &rows, "second", "fastest: 500 ms, next 500");
     sl_selection_close(&rows);
 }
 
@@ -708,6 +721,7 @@ int main(void)
         CASE(luck_is_not_enough),
         CASE(rows_far_behind_run_once),
         CASE(it_ends_in_time_and_what_is_not_measured_stays),
+        CASE(slow_passes_get_more_time),
         CASE(a_limit_of_memory_is_kept),
         CASE(what_was_measured_is_remembered),
         CASE(what_is_new_is_measured_and_added),

@@ -17,7 +17,7 @@ struct part {
 
 static const char RECORD[] = "checkpoint", SHARED[] = "rank 0";
 
-/* Seconds for measuring. */
+/* Seconds for measuring, at least. */
 static const double training_seconds = 5, inference_seconds = 2;
 
 static void __attribute__((format(printf, 2, 3))) say(const struct sl_choose_options *o, const char *format, ...)

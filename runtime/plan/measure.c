@@ -3,6 +3,7 @@
  */
 #include "runtime/plan/measure.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,10 @@ enum { ROUNDS = 2 };
 
 /* Passes of a set in each round; the first warms up and does not count. */
 static const int passes_of[ROUNDS] = {2, 3};
+
+/* It takes as long as so many passes of the table's first rows, if that is more than the caller's seconds: large
+ * batches and busy machines want it. But not for ever. */
+static const double PASSES = 25, MOST_SECONDS = 60;
 
 struct race {
     const struct sl_measure_options *options;
@@ -29,7 +34,7 @@ struct race {
     int32_t *labels;
     uint64_t arena_limit; /* 0: none */
     bool passed;          /* there was a pass */
-    double end, launch_began;
+    double began, end, launch_began;
 };
 
 /* ---- who takes part ---- */
@@ -125,6 +130,13 @@ out:
     return rc;
 }
 
+/* The first pass of all. */
+static void stretch(struct race *race)
+{
+    const double wanted = fmin(PASSES * (sl_clock() - race->began), MOST_SECONDS);
+    race->end = fmax(race->end, race->began + wanted);
+}
+
 static bool late(const struct race *race)
 {
     return sl_clock() >= race->end;
@@ -164,7 +176,11 @@ static int run_set(struct race *race, int set, int passes)
     if (!race->options->training)
         SL_TRY(sl_plan_prepare(plan));
     for (int pass = 0; pass < passes && !late(race); pass++) {
+        const bool first = !race->passed;
+        race->began = first ? sl_clock() : race->began;
         SL_TRY(run_pass(race, plan));
+        if (first)
+            stretch(race);
         for (size_t t = 0; pass > 0 && t < race->count; t++)
             sl_trial_end_pass(&race->trials[t]);
     }
@@ -217,8 +233,8 @@ static int run_race(struct race *race)
     int rc = SL_OK;
     const struct sl_measure_options *o = race->options;
     char line[128];
-    snprintf(line, sizeof line, "measuring which kernels are fastest for %s, batch %d: about %.0f seconds",
-             o->training ? "training" : "inference", o->batch, o->seconds);
+    snprintf(line, sizeof line, "measuring which kernels are fastest for %s, batch %d, in the time of %.0f steps",
+             o->training ? "training" : "inference", o->batch, PASSES);
     if (o->say)
         o->say(o->self, line);
     SL_TRY(sl_weights_open(o->graph, &race->device, o->training, &race->weights));

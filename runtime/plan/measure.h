@@ -19,7 +19,7 @@ struct sl_measure_options {
     int32_t batch;
     bool training;          /* forward and backward; else inference */
     uint64_t memory_limit;  /* bytes for all it takes, given back at the end; 0: none */
-    double seconds;         /* it ends soon after so many */
+    double seconds;         /* after which it ends, with the pass it is in; more where 25 passes take more */
     sl_measure_say_fn *say; /* told once if anything has to be measured; may be NULL */
     void *self;
 };

@@ -51,7 +51,7 @@ fi
 check 'fastest' wide "$place/fastest" --kernels=fastest
 check 'config.json says so' config "$place/fastest" fastest
 if grep -q avx2 /proc/cpuinfo && grep -q avx512f /proc/cpuinfo; then
-    check 'it says that it measures' says '^measuring which kernels are fastest for training, batch 5: '
+    check 'it says that it measures' says '^measuring which kernels are fastest for training, batch 5, in the time of 25 steps$'
     check 'and where it keeps that' says "^the fastest kernels are remembered in $SL_CACHE_DIR/kernels-[0-9a-f]+\.json\$"
     check 'the log has it too' grep -q '"text":"measuring which' "$place/fastest/log.jsonl"
     check 'again' wide "$place/fastest2" --kernels=fastest
