@@ -10,6 +10,7 @@
 #include "runtime/base/file_io.h"
 #include "runtime/plan/choose.h"
 #include "runtime/plan/row_cache.h"
+#include "tests/strict_device.h"
 #include "tests/thread_group.h"
 
 /* ---- a clock that only rows move ---- */
@@ -338,6 +339,22 @@ static void a_limit_of_memory_is_kept(void **state)
     assert_int_equal(launches[FIRST], 0);
     assert_non_null(strstr(said, "did not suffice"));
     sl_selection_close(&rows);
+}
+
+/* Where the host cannot reach the memory. Its rows do not move the clock, and so are not measured. */
+static void a_device_of_its_own_memory_races_too(void **state)
+{
+    (void)state;
+    struct sl_selection rows = {0};
+    struct sl_device strict;
+    strict_device_open(1, &strict);
+    const struct sl_measure_options options = {
+        .graph = graph, .device = &strict, .batch = 2, .training = true, .seconds = 5};
+    MUST(sl_measure_rows(&options, &rows));
+    for (size_t i = 0; i < rows.count; i++)
+        assert_int_equal(rows.list[i].microseconds, 0);
+    sl_selection_close(&rows);
+    strict.close(strict.self);
 }
 
 /* ---- the cache ---- */
@@ -723,6 +740,7 @@ int main(void)
         CASE(it_ends_in_time_and_what_is_not_measured_stays),
         CASE(slow_passes_get_more_time),
         CASE(a_limit_of_memory_is_kept),
+        CASE(a_device_of_its_own_memory_races_too),
         CASE(what_was_measured_is_remembered),
         CASE(what_is_new_is_measured_and_added),
         CASE(another_machine_has_another_file),
