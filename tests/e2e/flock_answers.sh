@@ -83,6 +83,9 @@ for exchange in dense threshold; do
     check "--kernels fastest, $exchange" trains_as 2 0 "$place/fastest-$exchange" --epochs 2 --exchange $exchange --hash-every 1 --kernels fastest
     check 'goes to its end' test "$(cat "$place/fastest-$exchange/last-good")" = ckpt-16
 done
+rm -rf "$SL_CACHE_DIR"
+check 'resumed without the cache' trains_as 2 0 "$place/fastest-dense" --epochs 3 --exchange dense --hash-every 1 --resume
+check 'nothing is measured again' not says '^measuring'
 kernels='--kernels fastest'
 if grep -q avx512f /proc/cpuinfo; then
     mixed avx2 dense
