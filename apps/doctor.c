@@ -14,6 +14,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/file_io.h"
 #include "runtime/device/machine.h"
+#include "runtime/plan/selection.h"
 
 static void print_build(void)
 {
@@ -59,7 +60,7 @@ static void print_overrides(void)
         if (!strncmp(*at, "SL_", 3) || !strncmp(*at, "OMP_", 4))
             count += printf("  %s\n", *at) > 0;
     if (!count)
-        puts("  none (SL_ISA, SL_KERNEL, SL_VERBOSE, SL_WIRE, SL_MODULE_PATH, OMP_...)");
+        puts("  none (SL_ISA, SL_KERNEL, SL_VERBOSE, SL_WIRE, SL_MODULE_PATH, SL_CACHE_DIR, OMP_...)");
 }
 
 /* Writes, syncs and renames one small file, as a checkpoint does. */
@@ -105,9 +106,11 @@ out:
 
 int main(int argc, char **argv)
 {
-    const char *output = NULL;
+    const char *output = NULL, *kernels = "shipped";
     const struct cli_option options[] = {
-        {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output}, {0}};
+        {"kernels", "NAME", CLI_KERNELS_HELP, .kind = CLI_CHOICE, .value = &kernels, .choices = SL_POLICY_CHOICES},
+        {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output},
+        {0}};
     const struct cli_program program = {
         .summary = "What was built in, what this machine has, what would be chosen and why.", .options = options};
     struct cli_rest rest;
@@ -117,7 +120,7 @@ int main(int argc, char **argv)
     print_machine();
     print_overrides();
     SL_TRY(sl_doctor_print_wires());
-    SL_TRY(sl_doctor_print_kernels());
+    SL_TRY(sl_doctor_print_kernels(kernels));
     SL_TRY(sl_doctor_self_test());
     if (output)
         SL_TRY(check_output(output));

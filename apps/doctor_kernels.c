@@ -3,10 +3,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "apps/cli_process.h"
 #include "models/models.h"
 #include "runtime/device/parallel.h"
-#include "runtime/plan/plan.h"
+#include "runtime/plan/choose.h"
+#include "runtime/plan/row_cache.h"
 #include "runtime/train/updater.h"
 
 enum { BATCH = 32, IMAGE_SIZE = 64, CLASSES = 200, REASON_LENGTH = 512, MAX_CHOICES = 256 };
@@ -16,6 +19,7 @@ struct network {
     struct sl_device device;
     struct sl_graph *graph;
     struct sl_weights *weights;
+    struct sl_selection rows;
     struct sl_plan *training, *inference;
     struct sl_updater *updater;
 };
@@ -25,21 +29,30 @@ static void network_close(struct network *network)
     sl_updater_close(network->updater);
     sl_plan_close(network->inference);
     sl_plan_close(network->training);
+    sl_selection_close(&network->rows);
     sl_weights_close(network->weights);
     sl_graph_free(network->graph);
     if (network->device.close)
         network->device.close(network->device.self);
 }
 
-static int network_open(struct network *network)
+static int choose_rows(struct network *network, const char *policy)
+{
+    const struct sl_choose_options options = {
+        .policy = sl_policy_find(policy), .graph = network->graph, .batch = BATCH, .training = true, .say = cli_say};
+    return sl_choose_rows(&options, SL_OK, &network->device, &network->rows);
+}
+
+static int network_open(const char *policy, struct network *network)
 {
     int rc = SL_OK;
     const struct sl_model_options model = {IMAGE_SIZE, CLASSES};
     const struct sl_updater_options updater = sl_updater_defaults();
-    struct sl_plan_options plan = {.batch = BATCH, .training = true, .dry = true};
+    struct sl_plan_options plan = {.batch = BATCH, .training = true, .dry = true, .rows = &network->rows};
     *network = (struct network){0};
     SL_TRY(sl_device_cpu_open(0, &network->device));
     SL_TRY(sl_model_build("darknet", &model, &network->graph));
+    SL_TRY(choose_rows(network, policy));
     SL_TRY(sl_weights_open(network->graph, &network->device, true, &network->weights));
     SL_TRY(sl_plan_open(network->graph, network->weights, &plan, &network->training));
     plan.training = false;
@@ -49,23 +62,37 @@ out:
     return rc;
 }
 
-/* Why the rows before the chosen one were not taken: "; not NAME (why), ...". */
+/* Why a row that could be taken was not. */
+static const char *reason_against(const struct sl_choice *choice, const struct sl_kernel_row *row)
+{
+    if (choice->reason == SL_REASON_FORCED)
+        return "SL_KERNEL asks for another";
+    if (choice->exact && row->kernel->transforms)
+        return "not exact";
+    return "slower";
+}
+
+/* The reason, if it is not the table's order, and why the rows before the chosen one were not taken: " (why); not NAME
+ * (why), ...". */
 static void explain(const struct sl_choice *choice, char text[REASON_LENGTH])
 {
-    int at = 0;
+    const bool first = choice->reason == SL_REASON_FIRST;
+    int at = 0, count = 0;
     struct sl_need need;
     text[0] = '\0';
+    if (!first)
+        at = snprintf(text, REASON_LENGTH, " (%s)", choice->why);
     for (const struct sl_kernel_row *row = choice->device->rows; row < sl_choice_row(choice); row++) {
         if (row->op != choice->op || at >= REASON_LENGTH - 1)
             continue;
         const uint32_t absent = row->needs & ~sl_isa_detect(), held = row->needs & ~choice->device->isa;
         const bool takes = !held && sl_row_takes(row, row->op, choice->ready[0].shape, row->needs, &need);
-        at += snprintf(text + at, (size_t)(REASON_LENGTH - at), "%s %s (%s%s%s)", at ? "," : "; not", row->name,
+        at += snprintf(text + at, (size_t)(REASON_LENGTH - at), "%s %s (%s%s%s)", count++ ? "," : "; not", row->name,
                        held ? "needs " : "", held ? sl_isa_text(held) : "",
                        absent   ? ": not on this CPU"
                        : held   ? ": held down by SL_ISA"
                        : !takes ? "does not take this shape"
-                                : "SL_KERNEL asks for another");
+                                : reason_against(choice, row));
     }
 }
 
@@ -114,14 +141,26 @@ static void print_operation(const struct network *network, enum sl_op op)
     }
 }
 
-int sl_doctor_print_kernels(void)
+/* Where measurements are kept. */
+static void print_cache(const struct sl_device *device)
+{
+    struct sl_row_cache cache;
+    if (sl_row_cache_open(device, &cache) == SL_OK)
+        printf("  cache of --kernels fastest: %s%s\n", cache.path, access(cache.path, F_OK) ? ", not there yet" : "");
+    else
+        printf("  cache of --kernels fastest: none: %s\n", sl_last_error());
+    sl_row_cache_close(&cache);
+}
+
+int sl_doctor_print_kernels(const char *policy)
 {
     int rc = SL_OK;
     struct network network;
-    SL_TRY(network_open(&network));
-    printf("kernels of the default network, batch %d\n", BATCH);
+    SL_TRY(network_open(policy, &network));
+    printf("kernels of the default network, batch %d, --kernels %s\n", BATCH, policy);
     for (int op = 0; op < SL_OP_COUNT; op++)
         print_operation(&network, (enum sl_op)op);
+    print_cache(&network.device);
 out:
     network_close(&network);
     return rc;

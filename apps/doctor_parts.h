@@ -6,8 +6,10 @@
 int sl_doctor_print_wires(void);
 
 /* Plans the default network for training and for inference, without the memory to run it, and prints for each operation
- * which row each layer gets on this machine, and why the better rows were not taken. */
-int sl_doctor_print_kernels(void);
+ * which row each layer gets on this machine with --kernels `policy`, and why rows before it in the table were not
+ * taken.
+ */
+int sl_doctor_print_kernels(const char *policy);
 
 /* The forward convolution that this machine would use against the reference, on two small images. SL_INTERNAL. */
 int sl_doctor_self_test(void);

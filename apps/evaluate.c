@@ -16,7 +16,7 @@
 #include "runtime/store/served_model.h"
 
 struct settings {
-    const char *data, *model, *split, *confusion, *on_bad_image;
+    const char *data, *model, *split, *confusion, *on_bad_image, *kernels;
     int64_t top, batch_size, threads;
     uint64_t memory_limit;
     double start_limit;
@@ -54,13 +54,19 @@ static int check_classes(const struct sl_served_model *served, const struct sl_d
     return SL_OK;
 }
 
+static int open_output(const struct settings *s, struct evaluation *e)
+{
+    return s->confusion && speaks(e) ? cli_output_open(s->confusion, &e->confusion) : SL_OK;
+}
+
 static int open_model(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
-    struct sl_served_options options = {.batch_size = (int32_t)s->batch_size, .memory_limit = s->memory_limit};
+    struct sl_served_options options = {.batch_size = (int32_t)s->batch_size,
+                                        .memory_limit = s->memory_limit,
+                                        .kernels = sl_policy_find(s->kernels),
+                                        .group = e->ranks.group};
     SL_TRY(cli_ranks_threads(&e->ranks, (int)s->threads, &options.threads));
-    if (s->confusion && speaks(e))
-        SL_TRY(cli_output_open(s->confusion, &e->confusion));
     SL_TRY(sl_served_model_open(s->model, &options, speaks(e) ? cli_say : NULL, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
     SL_TRY(check_classes(&e->served, e->dataset));
@@ -135,6 +141,7 @@ static int run(const struct settings *s, struct evaluation *e)
     const struct sl_comm_options limits = {.start_limit = s->start_limit};
     uint64_t skipped;
     SL_TRY(cli_ranks_open(&limits, &e->ranks));
+    SL_TRY(sl_group_settle(e->ranks.group, open_output(s, e)));
     SL_TRY(sl_group_settle(e->ranks.group, open_model(s, e)));
     SL_TRY(agree(s, e));
     const double start = sl_clock();
@@ -149,7 +156,7 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct settings s = {.split = "val", .on_bad_image = "fail", .top = 5, .batch_size = 32};
+    struct settings s = {.split = "val", .on_bad_image = "fail", .kernels = "shipped", .top = 5, .batch_size = 32};
     const struct cli_option options[] = {
         {"data", "DIR", "The prepared data set", .kind = CLI_TEXT, .value = &s.data, .required = true},
         {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
@@ -163,6 +170,7 @@ int main(int argc, char **argv)
          .most = 4096},
         {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
          .value = &s.threads, .least = 1, .most = 1024},
+        {"kernels", "NAME", CLI_KERNELS_HELP, .kind = CLI_CHOICE, .value = &s.kernels, .choices = SL_POLICY_CHOICES},
         {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
          .value = &s.memory_limit, .least = 1, .most = 1e15},
         {"start-limit", "SECONDS", "Longest wait for other ranks (default 600)", .kind = CLI_DOUBLE,

@@ -1,8 +1,10 @@
 /* train_tinyimagenet: the recipe of DL4J's cookbook on a prepared data set, alone or by the ranks of an MPI job. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "apps/cli.h"
+#include "apps/cli_process.h"
 #include "apps/train_tinyimagenet_epoch.h"
 #include "apps/train_tinyimagenet_signals.h"
 #include "models/models.h"
@@ -26,6 +28,23 @@ static bool speaks(const struct training *t)
     return sl_group_rank(t->ranks->group) == 0;
 }
 
+/* Lines from before the session: the log is not opened until it is known that the folder is a run's. */
+static void say_early(void *self, const char *line)
+{
+    struct training *t = self;
+    const size_t n = strlen(t->early), length = strlen(line);
+    cli_say(NULL, line);
+    if (n + length + 2 <= sizeof t->early)
+        snprintf(t->early + n, sizeof t->early - n, "%s\n", line);
+}
+
+static void log_early(struct training *t)
+{
+    char *rest = NULL;
+    for (char *line = strtok_r(t->early, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        sl_log_event(t->log, "message", line);
+}
+
 static void print_plan(const struct sl_session *session)
 {
     const struct sl_session_memory *m = &session->memory;
@@ -39,11 +58,16 @@ static void print_plan(const struct sl_session *session)
     fputc('\n', stderr);
 }
 
-static int dry_run(const struct train_options *options)
+/* What training would do; of all ranks, though rank 0 alone tells. */
+static int dry_run(const struct train_options *options, bool speaks)
 {
     int rc = SL_OK;
     struct sl_session session = {0};
-    SL_TRY(sl_session_open(&options->session, build_network, (void *)(uintptr_t)options, &session));
+    struct sl_session_options opening = options->session;
+    opening.say = speaks ? cli_say : NULL;
+    SL_TRY(sl_session_open(&opening, build_network, (void *)(uintptr_t)options, &session));
+    if (!speaks)
+        goto out;
     SL_TRY(sl_graph_print(session.model.graph, stdout));
     SL_TRY(sl_plan_print(session.training, stdout));
     print_plan(&session);
@@ -52,33 +76,27 @@ out:
     return rc;
 }
 
-static int resume(struct training *t)
+static int resume(struct training *t, const struct sl_checkpoint *checkpoint)
 {
     int rc = SL_OK;
-    struct sl_checkpoint checkpoint = {0};
     const struct sl_position *p = &t->session.position;
-    SL_TRY(sl_store_load_together(t->ranks->group, t->options->run, say, t->log, &checkpoint));
-    SL_TRY(sl_session_resume(&t->session, &checkpoint, say, t->log));
+    SL_TRY(sl_session_resume(&t->session, checkpoint, say, t->log));
     train_keep_best(t);
     if (t->store)
         sl_store_trim(t->store); /* the disk may be full of what a larger --keep left */
     t->saved = p->iteration;
     sl_log_resumed(t->log, p->epoch, p->iteration);
-    sl_log_message(t->log, "resumed from %s: epoch %" PRIu64 ", batch %" PRIu64, checkpoint.folder, p->epoch, p->index);
+    sl_log_message(t->log, "resumed from %s: epoch %" PRIu64 ", batch %" PRIu64, checkpoint->folder, p->epoch,
+                   p->index);
 out:
-    sl_checkpoint_close(&checkpoint);
     return rc;
 }
 
 /* A fresh folder, or one whose newest good checkpoint is taken up. */
-static int start_or_resume(struct training *t)
+static int start_or_resume(struct training *t, const struct sl_checkpoint *checkpoint)
 {
-    bool has;
-    const int rc = sl_store_has_checkpoint_together(t->ranks->group, t->options->run, &has);
-    if (rc != SL_OK)
-        return rc;
-    if (has)
-        return resume(t);
+    if (checkpoint->folder)
+        return resume(t, checkpoint);
     train_keep_best(t);
     if (t->options->resume) {
         sl_log_resumed(t->log, 0, 0); /* what a run without a checkpoint has logged does not count */
@@ -104,9 +122,18 @@ out:
     return sl_group_settle(t->ranks->group, rc);
 }
 
-static int open_session(struct training *t)
+/* The checkpoint to go on from; none: a cleared one. It is there before the session is, for the kernels it names. */
+static int open_checkpoint(struct training *t, struct sl_checkpoint *checkpoint)
 {
-    int rc = SL_OK;
+    bool has;
+    const int rc = sl_store_has_checkpoint_together(t->ranks->group, t->options->run, &has);
+    if (rc != SL_OK || !has)
+        return rc;
+    return sl_store_load_together(t->ranks->group, t->options->run, say_early, t, checkpoint);
+}
+
+static int open_log(struct training *t)
+{
     const struct train_options *options = t->options;
     const struct sl_log_options log = {
         .run = options->run,
@@ -115,12 +142,29 @@ static int open_session(struct training *t)
         .progress = options->quiet ? SL_PROGRESS_NONE : SL_PROGRESS_AUTO,
         .silent = !speaks(t),
     };
-    SL_TRY(sl_session_open(&options->session, build_network, (void *)(uintptr_t)options, &t->session));
+    const int rc = sl_log_open(&log, &t->log);
+    if (rc == SL_OK)
+        log_early(t);
+    return rc;
+}
+
+static int open_session(struct training *t, const struct sl_checkpoint *checkpoint)
+{
+    int rc = SL_OK;
+    struct train_options *options = t->options;
+    struct sl_session_options *session = &options->session;
+    session->from = checkpoint->folder ? checkpoint : NULL;
+    session->say = speaks(t) ? say_early : NULL;
+    session->say_self = t;
+    SL_TRY(sl_session_open(session, build_network, options, &t->session));
+    options->kernels = sl_policy_name(t->session.rows.policy); /* for config.json */
+    options->kernels_given = true;
     SL_TRY(sl_metrics_open(&t->metrics, sl_graph_classes(t->session.model.graph), 5));
-    SL_TRY(sl_log_open(&log, &t->log));
+    SL_TRY(open_log(t));
     if (options->profile)
         SL_TRY(sl_profile_open(&t->session.device, t->session.training, &t->profile));
 out:
+    session->from = t->session.options.from = NULL;
     return sl_group_settle(t->ranks->group, rc);
 }
 
@@ -143,13 +187,15 @@ static int agree(const struct training *t)
 static int open_training(struct training *t)
 {
     int rc = SL_OK;
+    struct sl_checkpoint checkpoint = {0};
     SL_TRY(open_store(t));
-    SL_TRY(open_session(t));
+    SL_TRY(open_checkpoint(t, &checkpoint));
+    SL_TRY(open_session(t, &checkpoint));
     if (t->store)
         sl_store_listen(t->store, say, t->log);
     SL_TRY(sl_group_settle(t->ranks->group, flock_open(&t->options->flock, t->ranks, &t->session, &t->flock)));
     t->flock.stop_signal = &train_stop_signal;
-    SL_TRY(start_or_resume(t));
+    SL_TRY(start_or_resume(t, &checkpoint));
     SL_TRY(agree(t));
     SL_TRY(sl_group_settle(t->ranks->group, speaks(t) ? train_options_write(t->options) : SL_OK));
     if (speaks(t))
@@ -157,6 +203,7 @@ static int open_training(struct training *t)
     flock_say_hello(&t->flock, t->log);
     t->epoch_start = sl_clock();
 out:
+    sl_checkpoint_close(&checkpoint);
     return rc;
 }
 
@@ -312,7 +359,7 @@ static int run(struct train_options *options, struct cli_ranks *ranks)
         SL_TRY(cli_ranks_open_alone(ranks));
     SL_TRY(train_options_share(options, ranks));
     if (options->dry_run) {
-        rc = speaks(&t) ? dry_run(options) : SL_OK;
+        rc = sl_group_settle(ranks->group, dry_run(options, speaks(&t)));
         goto out;
     }
     SL_TRY(open_training(&t));

@@ -7,13 +7,16 @@
 #include "runtime/store/store.h"
 #include "runtime/train/profile.h"
 
+enum { TRAIN_EARLY_BYTES = 4096 };
+
 struct training {
-    const struct train_options *options;
+    struct train_options *options;
     struct cli_ranks *ranks;
     struct sl_session session;
     struct flock flock;
     struct sl_store *store; /* NULL on other ranks than 0 */
     struct sl_log *log;
+    char early[TRAIN_EARLY_BYTES]; /* lines that were said before there was a log */
     struct sl_metrics metrics;
     struct sl_profile *profile; /* NULL: not wanted */
     double epoch_start;

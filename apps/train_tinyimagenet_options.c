@@ -15,6 +15,7 @@ static const struct train_options defaults = {
     .schedule = SL_SCHEDULE_DEFAULT,
     .pixels = "unit",
     .on_bad_image = "fail",
+    .kernels = "shipped",
     .epochs = 10,
     .batch_size = 32,
     .seed = 1,
@@ -73,6 +74,7 @@ static int settle(struct train_options *options)
         .crop_padding = (int32_t)options->crop_padding,
         .range = strcmp(options->pixels, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT,
         .skip_bad_images = !strcmp(options->on_bad_image, "skip"),
+        .kernels = options->kernels_given ? sl_policy_find(options->kernels) : SL_POLICY_DEFAULT,
     };
     s->updater.kind = (enum sl_updater_kind)sl_updater_find(options->optimizer);
     s->updater.l2 = options->weight_decay;
@@ -116,7 +118,7 @@ static const char summary[] = "Trains a network on a prepared data set with the 
                               "checkpoint and exit code 75; --resume goes on as if nothing had happened. A second "
                               "SIGINT (Ctrl-C) kills it.";
 
-enum { OPTION_ROWS = 35 + FLOCK_OPTION_ROWS };
+enum { OPTION_ROWS = 36 + FLOCK_OPTION_ROWS };
 
 static void fill_table(struct train_options *options, struct cli_option table[OPTION_ROWS])
 {
@@ -152,6 +154,10 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
          .least = 1, .most = 256},
         {"backend", "NAME", "auto, cpu or cuda (default auto)", .kind = CLI_CHOICE, .value = &options->backend,
          .choices = "auto|cpu|cuda"},
+        {"kernels", "NAME",
+         CLI_KERNELS_HELP ". With --resume the default is the run's, and kernels that it has are taken again",
+         .kind = CLI_CHOICE, .value = &options->kernels, .choices = SL_POLICY_CHOICES,
+         .given = &options->kernels_given},
         {"eval-every", "EPOCHS", "Validate after every so many epochs; 0: never (default 1)", .kind = CLI_INT,
          .value = &options->eval_every, .least = 0, .most = 1e6},
         {"checkpoint-every", "STEPS", "Save also after every so many steps (default: after each epoch)",

@@ -5,12 +5,12 @@
 #include "apps/train_tinyimagenet_flock.h"
 
 struct train_options {
-    const char *data, *run, *model, *backend, *optimizer, *schedule, *pixels, *on_bad_image;
+    const char *data, *run, *model, *backend, *optimizer, *schedule, *pixels, *on_bad_image, *kernels;
     int64_t epochs, batch_size, seed, threads, workers, eval_every, checkpoint_every, keep, max_steps, max_skips,
         log_every, crop_padding;
     double lr, weight_decay, momentum;
     uint64_t memory_limit;
-    bool lr_given, schedule_given, momentum_given, resume, dry_run, flip, quiet, profile;
+    bool lr_given, schedule_given, momentum_given, kernels_given, resume, dry_run, flip, quiet, profile;
     char constant[32]; /* --lr as a schedule */
     struct flock_options flock;
     const struct cli_ranks *ranks;     /* NULL: not shared yet */

@@ -44,6 +44,9 @@ struct sl_need {
 /* One implementation. `shape` and `args` point at the operation's own structures. */
 struct sl_kernel {
     enum sl_element element; /* of the shapes it takes */
+    /* It does not compute the formula as it stands, but sums of transformed inputs, as Winograd's method does: the
+     * rounding is another than that of the formula's products. */
+    bool transforms;
     /* Does it take this shape, and what does it need? *need comes cleared. Of an operation with rows that pack, neither
      * whether a row takes (and opens) a shape nor how it packs depends on the number of images. */
     bool (*need)(const void *shape, struct sl_need *need);
@@ -79,8 +82,10 @@ int sl_kernel_check(void);
 /* Does SL_KERNEL=op:name[,op:name] ask for this row? */
 bool sl_row_forced(const struct sl_kernel_row *row);
 
-/* With SL_VERBOSE=1, prints the choice of a row once. */
-void sl_row_say(const struct sl_kernel_row *row);
+enum { SL_WHY_BYTES = 64 }; /* of the reason for a choice, as a text */
+
+/* With SL_VERBOSE=1, prints the choice of a row and its reason once. */
+void sl_row_say(const struct sl_kernel_row *row, const char *why);
 
 #define SL_KERNEL(op, how, needs) extern const struct sl_kernel sl_##op##_##how;
 #include "kernels/kernels.def"

@@ -1,6 +1,7 @@
 #include "kernels/launch.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,19 +36,33 @@ out:
     return rc;
 }
 
-/* The first row from `first` on that can be made ready, of those SL_KERNEL names or of all. */
-static int open_first(const struct sl_device *device, enum sl_op op, const void *shape,
-                      const struct sl_kernel_row *first, bool forced, struct sl_ready *ready)
+/* Of which rows the first is looked for. */
+enum among { ALL, FORCED, EXACT };
+
+static bool is_among(const struct sl_kernel_row *row, enum among among)
+{
+    return among == ALL || (among == FORCED ? sl_row_forced(row) : !row->kernel->transforms);
+}
+
+/* SL_UNAVAILABLE: it does not take the shape, or cannot be made ready for it. */
+static int open_row(const struct sl_device *device, enum sl_op op, const void *shape, const struct sl_kernel_row *row,
+                    struct sl_ready *ready)
 {
     struct sl_need need;
-    for (const struct sl_kernel_row *row = first; row < device->rows + device->row_count; row++) {
-        if (!sl_row_takes(row, op, shape, device->isa, &need) || (forced && !sl_row_forced(row)))
-            continue;
-        const int rc = ready_open(row, device, &need, shape, ready);
-        if (rc != SL_UNAVAILABLE)
-            return rc;
-    }
-    return SL_UNAVAILABLE;
+    if (!sl_row_takes(row, op, shape, device->isa, &need))
+        return SL_UNAVAILABLE;
+    return ready_open(row, device, &need, shape, ready);
+}
+
+/* The first row from `first` on that can be made ready. */
+static int open_first(const struct sl_device *device, enum sl_op op, const void *shape,
+                      const struct sl_kernel_row *first, enum among among, struct sl_ready *ready)
+{
+    int rc = SL_UNAVAILABLE;
+    for (const struct sl_kernel_row *row = first; rc == SL_UNAVAILABLE && row < device->rows + device->row_count; row++)
+        if (is_among(row, among))
+            rc = open_row(device, op, shape, row, ready);
+    return rc;
 }
 
 static int no_kernel(const struct sl_device *device, enum sl_op op)
@@ -55,17 +70,53 @@ static int no_kernel(const struct sl_device *device, enum sl_op op)
     return sl_fail(SL_UNAVAILABLE, "the device %s has no kernel for %s at this shape", device->name, sl_op_name(op));
 }
 
+/* Is there a row before the chosen one that takes the shape, and transforms? */
+static bool passed_over(const struct sl_choice *choice)
+{
+    struct sl_need need;
+    const struct sl_ready *ready = &choice->ready[0];
+    for (const struct sl_kernel_row *row = choice->device->rows; row < ready->row; row++)
+        if (row->kernel->transforms && sl_row_takes(row, choice->op, ready->shape, choice->device->isa, &need))
+            return true;
+    return false;
+}
+
+/* As the table has them: what is left when nothing else was said. */
+static int choose_first(const struct sl_device *device, enum sl_op op, const void *shape, struct sl_choice *choice)
+{
+    int rc = open_first(device, op, shape, device->rows, choice->exact ? EXACT : ALL, &choice->ready[0]);
+    if (rc == SL_UNAVAILABLE && choice->exact)
+        rc = open_first(device, op, shape, device->rows, ALL, &choice->ready[0]);
+    if (rc == SL_OK)
+        choice->reason = choice->exact && passed_over(choice) ? SL_REASON_EXACT : SL_REASON_FIRST;
+    return rc == SL_UNAVAILABLE ? no_kernel(device, op) : rc;
+}
+
+int sl_choose_as(const struct sl_device *device, enum sl_op op, const void *shape, const struct sl_wish *wish,
+                 struct sl_choice *choice)
+{
+    static const char *const texts[] = {"first in the table", "forced by SL_KERNEL", "exact", "wished"};
+    *choice = (struct sl_choice){.op = op, .exact = wish->exact, .device = device, .reason = SL_REASON_FORCED};
+    int rc = open_first(device, op, shape, device->rows, FORCED, &choice->ready[0]);
+    if (rc == SL_UNAVAILABLE && wish->row) {
+        choice->reason = SL_REASON_WISHED;
+        rc = open_row(device, op, shape, wish->row, &choice->ready[0]);
+    }
+    if (rc == SL_UNAVAILABLE)
+        rc = choose_first(device, op, shape, choice);
+    if (rc != SL_OK)
+        return rc;
+    const bool has = choice->reason == SL_REASON_WISHED && wish->why;
+    snprintf(choice->why, sizeof choice->why, "%s", has ? wish->why : texts[choice->reason]);
+    if (!wish->quiet)
+        sl_row_say(choice->ready[0].row, choice->why);
+    return SL_OK;
+}
+
 int sl_choose(const struct sl_device *device, enum sl_op op, const void *shape, struct sl_choice *choice)
 {
-    *choice = (struct sl_choice){.op = op, .device = device};
-    int rc = open_first(device, op, shape, device->rows, true, &choice->ready[0]);
-    if (rc == SL_UNAVAILABLE)
-        rc = open_first(device, op, shape, device->rows, false, &choice->ready[0]);
-    if (rc == SL_UNAVAILABLE)
-        return no_kernel(device, op);
-    if (rc == SL_OK)
-        sl_row_say(choice->ready[0].row);
-    return rc;
+    static const struct sl_wish none;
+    return sl_choose_as(device, op, shape, &none, choice);
 }
 
 void sl_choice_close(struct sl_choice *choice)
@@ -109,11 +160,15 @@ static int ready_for(struct sl_choice *choice, const void *shape, const struct s
     if ((*ready = find_ready(choice, shape)))
         return SL_OK;
     ready_close(other);
-    const int rc = open_first(choice->device, choice->op, shape, choice->ready[0].row, false, other);
+    const enum among among = choice->exact && choice->reason != SL_REASON_FORCED ? EXACT : ALL;
+    int rc = open_first(choice->device, choice->op, shape, choice->ready[0].row, among, other);
+    if (rc == SL_UNAVAILABLE && among == EXACT)
+        rc = open_first(choice->device, choice->op, shape, choice->ready[0].row, ALL, other);
     if (rc != SL_OK)
         return rc == SL_UNAVAILABLE ? no_kernel(choice->device, choice->op) : rc;
     assert(other->need.packed == choice->ready[0].need.packed);
-    sl_row_say(other->row);
+    if (other->row != choice->ready[0].row)
+        sl_row_say(other->row, "takes another batch");
     *ready = other;
     return SL_OK;
 }

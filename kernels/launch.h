@@ -17,17 +17,38 @@ struct sl_ready {
     unsigned char shape[SL_SHAPE_BYTES];
 };
 
+/* Why a row was chosen. */
+enum sl_reason {
+    SL_REASON_FIRST,  /* of the table, that the device can run and that takes the shape */
+    SL_REASON_FORCED, /* SL_KERNEL names it */
+    SL_REASON_EXACT,  /* the first that does not transform; one that does stands before it */
+    SL_REASON_WISHED, /* the caller named it */
+};
+
 /* The row for an operation on a device: ready for the shape it was chosen for and for one more, so that the short
  * batch at an epoch's end prepares nothing twice. A cleared one is closed. */
 struct sl_choice {
     enum sl_op op;
+    bool exact; /* rows that transform are no candidates for the other shape either */
     const struct sl_device *device;
+    enum sl_reason reason;
+    char why[SL_WHY_BYTES]; /* the same, for people */
     struct sl_ready ready[2];
+};
+
+/* What a caller wants of a choice, beyond the first row of the table. A row that SL_KERNEL names comes before it. */
+struct sl_wish {
+    const struct sl_kernel_row *row; /* one of the device's, if it takes the shape; NULL: the first */
+    const char *why;                 /* the wish's reason, for people; with a row */
+    bool exact;                      /* else the first row that does not transform, if there is any */
+    bool quiet;                      /* only to look: SL_VERBOSE=1 does not print it */
 };
 
 /* Chooses the first of the device's rows that its instruction sets allow and that takes the shape; one that SL_KERNEL
  * names comes before. SL_UNAVAILABLE: the device has none. SL_SYSTEM. */
 int sl_choose(const struct sl_device *device, enum sl_op op, const void *shape, struct sl_choice *choice);
+int sl_choose_as(const struct sl_device *device, enum sl_op op, const void *shape, const struct sl_wish *wish,
+                 struct sl_choice *choice);
 void sl_choice_close(struct sl_choice *choice);
 
 static inline const struct sl_kernel_row *sl_choice_row(const struct sl_choice *choice)

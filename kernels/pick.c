@@ -128,10 +128,13 @@ int sl_kernel_check(void)
     return SL_OK;
 }
 
-void sl_row_say(const struct sl_kernel_row *row)
+void sl_row_say(const struct sl_kernel_row *row, const char *why)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static const struct sl_kernel_row *said[256];
+    static struct {
+        const struct sl_kernel_row *row;
+        char why[SL_WHY_BYTES];
+    } said[256];
     static size_t count;
     bool known = false;
     const char *verbose = getenv("SL_VERBOSE");
@@ -139,10 +142,11 @@ void sl_row_say(const struct sl_kernel_row *row)
         return;
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < count && !known; i++)
-        known = said[i] == row;
+        known = said[i].row == row && !strncmp(said[i].why, why, SL_WHY_BYTES - 1);
     if (!known && count < sizeof said / sizeof *said) {
-        said[count++] = row;
-        fprintf(stderr, "kernel %s: %s\n", sl_op_name(row->op), row->name);
+        said[count].row = row;
+        snprintf(said[count++].why, SL_WHY_BYTES, "%s", why);
+        fprintf(stderr, "kernel %s: %s (%s)\n", sl_op_name(row->op), row->name, why);
     }
     pthread_mutex_unlock(&lock);
 }

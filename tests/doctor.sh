@@ -59,6 +59,15 @@ says "$place/missing"
 ends 64 --output
 ends 64 --output "$place" --output "$place"
 says 'given twice'
+if grep -q avx2 /proc/cpuinfo; then
+    ends 0 --kernels exact
+    says '^kernels of the default network, batch 32, --kernels exact$'
+    says '^  +conv1 to conv5 +direct_[a-z0-9]+ \(exact\); not winograd_[a-z0-9]+ \(not exact\)'
+fi
+export SL_CACHE_DIR="$place/cache"
+ends 0
+says "^  cache of --kernels fastest: $place/cache/kernels-[0-9a-f]+\.json, not there yet\$"
+ends 64 --kernels slowest
 ends 64 argument
 ends 64 --unknown
 ends 0 --help

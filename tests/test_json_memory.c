@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "runtime/graph/graph_json.h"
+#include "runtime/plan/selection.h"
 #include "models/models.h"
 #include "runtime/store/model.h"
 #include "runtime/report/run_config.h"
@@ -94,12 +95,21 @@ static int write_tensors(char **text)
     return taken;
 }
 
+static int write_selection(char **text)
+{
+    struct sl_selected list[] = {{"training conv2d_fwd 00", "direct_avx2", 3, 4, SL_SOURCE_MEASURED},
+                                 {"inference conv2d_fwd 00", "winograd_avx2", 1, 2, SL_SOURCE_CACHE}};
+    const struct sl_selection rows = {.policy = SL_POLICY_FASTEST, .list = list, .count = 2};
+    return sl_selection_to_json(&rows, "here", text);
+}
+
 static const struct {
     const char *name;
     int (*write)(char **text);
 } writers[] = {
-    {"graph", write_graph},       {"model", write_model},       {"dataset", write_dataset},
-    {"settings", write_settings}, {"manifest", write_manifest}, {"tensors", write_tensors},
+    {"graph", write_graph},         {"model", write_model},       {"dataset", write_dataset},
+    {"settings", write_settings},   {"manifest", write_manifest}, {"tensors", write_tensors},
+    {"selection", write_selection},
 };
 
 /* ---- the test ---- */

@@ -182,6 +182,61 @@ static void units_are_those_of_the_row_that_runs(void **state)
     sl_choice_close(&choice);
 }
 
+/* ---- wishes ---- */
+
+static const struct sl_kernel transforming = {.transforms = true, .need = need_whole, .run = run_nothing};
+static const struct sl_kernel plain = {.need = need_whole, .run = run_nothing};
+static const struct sl_kernel last = {.need = need_any, .run = run_nothing};
+static const struct sl_kernel_row four[] = {
+    {SL_OP_accumulate, "transforming", "transforming", SL_CPU, &transforming},
+    {SL_OP_accumulate, "plain", "plain", SL_CPU, &plain},
+    {SL_OP_accumulate, "transforming2", "transforming2", SL_CPU, &transforming},
+    {SL_OP_accumulate, "last", "last", SL_CPU, &last},
+};
+
+static void assert_choice(const struct sl_wish *wish, int64_t n, enum sl_reason reason, const char *row,
+                          const char *why)
+{
+    struct sl_choice choice;
+    const struct sl_flat shape = {n, SL_ELEMENT_F32};
+    assert_int_equal(sl_choose_as(&device, SL_OP_accumulate, &shape, wish, &choice), SL_OK);
+    assert_string_equal(sl_choice_row(&choice)->name, row);
+    assert_string_equal(choice.why, why);
+    assert_int_equal(choice.reason, reason);
+    sl_choice_close(&choice);
+}
+
+static void a_wish_counts_where_it_can(void **state)
+{
+    (void)state;
+    const struct sl_wish none = {.quiet = true}, third = {.row = &four[2], .why = "faster", .quiet = true},
+                         absent = {.row = &four[1], .why = "faster", .quiet = true};
+    device.rows = four;
+    device.row_count = 4;
+    assert_choice(&none, 64, SL_REASON_FIRST, "transforming", "first in the table");
+    assert_choice(&third, 64, SL_REASON_WISHED, "transforming2", "faster");
+    assert_choice(&absent, 32, SL_REASON_FIRST, "last", "first in the table"); /* it does not take the shape */
+}
+
+static void exact_is_without_rows_that_transform_if_it_can(void **state)
+{
+    (void)state;
+    struct sl_choice choice;
+    const struct sl_wish exact = {.exact = true, .quiet = true};
+    const struct sl_flat full = {64, SL_ELEMENT_F32}, part = {32, SL_ELEMENT_F32};
+    const struct sl_accumulate args = {0};
+    device.rows = four;
+    device.row_count = 4;
+    assert_choice(&exact, 64, SL_REASON_EXACT, "plain", "exact");
+    assert_choice(&exact, 32, SL_REASON_FIRST, "last", "first in the table"); /* nothing else takes it */
+    assert_int_equal(sl_choose_as(&device, SL_OP_accumulate, &full, &exact, &choice), SL_OK);
+    assert_int_equal(sl_launch_accumulate(&choice, &part, &args), SL_OK);
+    assert_string_equal(choice.ready[1].row->name, "last");
+    sl_choice_close(&choice);
+    device.row_count = 1;
+    assert_choice(&exact, 64, SL_REASON_FIRST, "transforming", "first in the table"); /* there is no other */
+}
+
 /* ---- who listens ---- */
 
 struct heard {
@@ -233,9 +288,14 @@ static void a_listener_is_told_of_every_launch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(a_row_of_the_processor_is_for_no_other_device), CASE(a_row_takes_its_own_element),
-        CASE(a_row_that_refuses_hands_on_to_the_next),       CASE(two_shapes_are_ready),
-        CASE(units_are_those_of_the_row_that_runs),          CASE(a_listener_is_told_of_every_launch),
+        CASE(a_row_of_the_processor_is_for_no_other_device),
+        CASE(a_row_takes_its_own_element),
+        CASE(a_row_that_refuses_hands_on_to_the_next),
+        CASE(two_shapes_are_ready),
+        CASE(units_are_those_of_the_row_that_runs),
+        CASE(a_listener_is_told_of_every_launch),
+        CASE(a_wish_counts_where_it_can),
+        CASE(exact_is_without_rows_that_transform_if_it_can),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

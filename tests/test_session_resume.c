@@ -210,6 +210,89 @@ static void goes_on_with_other_kernels_and_says_so(void **state)
     sl_session_close(&again);
 }
 
+/* Opened for its checkpoint, and resumed from it. */
+static void open_and_resume(const char *name, struct sl_session_options options, struct sl_session *session)
+{
+    struct sl_checkpoint checkpoint;
+    int32_t filters = 4;
+    reports[0] = '\0';
+    assert_ok(sl_store_load(at(name), NULL, NULL, &checkpoint));
+    options.from = &checkpoint;
+    options.say = note;
+    assert_ok(sl_session_open(&options, build, &filters, session));
+    assert_ok(sl_session_resume(session, &checkpoint, note, NULL));
+    sl_checkpoint_close(&checkpoint);
+}
+
+static void train_on(struct sl_session *session, int steps)
+{
+    struct sl_session_result step;
+    for (int i = 0; i < steps; i++) {
+        if (sl_session_epoch_trained(session))
+            sl_session_next_epoch(session);
+        assert_ok(sl_session_step(session, &step));
+    }
+}
+
+static void assert_same_weights(const struct sl_session *a, const struct sl_session *b, bool same)
+{
+    const size_t bytes = (size_t)a->weights->trained * sizeof(float);
+    assert_int_equal(!memcmp(a->weights->values, b->weights->values, bytes), same);
+}
+
+/* Rows that this machine would not choose are those of another machine, or were measured. */
+static void takes_the_kernels_of_its_checkpoint_again(void **state)
+{
+    (void)state;
+    struct sl_session first, again;
+    struct sl_identity then, now;
+    make_data("data", 1);
+    struct sl_session_options options = defaults("data");
+    if (sl_isa() == SL_CPU)
+        skip();
+    assert_int_equal(setenv("SL_KERNEL", "conv2d_fwd:ref,conv2d_bwd_weights:ref", 1), 0);
+    make_run("run", &options, &first);
+    assert_int_equal(unsetenv("SL_KERNEL"), 0);
+    open_and_resume("run", options, &again);
+    assert_string_equal(reports, "");
+    sl_session_identify(&first, &then);
+    sl_session_identify(&again, &now);
+    for (int i = 0; i < SL_IDENTITY_KEYS; i++)
+        assert_string_equal(then.pairs[i].value, now.pairs[i].value);
+    train_on(&first, 6);
+    train_on(&again, 6);
+    assert_same_weights(&first, &again, true);
+    sl_session_close(&again);
+    /* Who names a policy gets it, and is told what that means. */
+    options.kernels = SL_POLICY_FASTEST;
+    assert_int_equal(setenv("SL_CACHE_DIR", fixture_root, 1), 0);
+    open_and_resume("run", options, &again);
+    assert_int_equal(unsetenv("SL_CACHE_DIR"), 0);
+    assert_non_null(strstr(reports, "measuring which kernels are fastest for training"));
+    assert_non_null(strstr(reports, "was made with the kernels "));
+    assert_non_null(strstr(reports, " and this run has fastest: "));
+    train_on(&again, 6);
+    assert_same_weights(&first, &again, false);
+    sl_session_close(&again);
+    sl_session_close(&first);
+}
+
+/* Two policies that choose the same rows make the same bits, and there is nothing to tell. */
+static void a_policy_alone_is_no_difference(void **state)
+{
+    (void)state;
+    struct sl_session first, again;
+    make_data("data", 1);
+    struct sl_session_options options = defaults("data");
+    make_run("run", &options, &first);
+    options.kernels = SL_POLICY_EXACT; /* nothing transforms in so small a network */
+    open_and_resume("run", options, &again);
+    assert_string_equal(reports, "");
+    assert_int_equal(again.rows.policy, SL_POLICY_EXACT);
+    sl_session_close(&again);
+    sl_session_close(&first);
+}
+
 /* ---- Checkpoints that the session would not write ---- */
 
 static size_t tensors_of(const struct sl_safetensors *file, struct sl_named_tensor list[16])
@@ -335,6 +418,8 @@ int main(void)
         CASE(names_every_difference),
         CASE(refuses_another_data_set_of_equal_counts),
         CASE(goes_on_with_other_kernels_and_says_so),
+        CASE(takes_the_kernels_of_its_checkpoint_again),
+        CASE(a_policy_alone_is_no_difference),
         CASE(old_checkpoints_are_resumed),
         CASE(a_position_belongs_to_its_step),
     };

@@ -102,6 +102,7 @@ static void winograd_backward_slice(const void *shape, const void *args, const s
 }
 
 const struct sl_kernel V_NAME(sl_conv2d_fwd_winograd) = {
+    .transforms = true,
     .need = winograd_forward_need,
     .open = winograd_forward_open,
     .pack = winograd_pack_slice,
@@ -109,6 +110,7 @@ const struct sl_kernel V_NAME(sl_conv2d_fwd_winograd) = {
 };
 
 const struct sl_kernel V_NAME(sl_conv2d_bwd_data_winograd) = {
+    .transforms = true,
     .need = winograd_backward_need,
     .open = winograd_backward_open,
     .pack = winograd_pack_slice,

@@ -85,8 +85,12 @@ static int choose(struct placing *placing, enum sl_op op, const void *shape, str
 {
     int rc = SL_OK;
     struct sl_plan *plan = placing->plan;
+    struct sl_wish wish = {0};
+    char why[SL_WHY_BYTES];
     SL_TRY(remember(placing, choice));
-    SL_TRY(sl_choose(plan->device, op, shape, choice));
+    if (plan->options.rows)
+        sl_selection_wish(plan->options.rows, plan->device, op, shape, plan->options.training, why, &wish);
+    SL_TRY(sl_choose_as(plan->device, op, shape, &wish, choice));
     const size_t scratch = sl_choice_need(choice)->scratch;
     plan->scratch_bytes = scratch > plan->scratch_bytes ? scratch : plan->scratch_bytes;
 out:

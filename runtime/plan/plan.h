@@ -6,6 +6,7 @@
 #include "kernels/exec.h"
 #include "kernels/step/step.h"
 #include "kernels/launch.h"
+#include "runtime/plan/selection.h"
 #include "runtime/plan/weights.h"
 
 #ifdef __cplusplus
@@ -15,10 +16,11 @@ extern "C" {
 enum { SL_MAX_BATCH = 65536 };
 
 struct sl_plan_options {
-    int32_t batch;         /* largest batch, 1 to SL_MAX_BATCH */
-    bool training;         /* keep what backward needs; otherwise fold batch norm into the convolutions */
-    uint64_t memory_limit; /* bytes for the arena; 0: none */
-    bool dry;              /* to look at, not to run: neither the arena nor the weights need memory */
+    int32_t batch;                   /* largest batch, 1 to SL_MAX_BATCH */
+    bool training;                   /* keep what backward needs; otherwise fold batch norm into the convolutions */
+    uint64_t memory_limit;           /* bytes for the arena; 0: none */
+    bool dry;                        /* to look at, not to run: neither the arena nor the weights need memory */
+    const struct sl_selection *rows; /* which to take, while the plan is opened; NULL: the table's first */
 };
 
 struct sl_plan;
@@ -117,7 +119,8 @@ struct sl_plan_choice {
 };
 size_t sl_plan_choices(const struct sl_plan *plan, const struct sl_plan_choice **choices);
 
-/* The stages with their layers, fused ones joined by '+', one line each, and the arena; for --dry-run. */
+/* The stages with their layers, fused ones joined by '+', one line each, below each its rows where there was a choice,
+ * with the reason where it is not the table's first, and the arena; for --dry-run. */
 int sl_plan_print(const struct sl_plan *plan, FILE *to);
 
 #ifdef __cplusplus

@@ -46,16 +46,24 @@ out:
     return rc;
 }
 
+static int describe(struct sl_served_model *served)
+{
+    int rc = SL_OK;
+    struct sl_image_input input;
+    SL_TRY(sl_model_describe(served->file, &served->model));
+    SL_TRY(sl_model_pixels(&served->model, &served->pixels));
+    SL_TRY(sl_image_input_open(&served->pixels, served->options.batch_size, &input));
+out:
+    return rc;
+}
+
 /* Everything about the model is known before its memory is taken. */
 static int open_plan(struct sl_served_model *served)
 {
     int rc = SL_OK;
     const struct sl_served_options *options = &served->options;
-    struct sl_image_input input;
-    const struct sl_plan_options plan = {.batch = options->batch_size, .memory_limit = options->memory_limit};
-    SL_TRY(sl_model_describe(served->file, &served->model));
-    SL_TRY(sl_model_pixels(&served->model, &served->pixels));
-    SL_TRY(sl_image_input_open(&served->pixels, options->batch_size, &input));
+    const struct sl_plan_options plan = {
+        .batch = options->batch_size, .memory_limit = options->memory_limit, .rows = &served->rows};
     SL_TRY(count_memory(served, &plan));
     SL_TRY(refuse_nan(served->file));
     SL_TRY(sl_weights_open(served->model.graph, &served->device, false, &served->weights));
@@ -66,16 +74,40 @@ out:
     return rc;
 }
 
+static int open_device(struct sl_served_model *served)
+{
+    if (!served->options.device)
+        return sl_device_cpu_open(served->options.threads, &served->device);
+    served->device = *served->options.device;
+    return SL_OK;
+}
+
+/* `status`: of what came before, which the other ranks have to know. */
+static int choose_rows(struct sl_served_model *served, int status, sl_store_report_fn *report, void *self)
+{
+    const struct sl_served_options *o = &served->options;
+    const struct sl_choose_options options = {
+        .policy = o->kernels,
+        .group = o->group,
+        .graph = served->model.graph,
+        .batch = o->batch_size,
+        .memory_limit = o->memory_limit,
+        .say = report,
+        .self = self,
+    };
+    return sl_choose_rows(&options, status, &served->device, &served->rows);
+}
+
 int sl_served_model_open(const char *path, const struct sl_served_options *options, sl_store_report_fn *report,
                          void *self, struct sl_served_model *served)
 {
-    int rc = SL_OK;
     *served = (struct sl_served_model){.options = *options};
-    if (options->device)
-        served->device = *options->device;
-    else
-        SL_TRY(sl_device_cpu_open(options->threads, &served->device));
-    SL_TRY(sl_store_open_model(path, report, self, &served->file));
+    int rc = open_device(served);
+    if (rc == SL_OK)
+        rc = sl_store_open_model(path, report, self, &served->file);
+    if (rc == SL_OK && (rc = describe(served)) != SL_OK)
+        sl_fail_prefix(rc, "%s", path);
+    SL_TRY(choose_rows(served, rc, report, self));
     if ((rc = open_plan(served)) != SL_OK)
         sl_fail_prefix(rc, "%s", path);
 out:
@@ -124,6 +156,7 @@ out:
 void sl_served_model_close(struct sl_served_model *served)
 {
     sl_plan_close(served->plan);
+    sl_selection_close(&served->rows);
     sl_weights_close(served->weights);
     sl_model_close(&served->model);
     sl_safetensors_close(served->file);

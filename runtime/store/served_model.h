@@ -5,7 +5,7 @@
 #include "kernels/group.h"
 #include "runtime/data/loader.h"
 #include "runtime/store/model.h"
-#include "runtime/plan/plan.h"
+#include "runtime/plan/choose.h"
 #include "runtime/store/store.h"
 
 #ifdef __cplusplus
@@ -17,6 +17,8 @@ struct sl_served_options {
     int threads;                    /* of the processor, if device is NULL; 0: the default */
     int32_t batch_size;             /* images at a time */
     uint64_t memory_limit;          /* bytes for weights, arena and the kernels' scratch; 0: none */
+    enum sl_policy kernels;         /* how their rows are chosen (plan/choose.h) */
+    const struct sl_group *group;   /* whose ranks take the same rows; NULL: alone */
 };
 
 struct sl_served_model {
@@ -26,12 +28,14 @@ struct sl_served_model {
     struct sl_model model;
     struct sl_pixels pixels; /* what it wants of an image */
     struct sl_weights *weights;
+    struct sl_selection rows; /* of the plan */
     struct sl_plan *plan;
     uint64_t memory; /* bytes of weights, arena and scratch, counted before they were taken */
 };
 
 /* `path`: a model file, a run or a checkpoint (sl_store_open_model, which `report` and `self` are for). Whatever the
- * result, sl_served_model_close() follows. SL_BAD_CONFIG: images are no input for it. SL_NUMERICS: a weight is NaN, and
+ * result, sl_served_model_close() follows. With a group it is collective, and each rank has a status of its own.
+ * SL_BAD_CONFIG: images are no input for it. SL_NUMERICS: a weight is NaN, and
  * the tensor is named. SL_UNAVAILABLE: weights, arena and the kernels' scratch are over the memory limit; nothing of
  * them was allocated. */
 int sl_served_model_open(const char *path, const struct sl_served_options *options, sl_store_report_fn *report,

@@ -5,6 +5,8 @@
 
 #include "runtime/device/machine.h"
 #include "runtime/device/parallel.h"
+#include "runtime/plan/choose.h"
+#include "runtime/train/session_rows.h"
 
 /* Four fifths of what the machine, or this process's control groups, have left; 0: that is unknown. */
 static uint64_t default_limit(void)
@@ -47,7 +49,7 @@ static int count_plans(struct sl_session *s, char largest[])
     int rc = SL_OK;
     struct sl_weights *sizes = NULL;
     struct sl_plan_memory training, inference;
-    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true};
+    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true, .rows = &s->rows};
     SL_TRY(sl_weights_lay_out(s->model.graph, &s->device, &sizes));
     const uint64_t arrays = 2 + (uint64_t)sl_updater_slots(s->options.updater.kind);
     s->memory.weights = ((uint64_t)sizes->trained * arrays + (uint64_t)sizes->state) * sizeof(float);
@@ -137,12 +139,38 @@ out:
 static int open_plans(struct sl_session *s)
 {
     int rc = SL_OK;
-    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true};
+    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true, .rows = &s->rows};
     SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->training));
     options.training = false;
     SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->inference));
 out:
     return rc;
+}
+
+static int open_device(struct sl_session *s)
+{
+    if (!s->options.device)
+        return sl_device_cpu_open(s->options.threads, &s->device);
+    s->device = *s->options.device;
+    return SL_OK;
+}
+
+/* `status`: of what came before, which the other ranks have to know. */
+static int choose_rows(struct sl_session *s, int status)
+{
+    const struct sl_session_options *o = &s->options;
+    const struct sl_choose_options options = {
+        .policy = o->kernels,
+        .group = o->group,
+        .graph = s->model.graph,
+        .batch = o->batch_size,
+        .training = true,
+        .memory_limit = o->memory_limit,
+        .record = o->from ? sl_session_recorded_rows(o->from, sl_group_rank(o->group)) : NULL,
+        .say = o->say,
+        .self = o->say_self,
+    };
+    return sl_choose_rows(&options, status, &s->device, &s->rows);
 }
 
 /* A loader with what the limit leaves for its compressed shards and its cache. */
@@ -174,11 +202,10 @@ int sl_session_open(const struct sl_session_options *options, sl_build_fn *build
     *session = (struct sl_session){.options = *options};
     if (!options->memory_limit)
         session->options.memory_limit = default_limit();
-    if (options->device)
-        session->device = *options->device;
-    else
-        SL_TRY(sl_device_cpu_open(options->threads, &session->device));
-    SL_TRY(open_model(session, build, self));
+    rc = open_device(session);
+    if (rc == SL_OK)
+        rc = open_model(session, build, self);
+    SL_TRY(choose_rows(session, rc));
     SL_TRY(count_memory(session));
     SL_TRY(open_weights(session));
     SL_TRY(open_plans(session));
@@ -197,6 +224,7 @@ void sl_session_close(struct sl_session *session)
     sl_loader_close(session->val);
     sl_plan_close(session->training);
     sl_plan_close(session->inference);
+    sl_selection_close(&session->rows);
     sl_updater_close(session->updater);
     sl_weights_close(session->weights);
     sl_model_close(&session->model);

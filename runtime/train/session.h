@@ -22,9 +22,13 @@ struct sl_session_options {
     /* The ranks that train together, NULL: this process is alone. session.hooks then has to agree, and what is said to
      * be collective is called by all of them in the same order. */
     const struct sl_group *group;
-    const struct sl_device *device; /* where to compute; NULL: the processor */
-    int threads;                    /* of the processor, if device is NULL; 0: all this process may use */
-    int loader_threads;             /* 0: 1 */
+    const struct sl_device *device;   /* where to compute; NULL: the processor */
+    int threads;                      /* of the processor, if device is NULL; 0: all this process may use */
+    int loader_threads;               /* 0: 1 */
+    enum sl_policy kernels;           /* how their rows are chosen (plan/choose.h) */
+    const struct sl_checkpoint *from; /* whose rows to take again, while the session is opened; NULL: it is new */
+    sl_store_report_fn *say;          /* told what choosing rows has to say; may be NULL */
+    void *say_self;
     struct sl_schedule schedule;
     struct sl_updater_options updater;
     enum sl_pixel_range range;
@@ -93,6 +97,7 @@ struct sl_session {
     struct sl_pixels pixels; /* what it wants of an image */
     struct sl_weights *weights;
     struct sl_updater *updater;
+    struct sl_selection rows; /* of the plans; its policy is the one that counts */
     struct sl_plan *training, *inference;
     struct sl_loader *train, *val;   /* val: NULL if the data set has none */
     struct sl_session_memory memory; /* counted before it was taken */
@@ -122,7 +127,8 @@ struct sl_session_result {
 typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph);
 
 /* Opens everything and initialises the weights from the seed. `build` makes the network. The memory is counted first,
- * when only dataset.json has been read: SL_UNAVAILABLE lists who wants how much. On failure the session is closed. */
+ * when only dataset.json has been read and rows are chosen: SL_UNAVAILABLE lists who wants how much. On failure the
+ * session is closed. Collective, but each rank has a status of its own. */
 int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
                     struct sl_session *session);
 void sl_session_close(struct sl_session *session);

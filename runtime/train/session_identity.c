@@ -41,13 +41,16 @@ set(struct sl_identity *identity, enum key key, const char *format, ...)
 /* Of checkpoints that name no exchange. */
 static const char NO_EXCHANGE[] = "none";
 
-/* The names of the rows that the training plan chose, each once, and a hash of which operation has which. */
-static void name_kernels(const struct sl_plan *plan, char text[SL_IDENTITY_BYTES])
+/* The policy, unless it is the default; the names of the rows that the training plan chose, each once; a hash of which
+ * operation has which. */
+static void name_kernels(const struct sl_plan *plan, enum sl_policy policy, char text[SL_IDENTITY_BYTES])
 {
     const struct sl_plan_choice *choices;
     const size_t count = sl_plan_choices(plan, &choices);
     uint64_t hash = 0;
     size_t n = 0;
+    if (policy != SL_POLICY_SHIPPED)
+        n = (size_t)snprintf(text, SL_IDENTITY_BYTES, "%s: ", sl_policy_name(policy));
     for (size_t i = 0; i < count; i++) {
         const struct sl_kernel_row *row = sl_choice_row(choices[i].choice);
         size_t before = 0;
@@ -76,7 +79,7 @@ void sl_session_identify(const struct sl_session *session, struct sl_identity *i
     set(identity, AUGMENTATION, "flip %d, crop %" PRId32 ", range %d", o->flip, o->crop_padding, (int)o->range);
     set(identity, DATA_SET, "%016" PRIx64, session->dataset->hash);
     char kernels[SL_IDENTITY_BYTES];
-    name_kernels(session->training, kernels);
+    name_kernels(session->training, session->rows.policy, kernels);
     set(identity, KERNELS, "%s", kernels);
 }
 
@@ -167,6 +170,13 @@ static const char *value_of(const struct sl_safetensors *rank, int key)
     return value || key != EXCHANGE ? value : NO_EXCHANGE;
 }
 
+/* Rows are the same if their hashes are: it is not the policy that decides about bits. */
+static bool is_same(int key, const char *then, const char *now)
+{
+    const char *hash_then = strrchr(then, '('), *hash_now = strrchr(now, '(');
+    return !strcmp(then, now) || (key == KERNELS && hash_then && hash_now && !strcmp(hash_then, hash_now));
+}
+
 static void compare_keys(const struct sl_session *session, const struct sl_safetensors *rank, struct differences *found,
                          sl_store_report_fn *report, void *self)
 {
@@ -178,12 +188,12 @@ static void compare_keys(const struct sl_session *session, const struct sl_safet
         if (!then && keys[i].later)
             tell(report, self, "the checkpoint is of an older version and does not name its %s: not compared",
                  now->key);
-        else if (!then || (strcmp(then, now->value) && !keys[i].may_vary))
+        else if (!then || (!is_same(i, then, now->value) && !keys[i].may_vary))
             differ(found, "it has %s %.64s and this run %s", now->key, then ? then : "(none)", now->value);
-        else if (strcmp(then, now->value))
+        else if (!is_same(i, then, now->value))
             tell(report, self,
                  "the checkpoint was made with the %s %.95s and this run has %s: it goes on, but not to the same bits "
-                 "(SL_ISA holds instruction sets down)",
+                 "(SL_ISA holds instruction sets down, --kernels chooses)",
                  now->key, then, now->value);
     }
 }

@@ -13,14 +13,16 @@
 #include <string.h>
 
 #include "runtime/device/host_copy.h"
+#include "runtime/plan/choose.h"
 #include "runtime/store/model_json.h"
 #include "runtime/store/model_weights.h"
 #include "runtime/store/run_folder.h"
 #include "runtime/train/session_files.h"
 #include "runtime/train/session_identity.h"
+#include "runtime/train/session_rows.h"
 #include "runtime/train/statistics.h"
 
-enum { COMMON_TENSORS = 6, FILES = 3 };
+enum { COMMON_TENSORS = 6, FILES = 3, RANK_METADATA = SL_IDENTITY_KEYS + 1 };
 
 /* One-dimensional tensors in the host's memory, some of them copies. */
 struct image {
@@ -74,6 +76,8 @@ struct saved {
     struct sl_text_pair metadata; /* of the model */
     struct image updater, rank;
     struct sl_identity identity;
+    char *rows; /* of the plans */
+    struct sl_text_pair rank_metadata[RANK_METADATA];
     char rank_name[SL_STORE_NAME];
     uint64_t position[SL_POSITION_FIELDS], world;
 };
@@ -85,6 +89,7 @@ static void saved_close(struct saved *saved)
     sl_weights_image_close(&saved->weights);
     free(saved->statistics);
     free(saved->description);
+    free(saved->rows);
 }
 
 static int fill_updater(const struct sl_session *session, struct saved *saved)
@@ -159,6 +164,7 @@ static int fill_rank(const struct sl_session *session, struct saved *saved)
     SL_TRY(fill_updater(session, saved));
     SL_TRY(fill_arrays(session, saved));
     sl_session_identify(session, &saved->identity);
+    SL_TRY(sl_choose_record(session->rows.policy, session->training, session->inference, &saved->rows));
 out:
     return rc;
 }
@@ -188,8 +194,11 @@ static void list_files(const struct sl_session *session, struct saved *saved)
     if (rank == 0 && !session->own_moments)
         *next++ = (struct sl_store_file){SL_UPDATER_FILE, saved->updater.tensors, saved->updater.count, NULL, 0};
     sl_checkpoint_rank_name(rank, saved->rank_name);
-    *next++ = (struct sl_store_file){saved->rank_name, saved->rank.tensors, saved->rank.count,
-                                     identity->pairs + identity->written, SL_IDENTITY_KEYS - identity->written};
+    const size_t pairs = SL_IDENTITY_KEYS - identity->written;
+    memcpy(saved->rank_metadata, identity->pairs + identity->written, pairs * sizeof *identity->pairs);
+    saved->rank_metadata[pairs] = (struct sl_text_pair){SL_ROWS_METADATA, saved->rows};
+    *next++ = (struct sl_store_file){saved->rank_name, saved->rank.tensors, saved->rank.count, saved->rank_metadata,
+                                     pairs + 1};
     saved->file_count = (size_t)(next - saved->files);
 }
 

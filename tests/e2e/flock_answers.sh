@@ -59,11 +59,14 @@ else
 fi
 
 # ---- hosts with other kernels: rank 1 is held to what SL_ISA says ----
+kernels=
+# shellcheck disable=SC2086 # a list of words
 mixed() {
+    rm -rf "$place/mixed-$1-$2"
     check "rank 1 with SL_ISA=$1, $2" launches 0 -np 1 "$bin/train_tinyimagenet" --data "$data" --run "$place/mixed-$1-$2" \
-        --model "$network" --threads 1 --batch-size 3 --epochs 2 --exchange "$2" --hash-every 1 : \
+        --model "$network" --threads 1 --batch-size 3 --epochs 2 --exchange "$2" --hash-every 1 $kernels : \
         -np 1 env SL_ISA="$1" "$bin/train_tinyimagenet" --data "$data" --run "$place/mixed-$1-$2" \
-        --model "$network" --threads 1 --batch-size 3 --epochs 2 --exchange "$2" --hash-every 1
+        --model "$network" --threads 1 --batch-size 3 --epochs 2 --exchange "$2" --hash-every 1 $kernels
     check 'goes to its end' test "$(cat "$place/mixed-$1-$2/last-good")" = ckpt-16
 }
 mixed ref threshold # the updater is each rank's own affair
@@ -73,6 +76,25 @@ if grep -q avx2 /proc/cpuinfo; then
     mixed avx2 updates
     grep -q avx512f /proc/cpuinfo || skip 'AVX2 beside AVX-512: no AVX-512 here'
 fi
+
+# ---- kernels as rank 0 measured them ----
+export SL_CACHE_DIR="$place/cache"
+for exchange in dense threshold; do
+    check "--kernels fastest, $exchange" trains_as 2 0 "$place/fastest-$exchange" --epochs 2 --exchange $exchange --hash-every 1 --kernels fastest
+    check 'goes to its end' test "$(cat "$place/fastest-$exchange/last-good")" = ckpt-16
+done
+rm -rf "$SL_CACHE_DIR"
+check 'resumed without the cache' trains_as 2 0 "$place/fastest-dense" --epochs 3 --exchange dense --hash-every 1 --resume
+check 'nothing is measured again' not says '^measuring'
+kernels='--kernels fastest'
+if grep -q avx512f /proc/cpuinfo; then
+    mixed avx2 dense
+    check 'both take what both have' once 'fastest: all ranks take kernels of the instruction sets that each has: avx2$'
+fi
+kernels=
+check '--kernels fastest, evaluating with 2 ranks' launches 0 -np 2 "$bin/starling-evaluate" --data "$data" \
+    --model "$place/fastest-dense" --batch-size 3 --threads 1 --kernels fastest
+unset SL_CACHE_DIR
 
 # ---- other numbers of ranks ----
 check 'a thousand steps, compared after each' trains_as 2 0 "$place/long" --epochs 125 --eval-every 0 --hash-every 1 --quiet

@@ -55,6 +55,7 @@ disagree 'batch-size is 3 on rank 0 .* and 4 on rank 1' '--batch-size 3' '--batc
 disagree 'steps is epochs 10, .* and epochs 9, .* on rank 1' '' '--epochs 9'
 disagree 'steps is .*max-skips 10.* and .*max-skips 0.* on rank 1' '' '--max-skips 0'
 disagree 'steps is .*flush 0.* and .*flush 1.* on rank 1' '' '--flush-residual'
+disagree 'rank 0 on [^ ]+: --kernels is fastest on rank 0 \([^)]+\) and shipped on rank 1 \([^)]+\)' '--kernels fastest' ''
 disagree 'learning-rate is ' '' '--lr 0.5'
 disagree 'learning-rate is ' '--scale-lr' ''
 disagree 'optimizer is amsgrad on rank 0 .* and adam on rank 1' '' '--optimizer adam'
