@@ -33,7 +33,7 @@ static void print_row(const struct sl_profile_totals *totals, const struct sl_pr
 void sl_profile_print(const struct sl_profile *profile, FILE *to)
 {
     const struct sl_profile_row *rows;
-    const struct sl_profile_totals totals = sl_profile_totals(profile);
+    const struct sl_profile_totals totals = sl_profile_total(profile);
     const size_t count = sl_profile_rows(profile, &rows);
     double convolutions = 0.0;
     if (!totals.steps || !(totals.seconds > 0))
