@@ -138,9 +138,9 @@ static void layers_are_fused_only_where_they_may(void **state)
 {
     (void)state;
     static const struct fusion_case cases[] = {
-        {8, 6, {.kernel = {2, 2}}, false, "norm + act + pool ->", "conv + norm + act ->"},
-        {8, 6, {.stride = {2, 2}}, false, "norm + act + pool ->", "conv + norm + act ->"},
-        {8, 6, {.padding = {.mode = SL_PADDING_VALID}}, false, "norm + act + pool ->", "conv + norm + act ->"},
+        {8, 6, {.kernel = {2, 2}}, false, "norm + act + pool ->", "conv + norm + act + pool ->"},
+        {8, 6, {.stride = {2, 2}}, false, "norm + act + pool ->", "conv + norm + act + pool ->"},
+        {8, 6, {.padding = {.mode = SL_PADDING_VALID}}, false, "norm + act + pool ->", "conv + norm + act + pool ->"},
         {7, 6, {.kernel = {2, 2}}, false, "norm + act ->", "conv + norm + act ->"},
         {8, 5, {.padding = {.mode = SL_PADDING_VALID}}, false, "norm + act ->", "conv + norm + act ->"},
         {8, 6, {.stride = {2, 1}}, false, "norm + act ->", "conv + norm + act ->"},
@@ -178,6 +178,9 @@ static void darknet_fuses_every_pool(void **state)
     must_hold(weights, true, "norm1 + act1 + pool1 ->");
     must_hold(weights, true, "norm3 + act3 + pool3 ->");
     must_hold(weights, true, "norm5 + act5 + pool5 ->");
+    must_hold(weights, false, "conv1 + norm1 + act1 + pool1 ->");
+    must_hold(weights, false, "conv3 + norm3 + act3 + pool3 ->");
+    must_hold(weights, false, "conv5 + norm5 + act5 + pool5 ->");
     sl_weights_close(weights);
     sl_graph_free(graph);
     device.close(device.self);
