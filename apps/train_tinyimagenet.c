@@ -45,7 +45,10 @@ static int dry_run(const struct train_options *options)
     struct sl_session session = {0};
     SL_TRY(sl_session_open(&options->session, build_network, (void *)(uintptr_t)options, &session));
     SL_TRY(sl_graph_print(session.model.graph, stdout));
+    fputs("training\n", stdout);
     SL_TRY(sl_plan_print(session.training, stdout));
+    fputs("validation\n", stdout);
+    SL_TRY(sl_plan_print(session.inference, stdout));
     print_plan(&session);
 out:
     sl_session_close(&session);

@@ -76,7 +76,7 @@ int sl_plan_measure(const struct sl_graph *graph, struct sl_weights *weights, co
     if (rc != SL_OK)
         return rc;
     *memory = (struct sl_plan_memory){
-        .arena = plan->arena_bytes,
+        .arena = sl_plan_arena_bytes(plan),
         .scratch = sl_parallel_scratch(plan->device, plan->scratch_bytes),
     };
     memcpy(memory->largest, plan->largest, sizeof memory->largest);
@@ -92,7 +92,9 @@ void sl_plan_close(struct sl_plan *plan)
         sl_choice_close(plan->choices[i].choice);
     for (int32_t s = 0; plan->stages && s < plan->stage_count; s++)
         free(plan->stages[s].state);
-    plan->device->free(plan->device->self, plan->arena);
+    if (!plan->shares)
+        plan->device->free(plan->device->self, plan->arena);
+    free(plan->kept);
     free(plan->choices);
     free(plan->parts);
     free(plan->probabilities);
@@ -289,7 +291,7 @@ int sl_plan_mean_loss(struct sl_plan *plan, double *loss)
 
 uint64_t sl_plan_arena_bytes(const struct sl_plan *plan)
 {
-    return plan->arena_bytes;
+    return plan->shares ? 0 : plan->arena_bytes;
 }
 
 size_t sl_plan_choices(const struct sl_plan *plan, const struct sl_plan_choice **choices)
@@ -298,16 +300,32 @@ size_t sl_plan_choices(const struct sl_plan *plan, const struct sl_plan_choice *
     return plan->choice_count;
 }
 
+/* The name of the layer whose stage reads this value, which has one reader. */
+static const char *reader_of(const struct sl_plan *plan, const struct sl_value *value)
+{
+    for (int32_t s = 0; s < plan->stage_count; s++)
+        if (plan->stages[s].x[0] == value)
+            return plan->stages[s].layer->name;
+    return "";
+}
+
+static void print_stage(const struct sl_plan *plan, const struct sl_stage *stage, FILE *to)
+{
+    const struct sl_tensor *y = &stage->y->shape;
+    fprintf(to, "stage %-3d %s", stage->index, stage->layer->name);
+    for (int32_t a = 0; a < stage->absorbed_count; a++)
+        fprintf(to, " + %s", stage->absorbed[a]->name);
+    if (stage->absorbed_count)
+        fputs(" in one pass", to);
+    if (stage->y->moment_parts)
+        fprintf(to, " [sums for %s]", reader_of(plan, stage->y));
+    fprintf(to, " -> %d x %d x %d x %d\n", y->n, y->h, y->w, y->c);
+}
+
 int sl_plan_print(const struct sl_plan *plan, FILE *to)
 {
-    for (int32_t s = 0; s < plan->stage_count; s++) {
-        const struct sl_stage *stage = &plan->stages[s];
-        const struct sl_tensor *y = &stage->y->shape;
-        fprintf(to, "stage %-3d %s", s, stage->layer->name);
-        for (int32_t a = 0; a < stage->absorbed_count; a++)
-            fprintf(to, " + %s", stage->absorbed[a]->name);
-        fprintf(to, " -> %d x %d x %d x %d\n", y->n, y->h, y->w, y->c);
-    }
-    fprintf(to, "arena %.1f MB\n", (double)plan->arena_bytes / 1e6);
+    for (int32_t s = 0; s < plan->stage_count; s++)
+        print_stage(plan, &plan->stages[s], to);
+    fprintf(to, "arena %.1f MB%s\n", (double)plan->arena_bytes / 1e6, plan->shares ? ", within the other plan's" : "");
     return ferror(to) ? sl_fail(SL_IO, "cannot write the plan") : SL_OK;
 }
