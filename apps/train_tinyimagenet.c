@@ -69,7 +69,10 @@ static int dry_run(const struct train_options *options, bool speaks)
     if (!speaks)
         goto out;
     SL_TRY(sl_graph_print(session.model.graph, stdout));
+    fputs("training\n", stdout);
     SL_TRY(sl_plan_print(session.training, stdout));
+    fputs("validation\n", stdout);
+    SL_TRY(sl_plan_print(session.inference, stdout));
     print_plan(&session);
 out:
     sl_session_close(&session);

@@ -77,6 +77,26 @@ static const struct sl_conv2d shapes[] = {
     {32,  8,  8, 512, 200, 1, 1, 1, 1, 0, 0,  8,  8, 512, 208, SL_ELEMENT_F32},   /* measured; bench/bench_conv.cc measures the other layers */
 };
 /* clang-format on */
+/* Forward with a pool: windows in whole and in cut tiles, in units of an odd number of rows and of several images. */
+/* clang-format off */
+static const struct sl_conv2d poolable[] = {
+    { 1,  2,  2,   1,   1, 1, 1, 1, 1, 0, 0,  2,  2,   1,   1, SL_ELEMENT_F32},
+    { 2,  6,  4,   3,   5, 3, 3, 1, 1, 1, 1,  6,  4,   3,   5, SL_ELEMENT_F32},
+    { 1, 12, 13,  19,  23, 3, 3, 2, 2, 1, 0,  6,  6,  32,  32, SL_ELEMENT_F32},
+    { 1, 40, 38,   3,  32, 3, 3, 1, 1, 1, 1, 40, 38,   3,  32, SL_ELEMENT_F32},
+    { 1, 12, 98,   5,  40, 3, 3, 1, 1, 1, 1, 12, 98,   5,  48, SL_ELEMENT_F32},
+    { 7,  4,  4,  15,  70, 2, 2, 1, 1, 0, 0,  4,  4,  16,  90, SL_ELEMENT_F32},
+    { 1,  2,  2,  16,  16, 2, 2, 1, 1, 0, 0,  2,  2,  16,  16, SL_ELEMENT_F32},
+    { 3,  6,  6,  32,  48, 2, 2, 1, 1, 0, 0,  6,  6,  32,  48, SL_ELEMENT_F32},
+    { 2, 10,  4,  17,  37, 2, 2, 1, 1, 0, 0, 10,  4,  32,  90, SL_ELEMENT_F32},
+    { 1,  6, 10,  32,  64, 3, 3, 1, 1, 1, 1,  6, 10,  32,  64, SL_ELEMENT_F32},
+    { 2,  2,  6,  16,  33, 3, 3, 1, 1, 1, 1,  2,  6,  16,  48, SL_ELEMENT_F32},
+    { 1, 16, 18, 144, 128, 2, 2, 1, 1, 0, 0, 16, 18, 144, 128, SL_ELEMENT_F32},
+    {32, 16, 16, 256, 512, 2, 2, 1, 1, 0, 0, 16, 16, 256, 512, SL_ELEMENT_F32},   /* measured */
+};
+/* clang-format on */
+enum { POOLABLE = sizeof poolable / sizeof *poolable - 1 };
+
 /* Those from the first large one on would take minutes in plain C, and nearly all that hurts in them smaller ones have
  * too. */
 #ifdef SL_CHECK_EMULATED
@@ -102,6 +122,11 @@ static const void *shape(size_t index, char *name, size_t size)
 static const void *fwd_shape(size_t index, char *name, size_t size)
 {
     return describe(&shapes[index / 2], index % 2 ? "_fused" : "", name, size);
+}
+
+static const void *pooled_shape(size_t index, char *name, size_t size)
+{
+    return describe(&poolable[index], "_pooled", name, size);
 }
 
 static int64_t inside(const struct sl_conv2d *s)
@@ -174,6 +199,22 @@ static void fwd(struct check_case *c)
     t->weights = weights(c, s);
 }
 
+/* With and without bias and activation in turns. A form whose tiles cut windows gives way to the large one. */
+static void pool_fwd(struct check_case *c)
+{
+    const struct sl_conv2d *s = c->shape;
+    struct sl_conv2d_fwd *t = (void *)c->args.bytes;
+    const double terms = (double)s->kh * s->kw * s->c;
+    const bool winograd = !strncmp(c->row->name, "winograd", 8) && s->kh == 2;
+    const struct check_tolerance tolerance =
+        winograd ? winograd_sum_of(terms, SL_WINOGRAD_4_2) : sums(c, terms, s->oh, s->ow);
+    t->x = activation(c, "x", inside(s), s->c, s->xs);
+    t->slope = c->variant % 2 ? 0.25f : 1.0f;
+    t->bias = c->variant % 2 ? check_input(c, "bias", (size_t)s->k, CHECK_UNIFORM) : NULL;
+    t->y = check_output_pixels(c, "y", outside(s) / 4, s->k, s->ys, tolerance);
+    t->weights = weights(c, s);
+}
+
 static void join(struct check_case *c)
 {
     const struct sl_conv2d *s = c->shape;
@@ -228,6 +269,7 @@ static void fold(struct check_case *c)
 
 static const struct check_op ops[] = {
     {SL_OP_conv2d_fwd, 2 * SHAPES, 2 * MEASURED, fwd_shape, fwd, join, CHECK_CLOSE},
+    {SL_OP_conv2d_pool_fwd, POOLABLE, 1, pooled_shape, pool_fwd, NULL, CHECK_CLOSE},
     {SL_OP_conv2d_bwd_data, SHAPES, MEASURED, shape, bwd_data, NULL, CHECK_CLOSE},
     {SL_OP_conv2d_bwd_weights, SHAPES, MEASURED, shape, bwd_weights, NULL, CHECK_CLOSE},
     {SL_OP_bias_bwd, SHAPES, MEASURED, shape, bias_bwd, NULL, CHECK_CLOSE},

@@ -14,6 +14,8 @@
 #include "kernels/conv/conv.h"
 #include "kernels/elementwise/philox.h"
 #include "kernels/kernels.h"
+#include "kernels/launch.h"
+#include "runtime/device/parallel.h"
 
 static inline float *take(size_t floats)
 {
@@ -43,6 +45,29 @@ static inline const struct sl_kernel_row *find_row(enum sl_op op, const char *na
 static inline bool runs(const struct sl_kernel_row *row)
 {
     return !(row->needs & ~sl_isa());
+}
+
+/* One pass by one row, from OHWI weights: x to y or to its pooled y, or dy to dx. */
+static inline void pass(const struct sl_kernel_row *row, const struct sl_conv2d *s, const float *from,
+                        const float *weights, float *to)
+{
+    struct sl_device device;
+    struct sl_choice choice;
+    assert_int_equal(sl_device_cpu_open(1, &device), SL_OK);
+    device.rows = row;
+    device.row_count = 1;
+    assert_int_equal(sl_choose(&device, row->op, s, &choice), SL_OK);
+    const size_t bytes = sl_choice_need(&choice)->packed;
+    float *packed = take(bytes / sizeof *packed + 1);
+    assert_int_equal(sl_launch_pack(&choice, s, weights, packed), SL_OK);
+    const float *ready = bytes ? packed : weights;
+    const struct sl_conv2d_fwd forward = {.x = from, .weights = ready, .slope = 1.0f, .y = to};
+    const struct sl_conv2d_bwd_data backward = {.dy = from, .weights = ready, .dx = to};
+    const void *args = row->op == SL_OP_conv2d_bwd_data ? (const void *)&backward : (const void *)&forward;
+    assert_int_equal(sl_launch(&choice, row->op, s, args), SL_OK);
+    free(packed);
+    sl_choice_close(&choice);
+    device.close(device.self);
 }
 
 /* Of the differences, by the root mean square of what they should be: their root mean square, and the largest. */

@@ -138,16 +138,16 @@ static void layers_are_fused_only_where_they_may(void **state)
 {
     (void)state;
     static const struct fusion_case cases[] = {
-        {8, 6, {.kernel = {2, 2}}, false, "norm + act + pool ->", "conv + norm + act ->"},
-        {8, 6, {.stride = {2, 2}}, false, "norm + act + pool ->", "conv + norm + act ->"},
-        {8, 6, {.padding = {.mode = SL_PADDING_VALID}}, false, "norm + act + pool ->", "conv + norm + act ->"},
-        {7, 6, {.kernel = {2, 2}}, false, "norm + act ->", "conv + norm + act ->"},
-        {8, 5, {.padding = {.mode = SL_PADDING_VALID}}, false, "norm + act ->", "conv + norm + act ->"},
-        {8, 6, {.stride = {2, 1}}, false, "norm + act ->", "conv + norm + act ->"},
-        {8, 6, {.kernel = {3, 3}, .stride = {2, 2}}, false, "norm + act ->", "conv + norm + act ->"},
-        {8, 6, {.padding = {SL_PADDING_EXPLICIT, 0, 0, 1, 1}}, false, "norm + act ->", "conv + norm + act ->"},
-        {2, 2, {.global = true}, false, "norm + act ->", "conv + norm + act ->"},
-        {8, 6, {.kernel = {2, 2}}, true, " norm ->", "conv + norm ->"},
+        {8, 6, {.kernel = {2, 2}}, false, "norm + act + pool in", "conv + norm + act + pool in"},
+        {8, 6, {.stride = {2, 2}}, false, "norm + act + pool in", "conv + norm + act + pool in"},
+        {8, 6, {.padding = {.mode = SL_PADDING_VALID}}, false, "norm + act + pool in", "conv + norm + act + pool in"},
+        {7, 6, {.kernel = {2, 2}}, false, "norm + act in", "conv + norm + act in"},
+        {8, 5, {.padding = {.mode = SL_PADDING_VALID}}, false, "norm + act in", "conv + norm + act in"},
+        {8, 6, {.stride = {2, 1}}, false, "norm + act in", "conv + norm + act in"},
+        {8, 6, {.kernel = {3, 3}, .stride = {2, 2}}, false, "norm + act in", "conv + norm + act in"},
+        {8, 6, {.padding = {SL_PADDING_EXPLICIT, 0, 0, 1, 1}}, false, "norm + act in", "conv + norm + act in"},
+        {2, 2, {.global = true}, false, "norm + act in", "conv + norm + act in"},
+        {8, 6, {.kernel = {2, 2}}, true, " norm ->", "conv + norm in"},
     };
     struct sl_device device;
     MUST(sl_device_cpu_open(1, &device));
@@ -157,7 +157,7 @@ static void layers_are_fused_only_where_they_may(void **state)
         MUST(sl_graph_check(graph));
         MUST(sl_weights_open(graph, &device, true, &weights));
         must_hold(weights, true, cases[i].training);
-        must_hold(weights, true, " conv ->");
+        must_hold(weights, true, " conv [sums for norm] ->");
         must_hold(weights, false, cases[i].inference);
         sl_weights_close(weights);
         sl_graph_free(graph);
@@ -175,9 +175,13 @@ static void darknet_fuses_every_pool(void **state)
     MUST(sl_model_build("darknet", &options, &graph));
     MUST(sl_device_cpu_open(1, &device));
     MUST(sl_weights_open(graph, &device, true, &weights));
-    must_hold(weights, true, "norm1 + act1 + pool1 ->");
-    must_hold(weights, true, "norm3 + act3 + pool3 ->");
-    must_hold(weights, true, "norm5 + act5 + pool5 ->");
+    must_hold(weights, true, "stage 2   conv1 [sums for norm1] ->");
+    must_hold(weights, true, "norm1 + act1 + pool1 in one pass ->");
+    must_hold(weights, true, "norm3 + act3 + pool3 in one pass ->");
+    must_hold(weights, true, "norm5 + act5 + pool5 in one pass ->");
+    must_hold(weights, false, "conv1 + norm1 + act1 + pool1 in one pass ->");
+    must_hold(weights, false, "conv3 + norm3 + act3 + pool3 in one pass ->");
+    must_hold(weights, false, "conv5 + norm5 + act5 + pool5 in one pass ->");
     sl_weights_close(weights);
     sl_graph_free(graph);
     device.close(device.self);
@@ -237,8 +241,8 @@ static void folded_equals_unfolded(void **state)
     assert_int_equal(together.weights->state, apart.weights->state);
     memcpy(apart.weights->values, together.weights->values, (size_t)together.weights->trained * sizeof(float));
     memcpy(apart.weights->statistics, together.weights->statistics, (size_t)together.weights->state * sizeof(float));
-    must_hold(together.weights, false, "conv + norm + act ->");
-    must_hold(together.weights, false, "fc + fc.norm + fc.relu ->");
+    must_hold(together.weights, false, "conv + norm + act in one pass ->");
+    must_hold(together.weights, false, "fc + fc.norm + fc.relu in one pass ->");
     must_hold(apart.weights, false, " norm ->");
     infer(&together, &batch, 5, p);
     infer(&apart, &batch, 5, q);

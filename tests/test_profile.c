@@ -82,7 +82,7 @@ static void kernels_and_the_rest_are_the_step(void **state)
     double kernels = 0.0;
     MUST(sl_profile_open(&net->device, net->plan, &profile));
     train_steps(net, BATCH, profile);
-    const struct sl_profile_totals totals = sl_profile_totals(profile);
+    const struct sl_profile_totals totals = sl_profile_total(profile);
     const size_t count = sl_profile_rows(profile, &rows);
     for (size_t i = 0; i < count; i++)
         kernels += rows[i].seconds;
@@ -135,7 +135,7 @@ static void other_batches_add_to_the_same_rows(void **state)
     MUST(sl_profile_open(&net->device, net->plan, &profile));
     for (int32_t count = 1; count <= BATCH; count++)
         train_steps(net, count, profile);
-    assert_int_equal(sl_profile_totals(profile).steps, STEPS * BATCH);
+    assert_int_equal(sl_profile_total(profile).steps, STEPS * BATCH);
     assert_true(launches_of(net, profile, "conv", SL_OP_conv2d_fwd, false) == STEPS * BATCH);
     sl_profile_close(profile);
 }
@@ -158,8 +158,8 @@ static void what_finds_no_room_is_the_rest(void **state)
     assert_null(net->device.listener);
     const size_t count = sl_profile_rows(profile, &rows);
     assert_in_range(count, 1, MANY - 1);
-    assert_true(sl_profile_totals(profile).kernels == (double)count);
-    assert_true(sl_profile_totals(profile).seconds == 2 * MANY + 1);
+    assert_true(sl_profile_total(profile).kernels == (double)count);
+    assert_true(sl_profile_total(profile).seconds == 2 * MANY + 1);
     sl_profile_close(profile);
 }
 

@@ -3,37 +3,12 @@
 #include "tests/conv_rows.h"
 
 #include "kernels/conv/winograd.h"
-#include "kernels/launch.h"
-#include "runtime/device/parallel.h"
 
 /* n images of side x side pixels, c channels in and k out, kernel r x r, padding `same`. */
 static struct sl_conv2d same(int32_t n, int32_t side, int32_t c, int32_t k, int32_t r)
 {
     const int32_t pad = r == 3;
     return (struct sl_conv2d){n, side, side, c, k, r, r, 1, 1, pad, pad, side, side, c, k, SL_ELEMENT_F32};
-}
-
-/* One pass by one row, from OHWI weights: x to y, or dy to dx. */
-static void pass(const struct sl_kernel_row *row, const struct sl_conv2d *s, const float *from, const float *weights,
-                 float *to)
-{
-    struct sl_device device;
-    struct sl_choice choice;
-    assert_int_equal(sl_device_cpu_open(1, &device), SL_OK);
-    device.rows = row;
-    device.row_count = 1;
-    assert_int_equal(sl_choose(&device, row->op, s, &choice), SL_OK);
-    const size_t bytes = sl_choice_need(&choice)->packed;
-    float *packed = take(bytes / sizeof *packed + 1);
-    assert_int_equal(sl_launch_pack(&choice, s, weights, packed), SL_OK);
-    const float *ready = bytes ? packed : weights;
-    const struct sl_conv2d_fwd forward = {.x = from, .weights = ready, .slope = 1.0f, .y = to};
-    const struct sl_conv2d_bwd_data backward = {.dy = from, .weights = ready, .dx = to};
-    const void *args = row->op == SL_OP_conv2d_fwd ? (const void *)&forward : (const void *)&backward;
-    assert_int_equal(sl_launch(&choice, row->op, s, args), SL_OK);
-    free(packed);
-    sl_choice_close(&choice);
-    device.close(device.self);
 }
 
 static struct error measure(const struct sl_kernel_row *row, const struct sl_conv2d *s)

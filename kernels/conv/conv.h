@@ -40,6 +40,10 @@ struct sl_conv2d_fwd {
     float *moments;
 };
 
+/* conv2d_pool_fwd: the same shape and arguments, where a maximum pool of 2 x 2 pixels and stride 2 follows: y, of
+ * [n, oh/2, ow/2] pixels, is the maximum of each window. oh and ow are even, slope is at least 0, and there are no
+ * moments. What the windows are made of is never stored. */
+
 /* conv2d_bwd_data: overwrites dx. Padding lanes of dx become zero. */
 struct sl_conv2d_bwd_data {
     const void *dy;
@@ -89,6 +93,17 @@ static inline size_t sl_conv2d_inputs(const struct sl_conv2d *shape)
 static inline size_t sl_conv2d_outputs(const struct sl_conv2d *shape)
 {
     return (size_t)shape->n * (size_t)shape->oh * (size_t)shape->ow * (size_t)shape->ys;
+}
+
+/* Floats of the y of conv2d_pool_fwd. */
+static inline size_t sl_conv2d_pooled_outputs(const struct sl_conv2d *shape)
+{
+    return sl_conv2d_outputs(shape) / 4;
+}
+
+static inline bool sl_conv2d_is_poolable(const struct sl_conv2d *shape)
+{
+    return shape->oh % 2 == 0 && shape->ow % 2 == 0;
 }
 
 /* Floating-point operations of any of the three passes. */

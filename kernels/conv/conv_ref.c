@@ -1,4 +1,5 @@
 /* Convolution as its formulas say (conv.h), in double: the arbiter of every other row. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/contract.h"
@@ -10,6 +11,11 @@ static bool each_image(const void *shape, struct sl_need *need)
 {
     need->units = ((const struct sl_conv2d *)shape)->n;
     return true;
+}
+
+static bool each_poolable_image(const void *shape, struct sl_need *need)
+{
+    return sl_conv2d_is_poolable(shape) && each_image(shape, need);
 }
 
 static bool each_filter(const void *shape, struct sl_need *need)
@@ -57,6 +63,16 @@ static void image_moments(const struct sl_conv2d *s, const float *y, float *reco
     record[2 * s->ys] = (float)pixels;
 }
 
+/* y[n,p,q,k] of conv2d_fwd. */
+static float output(const struct sl_conv2d *s, const struct sl_conv2d_fwd *a, int64_t n, int32_t p, int32_t q,
+                    int32_t k)
+{
+    double v = 0.0;
+    if (k < s->k)
+        v = forward_sum(s, a->x, a->weights, n, p, q, k) + (a->bias ? (double)a->bias[k] : 0.0);
+    return (float)(v >= 0.0 ? v : (double)a->slope * v);
+}
+
 static void forward(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
@@ -68,14 +84,29 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
         float *y = image;
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++, y += s->ys)
-                for (int32_t k = 0; k < s->ys; k++) {
-                    double v = 0.0;
-                    if (k < s->k)
-                        v = forward_sum(s, a->x, a->weights, n, p, q, k) + (a->bias ? (double)a->bias[k] : 0.0);
-                    y[k] = (float)(v >= 0.0 ? v : (double)a->slope * v);
-                }
+                for (int32_t k = 0; k < s->ys; k++)
+                    y[k] = output(s, a, n, p, q, k);
         if (a->moments)
             image_moments(s, image, a->moments + (size_t)n * sl_moments_size(s->ys));
+    }
+}
+
+static void pool_forward(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d *s = shape;
+    const struct sl_conv2d_fwd *a = args;
+    assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_poolable_image, s));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_pooled_outputs(s)));
+    assert(!a->moments && a->slope >= 0.0f);
+    for (int64_t n = work->begin; n < work->end; n++) {
+        float *y = a->y + (size_t)n * (size_t)(s->oh / 2) * (size_t)(s->ow / 2) * (size_t)s->ys;
+        for (int32_t p = 0; p < s->oh; p += 2)
+            for (int32_t q = 0; q < s->ow; q += 2, y += s->ys)
+                for (int32_t k = 0; k < s->ys; k++) {
+                    y[k] = output(s, a, n, p, q, k);
+                    for (int32_t i = 1; i < 4; i++)
+                        y[k] = fmaxf(y[k], output(s, a, n, p + i / 2, q + i % 2, k));
+                }
     }
 }
 
@@ -164,6 +195,7 @@ static void bias_backward(const void *shape, const void *args, const struct sl_w
 }
 
 const struct sl_kernel sl_conv2d_fwd_ref = {.need = each_image, .run = forward};
+const struct sl_kernel sl_conv2d_pool_fwd_ref = {.need = each_poolable_image, .run = pool_forward};
 const struct sl_kernel sl_conv2d_bwd_data_ref = {.need = each_image, .run = backward_data};
 const struct sl_kernel sl_conv2d_bwd_weights_ref = {.need = each_filter, .run = backward_weights};
 const struct sl_kernel sl_bias_bwd_ref = {.need = each_filter, .run = bias_backward};

@@ -14,7 +14,8 @@
 /* An output that the caches cannot hold until it is read is not brought into them to be overwritten. */
 static bool winograd_streams(const struct winograd *w)
 {
-    const size_t pixels = (size_t)(w->tiles / (w->down * w->across)) * (size_t)w->oh * (size_t)w->ow;
+    const size_t pixels =
+        (size_t)(w->tiles / (w->down * w->across)) * (size_t)(w->oh / w->pool) * (size_t)(w->ow / w->pool);
     return w->ys % SL_LANES == 0 && (uintptr_t)w->y % (SL_LANES * sizeof(float)) == 0 &&
            pixels * (size_t)w->ys * sizeof(float) >= WINOGRAD_FAR;
 }
@@ -37,14 +38,14 @@ static bool winograd_forward_need(const void *shape, struct sl_need *need)
     const struct sl_conv2d *s = shape;
     if (!winograd_takes(s))
         return false;
-    const struct winograd w = winograd_forward(s);
+    const struct winograd w = winograd_forward(s, 1);
     return winograd_need(&w, need);
 }
 
 static int winograd_forward_open(const void *shape, const struct sl_device *device, void *state)
 {
     (void)device;
-    *(struct winograd *)state = winograd_forward(shape);
+    *(struct winograd *)state = winograd_forward(shape, 1);
     return SL_OK;
 }
 
@@ -54,13 +55,9 @@ static void winograd_pack_slice(const void *shape, const float *weights, void *p
     winograd_pack(work->state, weights, packed, work);
 }
 
-static void winograd_forward_slice(const void *shape, const void *args, const struct sl_work *work)
+static void winograd_forward_run(const struct sl_conv2d_fwd *a, const struct sl_work *work)
 {
-    const struct sl_conv2d_fwd *a = args;
     struct winograd w = *(const struct winograd *)work->state;
-    (void)shape;
-    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_forward_need, shape));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
     w.x = a->x;
     w.weights = a->weights;
     w.bias = a->bias;
@@ -68,6 +65,43 @@ static void winograd_forward_slice(const void *shape, const void *args, const st
     w.y = a->y;
     w.moments = a->moments;
     winograd_slice(&w, work);
+}
+
+static void winograd_forward_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d_fwd *a = args;
+    (void)shape;
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_forward_need, shape));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
+    winograd_forward_run(a, work);
+}
+
+/* --- conv2d_pool_fwd ------------------------------------------------------------------------------------------- */
+
+static bool winograd_pooled_need(const void *shape, struct sl_need *need)
+{
+    const struct sl_conv2d *s = shape;
+    if (!winograd_takes(s) || !sl_conv2d_is_poolable(s))
+        return false;
+    const struct winograd w = winograd_forward(s, 2);
+    return winograd_need(&w, need);
+}
+
+static int winograd_pooled_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct winograd *)state = winograd_forward(shape, 2);
+    return SL_OK;
+}
+
+static void winograd_pooled_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d_fwd *a = args;
+    (void)shape;
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_pooled_need, shape));
+    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_pooled_outputs(shape)));
+    assert(!a->moments && a->slope >= 0.0f);
+    winograd_forward_run(a, work);
 }
 
 /* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */
@@ -107,6 +141,13 @@ const struct sl_kernel V_NAME(sl_conv2d_fwd_winograd) = {
     .open = winograd_forward_open,
     .pack = winograd_pack_slice,
     .run = winograd_forward_slice,
+};
+
+const struct sl_kernel V_NAME(sl_conv2d_pool_fwd_winograd) = {
+    .need = winograd_pooled_need,
+    .open = winograd_pooled_open,
+    .pack = winograd_pack_slice,
+    .run = winograd_pooled_slice,
 };
 
 const struct sl_kernel V_NAME(sl_conv2d_bwd_data_winograd) = {

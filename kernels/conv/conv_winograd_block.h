@@ -83,11 +83,13 @@ static struct winograd_moments winograd_joining(float *record, int32_t ys, int32
 static void winograd_output_block(const struct winograd *w, int64_t first, int32_t count, int32_t k, const float *m,
                                   float *record)
 {
-    const int32_t side = sl_winograd_forms[w->which].m, rows = winograd_rows(w->width);
+    const int32_t pool = w->pool, oh = w->oh / pool, ow = w->ow / pool;
+    const int32_t side = sl_winograd_forms[w->which].m / pool, rows = winograd_rows(w->width);
+    const struct winograd_transforms *transforms = &winograd_transforms[w->which];
     float bias[WINOGRAD_VECTORS * VL] = {0};
     if (w->bias)
         memcpy(bias, w->bias + k, (size_t)(w->k - k < w->width ? w->k - k : w->width) * sizeof *bias);
-    struct winograd_output o = {.row = (ptrdiff_t)w->ow * w->ys,
+    struct winograd_output o = {.row = (ptrdiff_t)ow * w->ys,
                                 .pixel = w->ys,
                                 .lanes = w->ys - k,
                                 .streams = w->streams,
@@ -96,26 +98,28 @@ static void winograd_output_block(const struct winograd *w, int64_t first, int32
     int32_t pixels = 0;
     for (int32_t i = 0; i < count; i++) {
         const struct winograd_place at = winograd_place(w, first + i);
-        o.y = w->y + ((at.n * w->oh + at.p) * w->ow + at.q) * w->ys + k;
-        o.rows = winograd_within(w->oh - at.p, side);
-        o.columns = winograd_within(w->ow - at.q, side);
+        const int32_t p = at.p / pool, q = at.q / pool;
+        o.y = w->y + ((at.n * oh + p) * ow + q) * w->ys + k;
+        o.rows = winograd_within(oh - p, side);
+        o.columns = winograd_within(ow - q, side);
         if (record)
             o.moments = winograd_joining(record, w->ys, k, pixels, o.rows * o.columns);
         pixels += o.rows * o.columns;
-        winograd_transforms[w->which].output(&o, m + i / rows * winograd_m_group(w) + i % rows * w->width,
-                                             winograd_m_step(w), w->width);
+        (pool == 2 ? transforms->pooled : transforms->output)(
+            &o, m + i / rows * winograd_m_group(w) + i % rows * w->width, winograd_m_step(w), w->width);
     }
 }
 
 /* Lanes past the last panel are zero. */
 static void winograd_clear(const struct winograd *w, int64_t first, int32_t count)
 {
-    const int32_t side = sl_winograd_forms[w->which].m, written = winograd_panels(w) * w->width;
+    const int32_t pool = w->pool, oh = w->oh / pool, ow = w->ow / pool;
+    const int32_t side = sl_winograd_forms[w->which].m / pool, written = winograd_panels(w) * w->width;
     for (int32_t i = 0; i < count && written < w->ys; i++) {
         const struct winograd_place at = winograd_place(w, first + i);
-        for (int32_t p = at.p; p < w->oh && p < at.p + side; p++)
-            for (int32_t q = at.q; q < w->ow && q < at.q + side; q++)
-                memset(w->y + ((at.n * w->oh + p) * w->ow + q) * w->ys + written, 0,
+        for (int32_t p = at.p / pool; p < oh && p < at.p / pool + side; p++)
+            for (int32_t q = at.q / pool; q < ow && q < at.q / pool + side; q++)
+                memset(w->y + ((at.n * oh + p) * ow + q) * w->ys + written, 0,
                        (size_t)(w->ys - written) * sizeof *w->y);
     }
 }

@@ -28,6 +28,8 @@ struct winograd_transforms {
     void (*input)(const struct winograd_square *s, int32_t channels, float *v, ptrdiff_t v_chunk, ptrdiff_t step);
     void (*kernel)(const float *g, ptrdiff_t pixel, const float *scale, float *u, ptrdiff_t step);
     void (*output)(const struct winograd_output *o, const float *m, ptrdiff_t step, int32_t width);
+    /* The same with its 2 x 2 windows pooled; NULL: a tile does not have them whole. */
+    void (*pooled)(const struct winograd_output *o, const float *m, ptrdiff_t step, int32_t width);
 };
 
 #define WINOGRAD_POINTS_OF(t)                                                                                      \
@@ -45,7 +47,13 @@ struct winograd_transforms {
     static __attribute__((noinline)) void winograd_output_of_##m##_##r(                                              \
         const struct winograd_output *o, const float *sums, ptrdiff_t step, int32_t width)                           \
     {                                                                                                                \
-        winograd_output_panel(m + r - 1, m, o, sums, step, width);                                                   \
+        winograd_output_panel(m + r - 1, m, 1, o, sums, step, width);                                                \
+    }
+#define WINOGRAD_POOLED_OF(m, r)                                                           \
+    static __attribute__((noinline)) void winograd_pooled_of_##m##_##r(                    \
+        const struct winograd_output *o, const float *sums, ptrdiff_t step, int32_t width) \
+    {                                                                                      \
+        winograd_output_panel(m + r - 1, m, 2, o, sums, step, width);                      \
     }
 WINOGRAD_POINTS_OF(4)
 WINOGRAD_POINTS_OF(5)
@@ -54,11 +62,14 @@ WINOGRAD_FORM_OF(4, 2)
 WINOGRAD_FORM_OF(3, 2)
 WINOGRAD_FORM_OF(4, 3)
 WINOGRAD_FORM_OF(2, 3)
+WINOGRAD_POOLED_OF(4, 2)
+WINOGRAD_POOLED_OF(4, 3)
+WINOGRAD_POOLED_OF(2, 3)
 
 static const struct winograd_transforms winograd_transforms[SL_WINOGRAD_FORMS] = {
-    [SL_WINOGRAD_4_2] = {winograd_input_of_5, winograd_kernel_of_4_2, winograd_output_of_4_2},
-    [SL_WINOGRAD_3_2] = {winograd_input_of_4, winograd_kernel_of_3_2, winograd_output_of_3_2},
-    [SL_WINOGRAD_4_3] = {winograd_input_of_6, winograd_kernel_of_4_3, winograd_output_of_4_3},
-    [SL_WINOGRAD_2_3] = {winograd_input_of_4, winograd_kernel_of_2_3, winograd_output_of_2_3},
+    [SL_WINOGRAD_4_2] = {winograd_input_of_5, winograd_kernel_of_4_2, winograd_output_of_4_2, winograd_pooled_of_4_2},
+    [SL_WINOGRAD_3_2] = {winograd_input_of_4, winograd_kernel_of_3_2, winograd_output_of_3_2, NULL},
+    [SL_WINOGRAD_4_3] = {winograd_input_of_6, winograd_kernel_of_4_3, winograd_output_of_4_3, winograd_pooled_of_4_3},
+    [SL_WINOGRAD_2_3] = {winograd_input_of_4, winograd_kernel_of_2_3, winograd_output_of_2_3, winograd_pooled_of_2_3},
 };
 #endif

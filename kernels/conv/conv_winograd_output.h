@@ -1,5 +1,6 @@
-/* The end of Winograd's convolution: the sums of one tile become outputs, with bias and activation, and are stored and
- * counted into the moments of the unit while they are in registers. A template over the names of simd/vec_*.h. */
+/* The end of Winograd's convolution: the sums of one tile become outputs, pooled where a pool follows, with bias and
+ * activation, and are stored and counted into the moments of the unit while they are in registers. A template over the
+ * names of simd/vec_*.h. */
 #ifndef SL_KERNELS_CONV_WINOGRAD_OUTPUT_H
 #define SL_KERNELS_CONV_WINOGRAD_OUTPUT_H
 
@@ -26,6 +27,19 @@ struct winograd_output {
     float slope;
     struct winograd_moments moments;
 };
+
+/* The maximum of each 2 x 2 window of n x n outputs. It comes before bias and activation, which keep the order of
+ * numbers: so they have a quarter of the work, and the bits are the same. */
+WINOGRAD_INLINE void winograd_pool(const int n, vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS])
+{
+    WINOGRAD_UNROLL
+    for (int i = 0; i < n / 2; i++) {
+        WINOGRAD_UNROLL
+        for (int j = 0; j < n / 2; j++)
+            y[i][j] =
+                v_max(v_max(y[2 * i][2 * j], y[2 * i][2 * j + 1]), v_max(y[2 * i + 1][2 * j], y[2 * i + 1][2 * j + 1]));
+    }
+}
 
 /* Adds the bias and applies the activation. */
 WINOGRAD_INLINE void winograd_activate(const int n, vf bias, float slope, vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS])
@@ -92,24 +106,28 @@ WINOGRAD_INLINE void winograd_join(const int n, const bool whole, const struct w
     v_store_some(mo->squares + c, squares, lanes);
 }
 
-/* One cache line of channels. `whole`: the image has all pixels of the tile, and y all lanes of the line. Its vectors
- * are stored side by side: halves of a line that leave for memory at different times cost two lines. */
-WINOGRAD_INLINE void winograd_finish(const int t, const int n, const bool whole, const struct winograd_output *o,
-                                     const float *m, ptrdiff_t step, int32_t c)
+/* One cache line of channels: n x n outputs of t x t sums, or n/pool x n/pool of them. `whole`: the image has all
+ * pixels of the tile, and y all lanes of the line. Its vectors are stored side by side: halves of a line that leave for
+ * memory at different times cost two lines. */
+WINOGRAD_INLINE void winograd_finish(const int t, const int n, const int pool, const bool whole,
+                                     const struct winograd_output *o, const float *m, ptrdiff_t step, int32_t c)
 {
+    const int left = n / pool;
     vf y[WINOGRAD_LINE][WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS];
     WINOGRAD_UNROLL
     for (int v = 0; v < WINOGRAD_LINE; v++) {
         const int32_t at = c + v * VL;
         winograd_output_square(t, n, m + at, step, NULL, y[v]);
-        winograd_activate(n, v_load(o->bias + at), o->slope, y[v]);
-        if (o->moments.mean && at < o->lanes)
+        if (pool == 2)
+            winograd_pool(n, y[v]);
+        winograd_activate(left, v_load(o->bias + at), o->slope, y[v]);
+        if (pool == 1 && o->moments.mean && at < o->lanes)
             winograd_join(n, whole, o, at, winograd_lanes(whole, o, at), y[v]);
     }
     WINOGRAD_UNROLL
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < left; i++) {
         WINOGRAD_UNROLL
-        for (int j = 0; j < n; j++) {
+        for (int j = 0; j < left; j++) {
             WINOGRAD_UNROLL
             for (int v = 0; v < WINOGRAD_LINE; v++)
                 if (winograd_keeps(whole, o, i, j))
@@ -120,14 +138,14 @@ WINOGRAD_INLINE void winograd_finish(const int t, const int n, const bool whole,
 }
 
 /* A panel of one tile. */
-WINOGRAD_INLINE void winograd_output_panel(const int t, const int n, const struct winograd_output *o, const float *m,
-                                           ptrdiff_t step, int32_t width)
+WINOGRAD_INLINE void winograd_output_panel(const int t, const int n, const int pool, const struct winograd_output *o,
+                                           const float *m, ptrdiff_t step, int32_t width)
 {
-    const bool inside = o->rows == n && o->columns == n;
+    const bool inside = o->rows == n / pool && o->columns == n / pool;
     for (int32_t c = 0; c < width && c < o->lanes; c += SL_LANES)
         if (inside && o->lanes - c >= SL_LANES)
-            winograd_finish(t, n, true, o, m, step, c);
+            winograd_finish(t, n, pool, true, o, m, step, c);
         else
-            winograd_finish(t, n, false, o, m, step, c);
+            winograd_finish(t, n, pool, false, o, m, step, c);
 }
 #endif

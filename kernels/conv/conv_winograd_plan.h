@@ -25,6 +25,7 @@ struct winograd {
     int32_t oh, ow, k, ys; /* output */
     int32_t pad_top, pad_left;
     bool turned;
+    int32_t pool;         /* 2: y has the maxima of 2 x 2 outputs; 1: the outputs */
     int32_t down, across; /* tiles of an image: of a column, of a row */
     int64_t tiles;        /* of all images */
     int32_t width, block; /* output channels of a panel; tiles of a block, which is what a unit computes */
@@ -117,6 +118,8 @@ static int32_t winograd_most_groups(const struct winograd *w)
 static void winograd_plan(struct winograd *w, int32_t r, int32_t n)
 {
     w->which = sl_winograd_choose(r, w->oh, w->ow);
+    if (w->pool == 2 && w->which == SL_WINOGRAD_3_2)
+        w->which = SL_WINOGRAD_4_2; /* which has whole windows */
     const int32_t m = sl_winograd_forms[w->which].m;
     w->down = (w->oh + m - 1) / m;
     w->across = (w->ow + m - 1) / m;
@@ -130,12 +133,13 @@ static void winograd_plan(struct winograd *w, int32_t r, int32_t n)
     w->block = groups * rows;
 }
 
-static struct winograd winograd_forward(const struct sl_conv2d *s)
+static struct winograd winograd_forward(const struct sl_conv2d *s, int32_t pool)
 {
     struct winograd w = {
         .h = s->h, .w = s->w, .c = s->c, .xs = s->xs, .oh = s->oh, .ow = s->ow, .k = s->k, .ys = s->ys};
     w.pad_top = s->pad_top;
     w.pad_left = s->pad_left;
+    w.pool = pool;
     winograd_plan(&w, s->kh, s->n);
     return w;
 }
@@ -147,6 +151,7 @@ static struct winograd winograd_backward(const struct sl_conv2d *s)
     w.pad_top = s->kh - 1 - s->pad_top;
     w.pad_left = s->kw - 1 - s->pad_left;
     w.turned = true;
+    w.pool = 1;
     winograd_plan(&w, s->kh, s->n);
     return w;
 }

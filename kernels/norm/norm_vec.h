@@ -66,7 +66,7 @@ static inline void clear(float *at, int64_t n)
 
 enum {
     PIECE = 4096, /* floats of x in one piece */
-    AHEAD = 512   /* how many floats ahead x is prefetched */
+    AHEAD = 512   /* how many floats ahead sums prefetch what they read */
 };
 
 static int64_t piece_pixels(const struct sl_norm *s)
@@ -233,6 +233,8 @@ static inline void reduce_pixel(const struct sl_norm *s, const struct sl_norm_bw
     const vf slope = v_set1(s->slope);
     for (int32_t c = 0; c < s->xs; c += VL) {
         const vf x = v_load(t->x + at + c);
+        __builtin_prefetch(t->x + at + c + AHEAD);
+        __builtin_prefetch(t->dy + at + c + AHEAD);
         const vf dz = leak(normalise(t->x + at + c, t->scale + c, t->shift + c), v_load(t->dy + at + c), slope);
         v_store(sums + c, v_add(v_load(sums + c), dz));
         v_store(sums + s->xs + c, v_fma(dz, v_sub(x, v_load(t->mean + c)), v_load(sums + s->xs + c)));
@@ -250,9 +252,10 @@ static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_b
         vf x[4], z[4], dz[4];
         for (int k = 0; k < 4; k++) {
             x[k] = v_load(t->x + at + corner[k] + c);
-            __builtin_prefetch(t->x + at + corner[k] + c + 2 * s->xs);
+            __builtin_prefetch(t->x + at + corner[k] + c + AHEAD);
             z[k] = v_fma(scale, x[k], shift);
         }
+        __builtin_prefetch(dy + c + AHEAD);
         route(z, v_load(dy + c), slope, dz);
         vf product = v_mul(dz[0], v_sub(x[0], mean));
         for (int k = 1; k < 4; k++)

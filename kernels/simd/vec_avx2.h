@@ -43,6 +43,14 @@ static inline vi v_head(int n)
 static inline vf v_load_head(const float *p, int n) { return _mm256_maskload_ps(p, v_head(n)); }
 static inline void v_store_head(float *p, vf a, int n) { _mm256_maskstore_ps(p, v_head(n), a); }
 
+/* Doubles: those that the first and the last half of the lanes become, with which products of floats are exact. */
+typedef __m256d vd;
+static inline vd vd_zero(void) { return _mm256_setzero_pd(); }
+static inline vd vd_first(vf a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
+static inline vd vd_last(vf a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
+static inline vd vd_fma(vd a, vd b, vd c) { return _mm256_fmadd_pd(a, b, c); } /* a*b + c */
+static inline void vd_store(double *p, vd a) { _mm256_storeu_pd(p, a); }
+
 /* Eight bytes as floats. */
 static inline vf v_load_bytes(const uint8_t *p)
 {

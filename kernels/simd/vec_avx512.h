@@ -44,6 +44,14 @@ static inline __mmask16 v_head(int n) { return (__mmask16)((1u << n) - 1u); }
 static inline vf v_load_head(const float *p, int n) { return _mm512_maskz_loadu_ps(v_head(n), p); }
 static inline void v_store_head(float *p, vf a, int n) { _mm512_mask_storeu_ps(p, v_head(n), a); }
 
+/* Doubles: those that the first and the last half of the lanes become, with which products of floats are exact. */
+typedef __m512d vd;
+static inline vd vd_zero(void) { return _mm512_setzero_pd(); }
+static inline vd vd_first(vf a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
+static inline vd vd_last(vf a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+static inline vd vd_fma(vd a, vd b, vd c) { return _mm512_fmadd_pd(a, b, c); } /* a*b + c */
+static inline void vd_store(double *p, vd a) { _mm512_storeu_pd(p, a); }
+
 /* Sixteen bytes as floats. */
 static inline vf v_load_bytes(const uint8_t *p)
 {

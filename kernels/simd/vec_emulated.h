@@ -43,6 +43,14 @@ static inline vf v_select(vmask m, vf yes, vf no) { vf r; V_LANES((m >> i) & 1 ?
 
 static inline vf v_load_head(const float *p, int n) { vf r; V_LANES(i < n ? p[i] : 0.0f); return r; }
 static inline void v_store_head(float *p, vf a, int n) { for (int i = 0; i < n; i++) p[i] = a[i]; }
+
+typedef double vd __attribute__((vector_size(64)));
+static inline vd vd_zero(void) { return (vd){0.0}; }
+static inline vd vd_first(vf a) { vd r; for (int i = 0; i < VL / 2; i++) r[i] = (double)a[i]; return r; }
+static inline vd vd_last(vf a) { vd r; for (int i = 0; i < VL / 2; i++) r[i] = (double)a[VL / 2 + i]; return r; }
+static inline vd vd_fma(vd a, vd b, vd c) { vd r; for (int i = 0; i < VL / 2; i++) r[i] = fma(a[i], b[i], c[i]); return r; }
+static inline void vd_store(double *p, vd a) { memcpy(p, &a, sizeof a); }
+
 static inline vf v_load_bytes(const uint8_t *p) { vf r; V_LANES((float)p[i]); return r; }
 
 static inline float v_sum(vf a)

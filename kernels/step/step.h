@@ -25,11 +25,23 @@ struct sl_now {
 };
 
 /* sum_squares: for each chunk of SL_FLAT_CHUNK floats (elementwise/flat.h), sums[chunk] = sum x^2 in double. No square
- * of a finite float overflows, so the sum is finite if all are. */
+ * of a finite float overflows, so the sum is finite if all are. Element i of a chunk is added to lane i %
+ * SL_SQUARE_LANES, in order, and the lanes are joined by halves: all rows have the same bits. */
 struct sl_sum_squares {
     const float *x;
     double *sums;
 };
+
+enum { SL_SQUARE_LANES = 32 };
+
+/* Of the lanes of a chunk. */
+static inline double sl_join_squares(double lanes[SL_SQUARE_LANES])
+{
+    for (int half = SL_SQUARE_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lanes[i] += lanes[half + i];
+    return lanes[0];
+}
 
 /* judge: joins losses and sums of squares, in order, to `now`. Without losses, the step of a worker that has no images,
  * the loss is 0. */

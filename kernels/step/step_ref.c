@@ -6,18 +6,12 @@
 #include "kernels/elementwise/flat.h"
 #include "kernels/step/step.h"
 
-/* Eight sums side by side, so that one addition need not wait for the one before. */
 static double sum_chunk(const float *x, int64_t n)
 {
-    enum { SUMS = 8 };
-    double sum[SUMS] = {0.0};
-    int64_t i = 0;
-    for (; i + SUMS <= n; i += SUMS)
-        for (int k = 0; k < SUMS; k++)
-            sum[k] += (double)x[i + k] * x[i + k];
-    for (; i < n; i++)
-        sum[0] += (double)x[i] * x[i];
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+    double lanes[SL_SQUARE_LANES] = {0.0};
+    for (int64_t i = 0; i < n; i++)
+        lanes[i % SL_SQUARE_LANES] += (double)x[i] * x[i];
+    return sl_join_squares(lanes);
 }
 
 static void sum_squares(const void *shape, const void *args, const struct sl_work *work)

@@ -139,6 +139,9 @@ static inline int32_t sl_or(int32_t value, int32_t preset)
 int sl_window_axis(int32_t in, int32_t kernel, int32_t stride, const struct sl_padding *padding, bool vertical,
                    int32_t *out, int32_t *before);
 
+/* Is this layer a maximum pool of whole 2 x 2 windows of `in`, the only one that other kernels do on the side? */
+bool sl_pool_is_plain(const struct sl_layer *layer, const struct sl_tensor *in);
+
 /* Is this layer a leaky ReLU or a ReLU? Then *slope is its slope. */
 bool sl_activation_slope(const struct sl_layer *layer, float *slope);
 

@@ -27,14 +27,25 @@ static bool meet(const struct sl_block *a, const struct sl_block *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
+/* The blocks that a new one may have to keep clear of. */
+struct placed {
+    const struct sl_block *others; /* of somebody else */
+    size_t other_count;
+    struct sl_block *const *blocks;
+    size_t count;
+    const struct sl_block **scratch;
+};
+
 /* The lowest gap among the placed blocks alive at the same time that holds this one. */
-static size_t lowest_gap(const struct sl_block *block, struct sl_block **placed, size_t count,
-                         struct sl_block **scratch)
+static size_t lowest_gap(const struct sl_block *block, const struct placed *placed)
 {
+    const struct sl_block **scratch = placed->scratch;
     size_t alive = 0;
-    for (size_t i = 0; i < count; i++)
-        if (meet(block, placed[i]))
-            scratch[alive++] = placed[i];
+    for (size_t i = 0; i < placed->other_count; i++)
+        scratch[alive++] = &placed->others[i];
+    for (size_t i = 0; i < placed->count; i++)
+        if (meet(block, placed->blocks[i]))
+            scratch[alive++] = placed->blocks[i];
     qsort(scratch, alive, sizeof *scratch, lower_first);
     size_t at = 0;
     for (size_t i = 0; i < alive; i++) {
@@ -46,24 +57,33 @@ static size_t lowest_gap(const struct sl_block *block, struct sl_block **placed,
     return at;
 }
 
-int sl_arena_place(struct sl_block *blocks, size_t count, size_t *total)
+int sl_arena_place_beside(const struct sl_block *others, size_t other_count, struct sl_block *blocks, size_t count,
+                          size_t *total)
 {
+    int rc = SL_OK;
+    struct sl_block **order = malloc((count + 1) * sizeof *order);
+    struct placed placed = {.others = others, .other_count = other_count, .blocks = order};
+    placed.scratch = malloc((other_count + count + 1) * sizeof *placed.scratch);
     *total = 0;
-    if (count == 0)
-        return SL_OK;
-    struct sl_block **order = malloc(2 * count * sizeof *order);
-    if (!order)
-        return sl_fail(SL_SYSTEM, "out of memory while placing %zu buffers", count);
+    if (!order || !placed.scratch)
+        SL_FAIL(SL_SYSTEM, "out of memory while placing %zu buffers", count);
     for (size_t i = 0; i < count; i++)
         order[i] = &blocks[i];
     qsort(order, count, sizeof *order, larger_first);
-    for (size_t i = 0; i < count; i++) {
-        order[i]->offset = lowest_gap(order[i], order, i, order + count);
+    for (size_t i = 0; i < count; i++, placed.count++) {
+        order[i]->offset = lowest_gap(order[i], &placed);
         const size_t end = order[i]->offset + aligned(order[i]->bytes);
         *total = end > *total ? end : *total;
     }
+out:
+    free(placed.scratch);
     free(order);
-    return SL_OK;
+    return rc;
+}
+
+int sl_arena_place(struct sl_block *blocks, size_t count, size_t *total)
+{
+    return sl_arena_place_beside(NULL, 0, blocks, count, total);
 }
 
 /* The largest block after `last` in the order of larger_first; the largest of all after NULL. */

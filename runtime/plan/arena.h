@@ -21,6 +21,11 @@ struct sl_block {
 /* Gives every block its offset; *total is the size of the arena. SL_SYSTEM without memory to plan in. */
 int sl_arena_place(struct sl_block *blocks, size_t count, size_t *total);
 
+/* The same in an arena that also holds blocks of somebody else, which have their offsets and stay as they are, whatever
+ * their times. */
+int sl_arena_place_beside(const struct sl_block *others, size_t other_count, struct sl_block *blocks, size_t count,
+                          size_t *total);
+
 /* "conv1 output 16.8 MB, ..." : the largest consumers, for a refusal. */
 void sl_arena_consumers(const struct sl_block *blocks, size_t count, char *text, size_t length);
 

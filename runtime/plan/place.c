@@ -199,9 +199,40 @@ static void bind_gradients(struct sl_plan *plan)
     }
 }
 
-static int open_arena(struct placing *placing)
+/* For a plan that is going to lie within this one. */
+static int list_kept(struct placing *placing)
 {
     struct sl_plan *plan = placing->plan;
+    plan->kept = malloc((placing->count + 1) * sizeof *plan->kept);
+    if (!plan->kept)
+        return sl_fail(SL_SYSTEM, "out of memory for a plan");
+    for (size_t i = 0; i < placing->count; i++)
+        if (placing->blocks[i].first == 0 && placing->blocks[i].last == end_time(plan))
+            plan->kept[plan->kept_count++] = placing->blocks[i];
+    return SL_OK;
+}
+
+/* Offsets, within the arena of another plan if that is large enough. */
+static int place_blocks(struct placing *placing)
+{
+    struct sl_plan *plan = placing->plan;
+    const struct sl_plan *other = plan->options.within;
+    int rc = SL_OK;
+    if (other && !other->shares) {
+        SL_TRY(
+            sl_arena_place_beside(other->kept, other->kept_count, placing->blocks, placing->count, &plan->arena_bytes));
+        plan->shares = plan->arena_bytes <= other->arena_bytes;
+    }
+    if (!plan->shares)
+        SL_TRY(sl_arena_place(placing->blocks, placing->count, &plan->arena_bytes));
+    sl_arena_consumers(placing->blocks, placing->count, plan->largest, sizeof plan->largest);
+    SL_TRY(list_kept(placing));
+out:
+    return rc;
+}
+
+static int take_arena(struct sl_plan *plan)
+{
     int rc = SL_OK;
     const uint64_t limit = plan->options.memory_limit;
     if (limit && plan->arena_bytes > limit) {
@@ -213,6 +244,18 @@ static int open_arena(struct placing *placing)
     }
     SL_TRY(plan->device->alloc(plan->device->self, plan->arena_bytes, &plan->arena));
     SL_TRY(plan->device->fill(plan->device->self, plan->arena, 0, plan->arena_bytes));
+out:
+    return rc;
+}
+
+static int open_arena(struct placing *placing)
+{
+    struct sl_plan *plan = placing->plan;
+    int rc = SL_OK;
+    if (plan->shares)
+        plan->arena = plan->options.within->arena; /* a plan to run lies in one to run */
+    else
+        SL_TRY(take_arena(plan));
     for (size_t i = 0; i < placing->count; i++) {
         void *address = (char *)plan->arena + placing->blocks[i].offset;
         memcpy(placing->targets[i], &address, sizeof address); /* pointers of any type */
@@ -284,8 +327,7 @@ int sl_plan_place(struct sl_plan *plan)
         if (plan->producer[i] >= 0)
             SL_TRY(place_value(&placing, i));
     SL_TRY(place_ends(&placing));
-    SL_TRY(sl_arena_place(placing.blocks, placing.count, &plan->arena_bytes));
-    sl_arena_consumers(placing.blocks, placing.count, plan->largest, sizeof plan->largest);
+    SL_TRY(place_blocks(&placing));
     if (plan->options.dry)
         goto out;
     SL_TRY(open_arena(&placing));

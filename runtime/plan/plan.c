@@ -76,7 +76,7 @@ int sl_plan_measure(const struct sl_graph *graph, struct sl_weights *weights, co
     if (rc != SL_OK)
         return rc;
     *memory = (struct sl_plan_memory){
-        .arena = plan->arena_bytes,
+        .arena = sl_plan_arena_bytes(plan),
         .scratch = sl_parallel_scratch(plan->device, plan->scratch_bytes),
     };
     memcpy(memory->largest, plan->largest, sizeof memory->largest);
@@ -92,7 +92,9 @@ void sl_plan_close(struct sl_plan *plan)
         sl_choice_close(plan->choices[i].choice);
     for (int32_t s = 0; plan->stages && s < plan->stage_count; s++)
         free(plan->stages[s].state);
-    plan->device->free(plan->device->self, plan->arena);
+    if (!plan->shares)
+        plan->device->free(plan->device->self, plan->arena);
+    free(plan->kept);
     free(plan->choices);
     free(plan->parts);
     free(plan->probabilities);
@@ -289,50 +291,11 @@ int sl_plan_mean_loss(struct sl_plan *plan, double *loss)
 
 uint64_t sl_plan_arena_bytes(const struct sl_plan *plan)
 {
-    return plan->arena_bytes;
+    return plan->shares ? 0 : plan->arena_bytes;
 }
 
 size_t sl_plan_choices(const struct sl_plan *plan, const struct sl_plan_choice **choices)
 {
     *choices = plan->choices;
     return plan->choice_count;
-}
-
-static bool is_only_row(const struct sl_device *device, enum sl_op op)
-{
-    int count = 0;
-    for (size_t i = 0; i < device->row_count; i++)
-        count += device->rows[i].op == op;
-    return count == 1;
-}
-
-/* "          conv2d_fwd winograd_avx512, bias_bwd sum_avx512": the layer's rows of operations that have several. */
-static void print_rows(const struct sl_plan *plan, const char *layer, FILE *to)
-{
-    int count = 0;
-    for (size_t i = 0; i < plan->choice_count; i++) {
-        const struct sl_choice *choice = plan->choices[i].choice;
-        if (strcmp(plan->choices[i].layer, layer) || is_only_row(plan->device, choice->op))
-            continue;
-        fprintf(to, "%s%s %s", count++ ? ", " : "          ", sl_op_name(choice->op), sl_choice_row(choice)->name);
-        if (choice->reason != SL_REASON_FIRST)
-            fprintf(to, " (%s)", choice->why);
-    }
-    if (count)
-        fputc('\n', to);
-}
-
-int sl_plan_print(const struct sl_plan *plan, FILE *to)
-{
-    for (int32_t s = 0; s < plan->stage_count; s++) {
-        const struct sl_stage *stage = &plan->stages[s];
-        const struct sl_tensor *y = &stage->y->shape;
-        fprintf(to, "stage %-3d %s", s, stage->layer->name);
-        for (int32_t a = 0; a < stage->absorbed_count; a++)
-            fprintf(to, " + %s", stage->absorbed[a]->name);
-        fprintf(to, " -> %d x %d x %d x %d\n", y->n, y->h, y->w, y->c);
-        print_rows(plan, stage->layer->name, to);
-    }
-    fprintf(to, "arena %.1f MB\n", (double)plan->arena_bytes / 1e6);
-    return ferror(to) ? sl_fail(SL_IO, "cannot write the plan") : SL_OK;
 }

@@ -15,15 +15,20 @@ extern "C" {
 
 enum { SL_MAX_BATCH = 65536 };
 
+struct sl_plan;
+
 struct sl_plan_options {
     int32_t batch;                   /* largest batch, 1 to SL_MAX_BATCH */
     bool training;                   /* keep what backward needs; otherwise fold batch norm into the convolutions */
     uint64_t memory_limit;           /* bytes for the arena; 0: none */
     bool dry;                        /* to look at, not to run: neither the arena nor the weights need memory */
     const struct sl_selection *rows; /* which to take, while the plan is opened; NULL: the table's first */
+    /* A plan that never runs while this one does, and is closed after it. Where this one fits into its arena, beside
+     * what that one keeps from pass to pass, it takes no memory of its own. It has to be prepared again after the other
+     * has run, which finds its own results lost after this one has. NULL: there is none. */
+    const struct sl_plan *within;
 };
 
-struct sl_plan;
 struct sl_image_place;
 
 enum { SL_PLAN_LARGEST = 512 };
@@ -110,6 +115,7 @@ int sl_plan_read_now(struct sl_plan *plan, struct sl_now *now);
 int sl_plan_probabilities(struct sl_plan *plan, const float **p, int32_t *stride);
 int sl_plan_mean_loss(struct sl_plan *plan, double *loss);
 
+/* Of the plan's own arena; 0 where it lies within another one's. */
 uint64_t sl_plan_arena_bytes(const struct sl_plan *plan);
 
 /* The rows that were chosen, in the order of the stages; layer "" is the plan's own work. */
@@ -119,8 +125,9 @@ struct sl_plan_choice {
 };
 size_t sl_plan_choices(const struct sl_plan *plan, const struct sl_plan_choice **choices);
 
-/* The stages with their layers, fused ones joined by '+', one line each, below each its rows where there was a choice,
- * with the reason where it is not the table's first, and the arena; for --dry-run. */
+/* The stages, one line each: layers that run in one pass joined by '+', and which layer finds its sums made on the way;
+ * below each its rows where there was a choice, with the reason where it is not the table's first; and the arena. For
+ * --dry-run. */
 int sl_plan_print(const struct sl_plan *plan, FILE *to);
 
 #ifdef __cplusplus

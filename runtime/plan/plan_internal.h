@@ -42,6 +42,9 @@ struct sl_plan {
     float *probabilities; /* NULL where it reads the device's memory */
     double *losses;
     void *arena;
+    bool shares;           /* the arena is that of options.within */
+    struct sl_block *kept; /* blocks that live from pass to pass */
+    size_t kept_count;
     size_t arena_bytes, scratch_bytes; /* scratch: of one slice of the kernel that wants most */
     char largest[SL_PLAN_LARGEST];     /* the buffers that take most */
 };

@@ -9,7 +9,8 @@ enum { LAYER_WIDTH = 18, OPERATION_WIDTH = 24, ROW_WIDTH = 18 };
 
 static bool is_convolution(enum sl_op op)
 {
-    return op == SL_OP_conv2d_fwd || op == SL_OP_conv2d_bwd_data || op == SL_OP_conv2d_bwd_weights;
+    return op == SL_OP_conv2d_fwd || op == SL_OP_conv2d_pool_fwd || op == SL_OP_conv2d_bwd_data ||
+           op == SL_OP_conv2d_bwd_weights;
 }
 
 static void print_line(const struct sl_profile_totals *totals, const char *const columns[3], double seconds, FILE *to)
@@ -33,7 +34,7 @@ static void print_row(const struct sl_profile_totals *totals, const struct sl_pr
 void sl_profile_print(const struct sl_profile *profile, FILE *to)
 {
     const struct sl_profile_row *rows;
-    const struct sl_profile_totals totals = sl_profile_totals(profile);
+    const struct sl_profile_totals totals = sl_profile_total(profile);
     const size_t count = sl_profile_rows(profile, &rows);
     double convolutions = 0.0;
     if (!totals.steps || !(totals.seconds > 0))

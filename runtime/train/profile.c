@@ -106,7 +106,7 @@ void sl_profile_end_step(struct sl_profile *profile, double waited)
     profile->device->listener = NULL;
 }
 
-struct sl_profile_totals sl_profile_totals(const struct sl_profile *profile)
+struct sl_profile_totals sl_profile_total(const struct sl_profile *profile)
 {
     return profile->totals;
 }

@@ -36,7 +36,7 @@ void sl_profile_close(struct sl_profile *profile);
 void sl_profile_begin_step(struct sl_profile *profile);
 void sl_profile_end_step(struct sl_profile *profile, double waited);
 
-struct sl_profile_totals sl_profile_totals(const struct sl_profile *profile);
+struct sl_profile_totals sl_profile_total(const struct sl_profile *profile);
 
 /* In the order in which a step comes to them. */
 size_t sl_profile_rows(const struct sl_profile *profile, const struct sl_profile_row **rows);

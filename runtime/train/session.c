@@ -48,13 +48,17 @@ static int count_plans(struct sl_session *s, char largest[])
 {
     int rc = SL_OK;
     struct sl_weights *sizes = NULL;
+    struct sl_plan *outer = NULL;
     struct sl_plan_memory training, inference;
     struct sl_plan_options options = {.batch = s->options.batch_size, .training = true, .rows = &s->rows};
     SL_TRY(sl_weights_lay_out(s->model.graph, &s->device, &sizes));
     const uint64_t arrays = 2 + (uint64_t)sl_updater_slots(s->options.updater.kind);
     s->memory.weights = ((uint64_t)sizes->trained * arrays + (uint64_t)sizes->state) * sizeof(float);
     SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &training));
+    options.dry = true;
+    SL_TRY(sl_plan_open(s->model.graph, sizes, &options, &outer));
     options.training = false;
+    options.within = outer;
     SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &inference));
     s->memory.training = training.arena;
     s->memory.inference = inference.arena;
@@ -63,6 +67,7 @@ static int count_plans(struct sl_session *s, char largest[])
     if (s->options.hooks_memory)
         s->memory.hooks = s->options.hooks_memory(s->options.hooks_self, &s->device, sizes->trained);
 out:
+    sl_plan_close(outer);
     sl_weights_close(sizes);
     return rc;
 }
@@ -142,6 +147,7 @@ static int open_plans(struct sl_session *s)
     struct sl_plan_options options = {.batch = s->options.batch_size, .training = true, .rows = &s->rows};
     SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->training));
     options.training = false;
+    options.within = s->training;
     SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->inference));
 out:
     return rc;
@@ -222,8 +228,8 @@ void sl_session_close(struct sl_session *session)
 {
     sl_loader_close(session->train);
     sl_loader_close(session->val);
-    sl_plan_close(session->training);
     sl_plan_close(session->inference);
+    sl_plan_close(session->training);
     sl_selection_close(&session->rows);
     sl_updater_close(session->updater);
     sl_weights_close(session->weights);

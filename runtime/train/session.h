@@ -81,7 +81,7 @@ struct sl_session_array {
 /* What a session takes, in bytes. */
 struct sl_session_memory {
     uint64_t weights;             /* with gradients and updater state */
-    uint64_t training, inference; /* the arenas of the two plans */
+    uint64_t training, inference; /* the arenas of the two plans; 0: within that of training */
     uint64_t scratch;             /* of the kernels */
     uint64_t loading;             /* buffers and indexes of the loaders */
     uint64_t shards;              /* what compressed shards unpack to */

@@ -39,18 +39,6 @@ static int32_t parameters(const void *of, const struct sl_tensor *in, struct sl_
     return 4;
 }
 
-/* The fused kernels pool by whole 2 x 2 windows, nothing else. */
-static bool is_plain_pool(const struct sl_layer *layer, const struct sl_tensor *in)
-{
-    const struct sl_pool_options *o = layer->options;
-    if (layer->type != &sl_layer_max_pool || o->global || o->padding.mode == SL_PADDING_EXPLICIT)
-        return false;
-    for (int axis = 0; axis < 2; axis++)
-        if (o->kernel[axis] != 2 || sl_or(o->stride[axis], o->kernel[axis]) != 2)
-            return false;
-    return in->h % 2 == 0 && in->w % 2 == 0;
-}
-
 static bool absorb(struct sl_stage *stage, const struct sl_layer *next, bool training)
 {
     (void)training;
@@ -62,7 +50,7 @@ static bool absorb(struct sl_stage *stage, const struct sl_layer *next, bool tra
         norm->activated = true;
         return true;
     }
-    if (!is_plain_pool(next, x))
+    if (!sl_pool_is_plain(next, x))
         return false;
     norm->shape.pool = 2;
     return true;

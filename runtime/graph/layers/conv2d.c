@@ -45,7 +45,7 @@ static int32_t parameters(const void *of, const struct sl_tensor *in, struct sl_
 static int plan(struct sl_stage *stage, struct sl_planner *planner)
 {
     const struct sl_conv2d_options *o = stage->layer->options;
-    const struct sl_tensor *x = &stage->x[0]->shape, *y = &stage->y->shape;
+    const struct sl_tensor *x = &stage->x[0]->shape, *y = &stage->layer->shape;
     struct sl_linear *conv = stage->state;
     int32_t oh, ow;
     int rc = SL_OK;

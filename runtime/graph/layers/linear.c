@@ -13,10 +13,14 @@ bool sl_linear_absorb(struct sl_stage *stage, const struct sl_layer *next, bool 
         conv->epsilon = norm->epsilon;
         return !training;
     }
-    if (training || conv->activated)
+    if (training || conv->pooled)
         return false;
-    conv->activated = sl_activation_slope(next, &conv->slope);
-    return conv->activated;
+    if (!conv->activated && sl_activation_slope(next, &conv->slope)) {
+        conv->activated = true;
+        return true;
+    }
+    conv->pooled = sl_pool_is_plain(next, &stage->layer->shape);
+    return conv->pooled;
 }
 
 static void set_batch(struct sl_linear *conv, int32_t count)
@@ -83,7 +87,8 @@ int sl_linear_plan(struct sl_stage *stage, struct sl_planner *planner)
     struct sl_linear *conv = stage->state;
     if (!conv->activated)
         conv->slope = 1.0f;
-    const int rc = sl_planner_choose(planner, SL_OP_conv2d_fwd, &conv->shape, &conv->fwd);
+    const int rc =
+        sl_planner_choose(planner, conv->pooled ? SL_OP_conv2d_pool_fwd : SL_OP_conv2d_fwd, &conv->shape, &conv->fwd);
     if (rc != SL_OK)
         return rc;
     return planner->training ? plan_training(stage, planner) : plan_inference(stage, planner);
@@ -138,7 +143,7 @@ int sl_linear_forward(struct sl_stage *stage, const struct sl_pass *pass)
         .y = stage->y->data,
         .moments = conv->moment_records,
     };
-    SL_TRY(sl_launch_conv2d_fwd(&conv->fwd, &conv->shape, &args));
+    SL_TRY(sl_launch(&conv->fwd, conv->fwd.op, &conv->shape, &args));
     stage->y->moments = conv->moment_records;
     stage->y->moment_parts = conv->moments ? sl_choice_units(&conv->fwd, &conv->shape) : 0;
 out:

@@ -15,14 +15,15 @@ struct sl_linear {
     double epsilon; /* of that batch norm */
     bool activated; /* an activation was absorbed */
     float slope;    /* of that activation; 1: none */
+    bool pooled;    /* a 2 x 2 maximum pool was absorbed */
     struct sl_choice fwd, bwd_data, bwd_weights, bias_bwd, fold;
     float *folded, *folded_bias;
     float *packed_fwd, *packed_bwd;
     float *moment_records;
 };
 
-/* Takes in what the kernels can do at no cost: batch norm and activation in inference. In training it
- * only notes that a batch norm follows. */
+/* Takes in what the kernels can do at no cost: batch norm, activation and 2 x 2 maximum pool in inference. In training
+ * it only notes that a batch norm follows. */
 bool sl_linear_absorb(struct sl_stage *stage, const struct sl_layer *next, bool training);
 int sl_linear_plan(struct sl_stage *stage, struct sl_planner *planner);
 int sl_linear_prepare(struct sl_stage *stage, const struct sl_pass *pass);

@@ -13,6 +13,17 @@ static const struct sl_option options[] = {
     {"global", SL_OPTION_BOOL, FIELD(global), 0, 1, 0},
 };
 
+bool sl_pool_is_plain(const struct sl_layer *layer, const struct sl_tensor *in)
+{
+    const struct sl_pool_options *o = layer->options;
+    if (layer->type != &sl_layer_max_pool || o->global || o->padding.mode == SL_PADDING_EXPLICIT)
+        return false;
+    for (int axis = 0; axis < 2; axis++)
+        if (o->kernel[axis] != 2 || sl_or(o->stride[axis], o->kernel[axis]) != 2)
+            return false;
+    return in->h % 2 == 0 && in->w % 2 == 0;
+}
+
 struct pool {
     struct sl_pool shape;
     struct sl_choice fwd, bwd;
