@@ -140,6 +140,7 @@ static int decode_stored(struct sl_jpeg *jpeg, const struct sl_jpeg_header *h, i
 {
     int rc = SL_OK;
     const int32_t eighths = choose_eighths(h, size);
+    const struct sl_jpeg_way way = {.eighths = eighths};
     const int32_t width = scaled(h->width, eighths), height = scaled(h->height, eighths);
     const bool same = width == size && height == size;
     const size_t count = (size_t)width * (size_t)height;
@@ -147,9 +148,9 @@ static int decode_stored(struct sl_jpeg *jpeg, const struct sl_jpeg_header *h, i
         SL_FAIL(SL_BAD_DATA, "%d x %d pixels are too many to decode, and too narrow to be decoded smaller", h->width,
                 h->height);
     if (same && !h->four)
-        return sl_jpeg_read_pixels(jpeg->reader, eighths, rgb);
+        return sl_jpeg_read_pixels(jpeg->reader, &way, rgb);
     SL_TRY(reserve(jpeg, count * (h->four ? 4 : 3)));
-    SL_TRY(sl_jpeg_read_pixels(jpeg->reader, eighths, jpeg->pixels));
+    SL_TRY(sl_jpeg_read_pixels(jpeg->reader, &way, jpeg->pixels));
     if (h->four)
         cmyk_to_rgb(jpeg->pixels, count);
     if (same)
