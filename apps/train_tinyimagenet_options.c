@@ -73,6 +73,7 @@ static int settle(struct train_options *options)
         .flip = options->flip,
         .crop_padding = (int32_t)options->crop_padding,
         .range = strcmp(options->pixels, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT,
+        .fast_decode = options->fast_decode,
         .skip_bad_images = !strcmp(options->on_bad_image, "skip"),
         .kernels = options->kernels_given ? sl_policy_find(options->kernels) : SL_POLICY_DEFAULT,
     };
@@ -169,6 +170,10 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
          .kind = CLI_INT, .value = &options->max_skips, .least = 0, .most = 1e9},
         {"pixels", "RANGE", "unit: x/255; standardised: mean 0, deviation 1 per channel (default unit)",
          .kind = CLI_CHOICE, .value = &options->pixels, .choices = "unit|standardised"},
+        {"fast-decode", NULL,
+         "Decode images a tenth faster and less exactly, by 1.6 of 255 levels on average; the model keeps that, for "
+         "evaluation and prediction",
+         .kind = CLI_FLAG, .value = &options->fast_decode},
         {"flip", NULL, "Mirror half of the training images", .kind = CLI_FLAG, .value = &options->flip},
         {"crop-padding", "PIXELS", "Random crop of training images padded by so much (default 0)", .kind = CLI_INT,
          .value = &options->crop_padding, .least = 0, .most = 1024},

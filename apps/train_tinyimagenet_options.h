@@ -10,7 +10,7 @@ struct train_options {
         log_every, crop_padding;
     double lr, weight_decay, momentum;
     uint64_t memory_limit;
-    bool lr_given, schedule_given, momentum_given, kernels_given, resume, dry_run, flip, quiet, profile;
+    bool lr_given, schedule_given, momentum_given, kernels_given, resume, dry_run, fast_decode, flip, quiet, profile;
     char constant[32]; /* --lr as a schedule */
     struct flock_options flock;
     const struct cli_ranks *ranks;     /* NULL: not shared yet */

@@ -234,6 +234,16 @@ static void descriptions_are_checked(void **state)
         assert_int_equal(model.pixels.apply_orientation, apply);
         free(text);
     }
+    assert_false(model.pixels.fast_decode); /* and images decoded exactly */
+    for (int fast = 0; fast < 2; fast++) {
+        model.pixels.fast_decode = fast;
+        MUST(sl_model_to_json(&model, &text));
+        sl_model_close(&model);
+        assert_int_equal(strstr(text, "decode") != NULL, fast);
+        MUST(sl_model_from_json(text, strlen(text), &model));
+        assert_int_equal(model.pixels.fast_decode, fast);
+        free(text);
+    }
     sl_model_close(&model);
     static const char *const bad[][3] = {
         {"\"format\": 1", "\"format\": 2", "format 2"},
@@ -244,6 +254,7 @@ static void descriptions_are_checked(void **state)
         {"standardised", "signed", "\"unit\" or \"standardised\""},
         {"\"pixels\": {", "\"pixels\": {\"orientation\": \"up\", ", "\"apply\" or \"ignore\""},
         {"\"pixels\": {", "\"pixels\": {\"orientation\": 6, ", "\"apply\" or \"ignore\""},
+        {"\"pixels\": {", "\"pixels\": {\"decode\": \"slow\", ", "\"fast\" or \"exact\""},
         {"[0.5, 0.25, 0]", "[0.5, 0.25]", "list of 3 numbers"},
         {"[0.5, 0.25, 0]", "[0.5, 0.25, 2]", "\"mean\" holds 2"},
         {"[0.1, 0.2, 1]", "[0.1, 0, 1]", "\"deviation\" holds 0"},

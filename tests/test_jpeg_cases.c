@@ -108,6 +108,28 @@ static void what_came_before_does_not_matter(void **state)
 }
 
 /* base.jpg, with one place changed, decodes to the same pixels. */
+/* Other pixels, and as close as a coarser rounding and repeated chroma make them. */
+static void fast_decoding_is_near(void **state)
+{
+    static uint8_t exact[BYTES], fast[BYTES];
+    struct sl_jpeg *jpeg = open_decoder();
+    size_t length;
+    double sum = 0;
+    (void)state;
+    uint8_t *bytes = read_case(SL_CASES_FOLDER, "base.jpg", &length);
+    assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIZE, false, exact));
+    assert_ok(sl_jpeg_decode_fast(jpeg, bytes, length, SIZE, false, fast));
+    for (int i = 0; i < BYTES; i++)
+        sum += abs(exact[i] - fast[i]);
+    assert_true(sum > 0 && sum < 3.0 * BYTES);
+    assert_int_equal(sl_jpeg_decode_fast(jpeg, bytes, length / 2, SIZE, false, fast), SL_BAD_DATA);
+    /* And it leaves no trace. */
+    assert_ok(sl_jpeg_decode(jpeg, bytes, length, SIZE, false, fast));
+    assert_memory_equal(exact, fast, BYTES);
+    free(bytes);
+    sl_jpeg_close(jpeg);
+}
+
 static void must_still_decode(const uint8_t *bytes, size_t length)
 {
     uint8_t rgb[BYTES];
@@ -320,6 +342,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_case_is_right),
         cmocka_unit_test(what_came_before_does_not_matter),
+        cmocka_unit_test(fast_decoding_is_near),
         cmocka_unit_test(oddities_that_cost_no_pixel_are_decoded),
         cmocka_unit_test(guessed_pixels_are_refused),
         cmocka_unit_test(kinds_that_are_not_read_are_named),

@@ -242,6 +242,28 @@ static void flips_and_crops_about_as_often_as_it_should(void **state)
     sl_loader_close(loader);
 }
 
+/* Other pixels, of the data set's own size too. */
+static void decodes_fast_when_asked(void **state)
+{
+    (void)state;
+    struct sl_loader *exact, *fast;
+    const struct sl_batch *a, *b;
+    struct sl_loader_options options = {.split = "val", .batch_size = CLASSES};
+    assert_ok(sl_loader_open(plain, &options, &exact));
+    options.pixels.fast_decode = true;
+    assert_ok(sl_loader_open(plain, &options, &fast));
+    assert_ok(sl_loader_next(exact, &a));
+    assert_ok(sl_loader_next(fast, &b));
+    assert_memory_equal(a->labels, b->labels, CLASSES * sizeof *a->labels);
+    const size_t bytes = (size_t)CLASSES * SIZE * SIZE * 3;
+    int most = 0;
+    for (size_t i = 0; i < bytes; i++)
+        most = abs(a->pixels[i] - b->pixels[i]) > most ? abs(a->pixels[i] - b->pixels[i]) : most;
+    assert_true(most > 0 && most < 128);
+    sl_loader_close(exact);
+    sl_loader_close(fast);
+}
+
 /* A model's own pixels: another size, other statistics than the data set's. */
 static void a_model_gets_its_own_pixels(void **state)
 {
@@ -250,7 +272,7 @@ static void a_model_gets_its_own_pixels(void **state)
     const struct sl_batch *a, *b;
     struct sl_loader_options options = {.split = "val", .batch_size = CLASSES};
     assert_ok(sl_loader_open(plain, &options, &own));
-    options.pixels = (struct sl_pixels){SIZE, SL_PIXELS_STANDARDISED, {0.25, 0.5, 0}, {0.5, 2, 0}, false};
+    options.pixels = (struct sl_pixels){SIZE, SL_PIXELS_STANDARDISED, {0.25, 0.5, 0}, {0.5, 2, 0}, false, false};
     assert_ok(sl_loader_open(plain, &options, &model));
     assert_ok(sl_loader_next(own, &a));
     assert_ok(sl_loader_next(model, &b));
@@ -483,6 +505,7 @@ int main(void)
         cmocka_unit_test(resumes_in_the_middle),
         cmocka_unit_test(tiny_epochs_and_huge_batches),
         cmocka_unit_test(flips_and_crops_about_as_often_as_it_should),
+        cmocka_unit_test(decodes_fast_when_asked),
         cmocka_unit_test(a_model_gets_its_own_pixels),
         cmocka_unit_test(wrong_options_are_refused),
         cmocka_unit_test(bad_images_end_the_run_or_are_left_out),

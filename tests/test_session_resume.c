@@ -149,6 +149,10 @@ static void names_every_difference(void **state)
     other.updater.l2 = 0.5;
     assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG, "it has weight-decay 0.0001");
     other = options;
+    other.fast_decode = true;
+    assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG,
+                 "range 0 and this run flip 0, crop 0, range 0, fast");
+    other.fast_decode = false;
     other.flip = true;
     assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG, "flip 0, crop 0, range 0 and this run flip 1");
     other = options;

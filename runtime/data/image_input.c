@@ -26,6 +26,7 @@ int sl_image_input_open(const struct sl_pixels *pixels, int32_t batch_size, stru
                        (unsigned long long)(max_batch_bytes / bytes), size);
     input->size = size;
     input->apply_orientation = pixels->apply_orientation;
+    input->fast_decode = pixels->fast_decode;
     set_range(pixels, input->scale, input->shift);
     return SL_OK;
 }
@@ -38,5 +39,6 @@ size_t sl_image_input_bytes(const struct sl_image_input *input)
 int sl_image_input_decode(const struct sl_image_input *input, struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length,
                           uint8_t *rgb)
 {
-    return sl_jpeg_decode(jpeg, bytes, length, input->size, input->apply_orientation, rgb);
+    return (input->fast_decode ? sl_jpeg_decode_fast : sl_jpeg_decode)(jpeg, bytes, length, input->size,
+                                                                       input->apply_orientation, rgb);
 }

@@ -13,7 +13,7 @@ extern "C" {
 struct sl_image_input {
     int32_t size;
     float scale[3], shift[3]; /* value = byte*scale + shift, per channel */
-    bool apply_orientation;
+    bool apply_orientation, fast_decode;
 };
 
 /* SL_BAD_CONFIG: no image has this size, or the floats of a batch of them are more than 16 GiB. */

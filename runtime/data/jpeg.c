@@ -136,10 +136,11 @@ static void cmyk_to_rgb(uint8_t *pixels, size_t count)
     }
 }
 
-static int decode_stored(struct sl_jpeg *jpeg, const struct sl_jpeg_header *h, int32_t size, uint8_t *rgb)
+static int decode_stored(struct sl_jpeg *jpeg, const struct sl_jpeg_header *h, int32_t size, bool fast, uint8_t *rgb)
 {
     int rc = SL_OK;
     const int32_t eighths = choose_eighths(h, size);
+    const struct sl_jpeg_way way = {.eighths = eighths, .fast = fast};
     const int32_t width = scaled(h->width, eighths), height = scaled(h->height, eighths);
     const bool same = width == size && height == size;
     const size_t count = (size_t)width * (size_t)height;
@@ -147,9 +148,9 @@ static int decode_stored(struct sl_jpeg *jpeg, const struct sl_jpeg_header *h, i
         SL_FAIL(SL_BAD_DATA, "%d x %d pixels are too many to decode, and too narrow to be decoded smaller", h->width,
                 h->height);
     if (same && !h->four)
-        return sl_jpeg_read_pixels(jpeg->reader, eighths, rgb);
+        return sl_jpeg_read_pixels(jpeg->reader, &way, rgb);
     SL_TRY(reserve(jpeg, count * (h->four ? 4 : 3)));
-    SL_TRY(sl_jpeg_read_pixels(jpeg->reader, eighths, jpeg->pixels));
+    SL_TRY(sl_jpeg_read_pixels(jpeg->reader, &way, jpeg->pixels));
     if (h->four)
         cmyk_to_rgb(jpeg->pixels, count);
     if (same)
@@ -160,19 +161,31 @@ out:
     return rc;
 }
 
-int sl_jpeg_decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
-                   uint8_t *rgb)
+static int decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
+                  bool fast, uint8_t *rgb)
 {
     int rc = SL_OK;
     struct sl_jpeg_header h;
     SL_TRY(read_header(jpeg, bytes, length, &h));
-    SL_TRY(decode_stored(jpeg, &h, size, rgb));
+    SL_TRY(decode_stored(jpeg, &h, size, fast, rgb));
     if (apply_orientation)
         sl_orientation_turn(sl_orientation_of_jpeg(bytes, length), size, rgb);
 out:
     sl_jpeg_read_end(jpeg->reader);
     release(jpeg);
     return rc;
+}
+
+int sl_jpeg_decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
+                   uint8_t *rgb)
+{
+    return decode(jpeg, bytes, length, size, apply_orientation, false, rgb);
+}
+
+int sl_jpeg_decode_fast(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
+                        uint8_t *rgb)
+{
+    return decode(jpeg, bytes, length, size, apply_orientation, true, rgb);
 }
 
 int sl_jpeg_encode(struct sl_jpeg *jpeg, const uint8_t *rgb, int32_t width, int32_t height, int quality,

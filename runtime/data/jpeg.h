@@ -38,6 +38,11 @@ int sl_jpeg_size(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int3
 int sl_jpeg_decode(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
                    uint8_t *rgb);
 
+/* The same, decoded faster and less exactly: another inverse transform, and chroma that is repeated where
+ * sl_jpeg_decode interpolates it. */
+int sl_jpeg_decode_fast(struct sl_jpeg *jpeg, const uint8_t *bytes, size_t length, int32_t size, bool apply_orientation,
+                        uint8_t *rgb);
+
 /* Encodes rgb[height][width][3] at `quality`, 1 to 100, as 4:2:0, or as grey if no pixel has a colour. The caller frees
  * *bytes. SL_SYSTEM, SL_INTERNAL. */
 int sl_jpeg_encode(struct sl_jpeg *jpeg, const uint8_t *rgb, int32_t width, int32_t height, int quality,

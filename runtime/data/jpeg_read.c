@@ -1,5 +1,8 @@
 /* libjpeg's side of a decoder. Its errors leave by longjmp, and none of them leaves this file.
  *
+ * The Huffman codes of baseline images, half of libjpeg's time, are decoded by jpeg_huffman.c in its place. An image
+ * with which that fails is decoded once more by libjpeg alone, so verdicts are always libjpeg's.
+ *
  * Every image gets an object of its own: one that is used again keeps quantisation and Huffman tables, and an image
  * without tables would then be decoded by those of the image before. */
 #include "runtime/data/jpeg_read.h"
@@ -7,14 +10,24 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jpeglib.h>
 
 #include <jerror.h> /* asks for the version that jpeglib.h defines */
+#if __has_include(<jpegint.h>)
+#include <jpegint.h> /* the entropy decoder's place; not every system has it */
+#endif
+
+#include "runtime/data/jpeg_huffman.h"
 
 /* An attack on the decoder's time: more scans than this, or scans that pass over so many blocks in all. A few kilobytes
  * can ask for hundreds of passes over a huge image; the largest that is read may have a dozen. */
-enum { MAX_SCANS = 500, MAX_BLOCKS_PASSED = 80 << 20, ROWS_AT_ONCE = 16 };
+enum { MAX_SCANS = 500, MAX_BLOCKS_PASSED = 80 << 20 };
+
+/* Rows that are aligned to a vector libjpeg writes past the cache, and whoever reads them next waits for memory: a
+ * quarter of the time of a small image. So they come by way of a buffer that is not aligned. */
+enum { ROWS_AT_ONCE = 16, ROW_BYTES = 1 << 14, CROOKED = 8 };
 
 struct sl_jpeg_reader {
     struct jpeg_decompress_struct image;
@@ -25,6 +38,10 @@ struct sl_jpeg_reader {
     uint64_t blocks;   /* and all blocks that they pass over */
     jmp_buf failed;
     int status;
+    const uint8_t *bytes;
+    size_t length;
+    struct sl_huffman *huffman;
+    _Alignas(2 * CROOKED) uint8_t rows[CROOKED + ROW_BYTES];
 };
 
 /* ---- errors ---- */
@@ -98,8 +115,12 @@ static void on_progress(j_common_ptr common)
 struct sl_jpeg_reader *sl_jpeg_reader_open(void)
 {
     struct sl_jpeg_reader *reader = calloc(1, sizeof *reader);
-    if (!reader)
+    if (reader)
+        reader->huffman = sl_huffman_open();
+    if (!reader || !reader->huffman) {
+        free(reader);
         return NULL;
+    }
     reader->image.err = jpeg_std_error(&reader->errors);
     reader->image.client_data = reader;
     reader->errors.error_exit = on_error;
@@ -110,6 +131,8 @@ struct sl_jpeg_reader *sl_jpeg_reader_open(void)
 
 void sl_jpeg_reader_close(struct sl_jpeg_reader *reader)
 {
+    if (reader)
+        sl_huffman_close(reader->huffman);
     free(reader);
 }
 
@@ -134,6 +157,8 @@ int sl_jpeg_read_begin(struct sl_jpeg_reader *reader, const uint8_t *bytes, size
     image->progress = &reader->progress;
     reader->scans = 0;
     reader->blocks = 0;
+    reader->bytes = bytes;
+    reader->length = length;
     jpeg_mem_src(image, bytes, length);
     if (jpeg_read_header(image, FALSE) != JPEG_HEADER_OK)
         return sl_fail(SL_BAD_DATA, "a JPEG stream that holds no image, only tables");
@@ -146,33 +171,124 @@ int sl_jpeg_read_begin(struct sl_jpeg_reader *reader, const uint8_t *bytes, size
     return SL_OK;
 }
 
-static void read_rows(struct jpeg_decompress_struct *image, uint8_t *to)
+/* ---- pixels ---- */
+
+#if __has_include(<jpegint.h>)
+static boolean decode_mcu(j_decompress_ptr image, JBLOCKROW *blocks)
 {
-    const size_t stride = (size_t)image->output_width * (size_t)image->output_components;
+    struct sl_jpeg_reader *reader = image->client_data;
+    if (!sl_huffman_next(reader->huffman, blocks))
+        leave(reader, SL_BAD_DATA);
+    return TRUE;
+}
+
+static bool take_tables(struct sl_huffman *huffman, const struct jpeg_decompress_struct *image)
+{
+    for (int i = 0; i < image->comps_in_scan; i++) {
+        const int dc = image->cur_comp_info[i]->dc_tbl_no, ac = image->cur_comp_info[i]->ac_tbl_no;
+        const JHUFF_TBL *dc_codes = image->dc_huff_tbl_ptrs[dc], *ac_codes = image->ac_huff_tbl_ptrs[ac];
+        if (!sl_huffman_dc_table(huffman, dc, dc_codes->bits, dc_codes->huffval) ||
+            !sl_huffman_ac_table(huffman, ac, ac_codes->bits, ac_codes->huffval))
+            return false;
+    }
+    return true;
+}
+
+static struct sl_huffman_mcu mcu_of(const struct jpeg_decompress_struct *image)
+{
+    struct sl_huffman_mcu mcu = {.count = image->blocks_in_MCU};
+    for (int i = 0; i < mcu.count; i++) {
+        const int c = image->MCU_membership[i];
+        mcu.blocks[i].component = c;
+        mcu.blocks[i].dc = image->cur_comp_info[c]->dc_tbl_no;
+        mcu.blocks[i].ac = image->cur_comp_info[c]->ac_tbl_no;
+    }
+    return mcu;
+}
+
+/* One scan of all components, without restarts, up to the end of the image. */
+static bool is_plain(const struct jpeg_decompress_struct *image)
+{
+    return !image->progressive_mode && !image->arith_code && image->data_precision == 8 &&
+           image->restart_interval == 0 && image->comps_in_scan == image->num_components && image->Ss == 0 &&
+           image->Se == DCTSIZE2 - 1 && image->Ah == 0 && image->Al == 0;
+}
+
+/* Puts our Huffman decoder in place of libjpeg's, which has checked the tables. */
+static bool take_over(struct sl_jpeg_reader *reader)
+{
+    struct jpeg_decompress_struct *image = &reader->image;
+    struct jpeg_source_mgr *source = image->src;
+    if (!is_plain(image) || !take_tables(reader->huffman, image))
+        return false;
+    const struct sl_huffman_mcu mcu = mcu_of(image);
+    const size_t coded = sl_huffman_begin(reader->huffman, &mcu, source->next_input_byte, source->bytes_in_buffer);
+    if (coded == 0 || source->next_input_byte[coded + 1] != JPEG_EOI)
+        return false;
+    source->next_input_byte += coded;
+    source->bytes_in_buffer -= coded;
+    image->entropy->decode_mcu = decode_mcu;
+    return true;
+}
+#else
+static bool take_over(struct sl_jpeg_reader *reader)
+{
+    (void)reader;
+    return false;
+}
+#endif
+
+static void read_rows(struct sl_jpeg_reader *reader, uint8_t *to)
+{
+    struct jpeg_decompress_struct *image = &reader->image;
+    const size_t stride = (size_t)image->output_width * (size_t)image->output_components, room = ROW_BYTES / stride;
+    const JDIMENSION most = room == 0 || room > ROWS_AT_ONCE ? ROWS_AT_ONCE : (JDIMENSION)room;
     while (image->output_scanline < image->output_height) {
         JSAMPROW rows[ROWS_AT_ONCE];
-        const JDIMENSION left = image->output_height - image->output_scanline;
-        const JDIMENSION count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
+        const JDIMENSION left = image->output_height - image->output_scanline, count = left < most ? left : most;
+        uint8_t *const place = to + (size_t)image->output_scanline * stride;
+        uint8_t *const begin = room ? reader->rows + CROOKED : place;
         for (JDIMENSION i = 0; i < count; i++)
-            rows[i] = to + (size_t)(image->output_scanline + i) * stride;
-        jpeg_read_scanlines(image, rows, count);
+            rows[i] = begin + i * stride;
+        const JDIMENSION done = jpeg_read_scanlines(image, rows, count);
+        if (room)
+            memcpy(place, begin, done * stride);
     }
 }
 
-int sl_jpeg_read_pixels(struct sl_jpeg_reader *reader, int32_t eighths, uint8_t *to)
+/* *ours: our Huffman decoder was at work. */
+static int read_pixels(struct sl_jpeg_reader *reader, const struct sl_jpeg_way *way, bool *ours, uint8_t *to)
 {
     struct jpeg_decompress_struct *image = &reader->image;
     const bool four = image->jpeg_color_space == JCS_CMYK || image->jpeg_color_space == JCS_YCCK;
     reader->stage = "truncated or damaged JPEG";
+    *ours = false;
     if (setjmp(reader->failed) != 0)
         return reader->status;
     image->out_color_space = four ? JCS_CMYK : JCS_EXT_RGB;
-    image->scale_num = (unsigned)eighths;
+    image->scale_num = (unsigned)way->eighths;
     image->scale_denom = 8;
+    image->dct_method = way->fast ? JDCT_IFAST : JDCT_ISLOW;
+    image->do_fancy_upsampling = !way->fast;
     jpeg_start_decompress(image);
-    read_rows(image, to);
+    *ours = !way->libjpeg_alone && take_over(reader);
+    read_rows(reader, to);
     jpeg_finish_decompress(image);
     return SL_OK;
+}
+
+int sl_jpeg_read_pixels(struct sl_jpeg_reader *reader, const struct sl_jpeg_way *way, uint8_t *to)
+{
+    struct sl_jpeg_header header;
+    struct sl_jpeg_way alone = *way;
+    bool ours;
+    int rc = read_pixels(reader, way, &ours, to);
+    if (rc == SL_OK || !ours)
+        return rc;
+    alone.libjpeg_alone = true;
+    jpeg_destroy_decompress(&reader->image);
+    rc = sl_jpeg_read_begin(reader, reader->bytes, reader->length, &header);
+    return rc == SL_OK ? read_pixels(reader, &alone, &ours, to) : rc;
 }
 
 void sl_jpeg_read_end(struct sl_jpeg_reader *reader)

@@ -24,9 +24,15 @@ void sl_jpeg_reader_close(struct sl_jpeg_reader *reader);
 int sl_jpeg_read_begin(struct sl_jpeg_reader *reader, const uint8_t *bytes, size_t length,
                        struct sl_jpeg_header *header);
 
-/* Decodes the pixels at eighths/8 of the size (each side rounded up), once after sl_jpeg_read_begin(), to RGB or, where
- * header.four, inverted CMYK. SL_BAD_DATA, SL_SYSTEM. */
-int sl_jpeg_read_pixels(struct sl_jpeg_reader *reader, int32_t eighths, uint8_t *to);
+struct sl_jpeg_way {
+    int32_t eighths;    /* of the size, each side rounded up */
+    bool fast;          /* the faster, less exact inverse transform, and chroma that is repeated, not interpolated */
+    bool libjpeg_alone; /* Huffman codes are libjpeg's too: the same pixels and verdicts, slower */
+};
+
+/* Decodes the pixels, once after sl_jpeg_read_begin(), to RGB or, where header.four, inverted CMYK. SL_BAD_DATA,
+ * SL_SYSTEM. */
+int sl_jpeg_read_pixels(struct sl_jpeg_reader *reader, const struct sl_jpeg_way *way, uint8_t *to);
 void sl_jpeg_read_end(struct sl_jpeg_reader *reader);
 
 #ifdef __cplusplus

@@ -24,7 +24,7 @@ struct sl_loader_options {
     bool shuffle;
     bool flip;               /* mirror half of the images */
     int32_t crop_padding;    /* random crop out of the image padded by that many pixels, less than its side; 0: none */
-    struct sl_pixels pixels; /* of a model; size 0: all but range are the data set's */
+    struct sl_pixels pixels; /* of a model; size 0: all but range and fast_decode are the data set's */
     int threads;             /* decoding threads; 0: 1 */
     int prefetch;            /* batches decoded ahead; 0: 4 */
     uint64_t cache_bytes; /* most bytes for decoded images; kept if the whole split fits beside the unpacked shards */

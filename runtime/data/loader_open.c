@@ -57,6 +57,7 @@ static int open_input(const struct sl_dataset *dataset, const struct sl_loader_o
     if (!pixels.size) {
         pixels = dataset->pixels;
         pixels.range = options->pixels.range;
+        pixels.fast_decode = options->pixels.fast_decode;
     }
     return sl_image_input_open(&pixels, options->batch_size, input);
 }

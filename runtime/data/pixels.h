@@ -19,6 +19,7 @@ struct sl_pixels {
     enum sl_pixel_range range;
     double mean[3], deviation[3]; /* of images in [0,1], RGB; a channel without deviation is only centred */
     bool apply_orientation;       /* images are turned as their EXIF orientation says; false: as stored */
+    bool fast_decode;             /* sl_jpeg_decode_fast; never proposed by a data set */
 };
 
 #ifdef __cplusplus

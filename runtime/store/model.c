@@ -25,9 +25,10 @@ int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *datas
         if (!model->classes[i].id || !model->classes[i].words)
             return sl_fail(SL_SYSTEM, "out of memory for %zu classes", dataset->class_count);
     }
-    const enum sl_pixel_range range = model->pixels.range;
+    const struct sl_pixels own = model->pixels;
     model->pixels = dataset->pixels;
-    model->pixels.range = range;
+    model->pixels.range = own.range;
+    model->pixels.fast_decode = own.fast_decode;
     return SL_OK;
 }
 

@@ -19,7 +19,8 @@ struct sl_model {
 
 void sl_model_close(struct sl_model *model);
 
-/* Copies the classes and the pixels (but for their range) of a data set into the model. SL_SYSTEM. */
+/* Copies the classes and the pixels (but for their range and how they are decoded) of a data set into the model.
+ * SL_SYSTEM. */
 int sl_model_take_dataset(struct sl_model *model, const struct sl_dataset *dataset);
 
 /* What the model wants of an image. SL_BAD_CONFIG: its input is no square of three channels that images can have. */

@@ -14,12 +14,14 @@ int sl_model_to_json(const struct sl_model *model, char **text)
     for (size_t i = 0; i < model->class_count; i++)
         sl_json_append(&classes, json_pack("{s:s, s:s}", "id", model->classes[i].id, "words", model->classes[i].words));
     const double *m = model->pixels.mean, *d = model->pixels.deviation;
-    /* A model of images as stored has no "orientation" (s* leaves it out): the text of older models. */
-    return sl_json_text(json_pack("{s:i, s:o, s:o, s:{s:s, s:s*, s:[f,f,f], s:[f,f,f]}}", "format", 1, "network",
+    /* A model of images as stored has no "orientation", and one of images decoded exactly no "decode" (s* leaves them
+     * out): the text of older models. */
+    return sl_json_text(json_pack("{s:i, s:o, s:o, s:{s:s, s:s*, s:s*, s:[f,f,f], s:[f,f,f]}}", "format", 1, "network",
                                   sl_graph_write(model->graph), "classes", classes, "pixels", "range",
                                   model->pixels.range == SL_PIXELS_STANDARDISED ? "standardised" : "unit",
-                                  "orientation", model->pixels.apply_orientation ? "apply" : NULL, "mean", m[0], m[1],
-                                  m[2], "deviation", d[0], d[1], d[2]),
+                                  "orientation", model->pixels.apply_orientation ? "apply" : NULL, "decode",
+                                  model->pixels.fast_decode ? "fast" : NULL, "mean", m[0], m[1], m[2], "deviation",
+                                  d[0], d[1], d[2]),
                         text);
 }
 
@@ -36,19 +38,27 @@ static int read_triple(const json_t *list, const char *name, double minimum, dou
     return SL_OK;
 }
 
+/* Is it the first of the two? Not without the key. */
+static int read_choice(const json_t *object, const char *key, const char *first, const char *second, bool *is_first)
+{
+    const json_t *value = json_object_get(object, key);
+    const char *text = json_string_value(value);
+    if (value && (!text || (strcmp(text, first) && strcmp(text, second))))
+        return sl_fail(SL_BAD_CONFIG, "\"%s\" must be \"%s\" or \"%s\"", key, first, second);
+    *is_first = text && !strcmp(text, first);
+    return SL_OK;
+}
+
 static int read_pixels(const json_t *object, struct sl_model *model)
 {
-    static const char *const known[] = {"range", "orientation", "mean", "deviation", NULL};
+    static const char *const known[] = {"range", "orientation", "decode", "mean", "deviation", NULL};
     int rc = SL_OK;
     const char *range = json_string_value(json_object_get(object, "range"));
     if (!json_is_object(object) || !range || (strcmp(range, "unit") && strcmp(range, "standardised")))
         SL_FAIL(SL_BAD_CONFIG, "\"pixels\" needs a \"range\", \"unit\" or \"standardised\"");
     SL_TRY(sl_json_check_keys(object, known, NULL, NULL));
-    const json_t *orientation = json_object_get(object, "orientation");
-    const char *kind = json_string_value(orientation);
-    if (orientation && (!kind || (strcmp(kind, "apply") && strcmp(kind, "ignore"))))
-        SL_FAIL(SL_BAD_CONFIG, "\"orientation\" must be \"apply\" or \"ignore\"");
-    model->pixels.apply_orientation = kind && !strcmp(kind, "apply");
+    SL_TRY(read_choice(object, "orientation", "apply", "ignore", &model->pixels.apply_orientation));
+    SL_TRY(read_choice(object, "decode", "fast", "exact", &model->pixels.fast_decode));
     model->pixels.range = strcmp(range, "unit") ? SL_PIXELS_STANDARDISED : SL_PIXELS_UNIT;
     SL_TRY(read_triple(json_object_get(object, "mean"), "mean", 0.0, model->pixels.mean));
     SL_TRY(read_triple(json_object_get(object, "deviation"), "deviation",

@@ -125,6 +125,7 @@ static int open_model(struct sl_session *s, sl_build_fn *build, void *self)
     SL_TRY(sl_dataset_open(s->options.data, &s->dataset));
     SL_TRY(build(self, s->dataset->pixels.size, (int32_t)s->dataset->class_count, &s->model.graph));
     s->model.pixels.range = s->options.range;
+    s->model.pixels.fast_decode = s->options.fast_decode;
     SL_TRY(sl_model_take_dataset(&s->model, s->dataset));
     SL_TRY(sl_model_pixels(&s->model, &s->pixels));
 out:

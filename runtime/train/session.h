@@ -32,6 +32,7 @@ struct sl_session_options {
     struct sl_schedule schedule;
     struct sl_updater_options updater;
     enum sl_pixel_range range;
+    bool fast_decode; /* of images, here and wherever the model is used */
     bool flip;
     int32_t crop_padding;
     bool skip_bad_images;

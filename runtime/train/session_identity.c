@@ -76,7 +76,8 @@ void sl_session_identify(const struct sl_session *session, struct sl_identity *i
     else
         set(identity, OPTIMIZER, "%s", sl_updater_name(o->updater.kind));
     set(identity, WEIGHT_DECAY, "%.17g", o->updater.l2);
-    set(identity, AUGMENTATION, "flip %d, crop %" PRId32 ", range %d", o->flip, o->crop_padding, (int)o->range);
+    set(identity, AUGMENTATION, "flip %d, crop %" PRId32 ", range %d%s", o->flip, o->crop_padding, (int)o->range,
+        o->fast_decode ? ", fast decode" : "");
     set(identity, DATA_SET, "%016" PRIx64, session->dataset->hash);
     char kernels[SL_IDENTITY_BYTES];
     name_kernels(session->training, session->rows.policy, kernels);

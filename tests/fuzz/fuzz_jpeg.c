@@ -1,6 +1,7 @@
 /* An image -> sl_jpeg_decode, by a fresh decoder and by decoders that have met other images: one verdict, the same
- * pixels. */
+ * pixels. The same for our Huffman decoder and libjpeg's. */
 #include "runtime/data/jpeg.h"
+#include "runtime/data/jpeg_read.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { SIDE = 32, RGB = SIDE * SIDE * 3, MOST_PIXELS = 1 << 20, EARLIER = 3 };
@@ -45,6 +46,30 @@ static bool modest(const uint8_t *bytes, size_t length)
     return !known || (int64_t)width * height <= MOST_PIXELS;
 }
 
+static int read_pixels(bool libjpeg_alone, const uint8_t *bytes, size_t length, uint8_t *pixels, size_t *made)
+{
+    const struct sl_jpeg_way way = {.eighths = 8, .libjpeg_alone = libjpeg_alone};
+    struct sl_jpeg_header header = {0};
+    struct sl_jpeg_reader *reader = sl_jpeg_reader_open();
+    FUZZ_MUST(reader != NULL);
+    int rc = sl_jpeg_read_begin(reader, bytes, length, &header);
+    *made = (size_t)header.width * (size_t)header.height * (header.four ? 4 : 3);
+    if (rc == SL_OK)
+        rc = sl_jpeg_read_pixels(reader, &way, pixels);
+    sl_jpeg_read_end(reader);
+    sl_jpeg_reader_close(reader);
+    return rc;
+}
+
+static void compare_with_libjpeg(const uint8_t *bytes, size_t length)
+{
+    static uint8_t ours[4 * MOST_PIXELS], theirs[4 * MOST_PIXELS];
+    size_t made;
+    const int rc = read_pixels(false, bytes, length, ours, &made);
+    FUZZ_MUST(read_pixels(true, bytes, length, theirs, &made) == rc);
+    FUZZ_MUST(rc != SL_OK || !memcmp(ours, theirs, made));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     static uint8_t fresh[RGB], used[RGB];
@@ -57,5 +82,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         FUZZ_MUST(decode(i, bytes, length, 0xff, used) == rc);
         FUZZ_MUST(rc != SL_OK || !memcmp(fresh, used, RGB));
     }
+    compare_with_libjpeg(bytes, length);
     return 0;
 }
