@@ -61,10 +61,10 @@ static const struct sl_conv2d shapes[] = {
     { 2,  7,  7,  32,  16, 2, 2, 1, 1, 1, 1,  7,  7,  32,  32, SL_ELEMENT_F32},   /* padding before, not after */
     { 1,  5,  6,  19,  33, 3, 3, 1, 1, 4, 5, 12, 13,  32,  48, SL_ELEMENT_F32},   /* padding larger than the kernel */
     { 1,  3,  6, 272,  80, 2, 2, 1, 1, 0, 0,  3,  6, 272,  80, SL_ELEMENT_F32},   /* pieces of the sum that are not alike */
-    { 4, 23, 24,   5,  16, 3, 3, 1, 1, 1, 1, 23, 24,  16,  16, SL_ELEMENT_F32},   /* parts of backward-weights: images, */
-    { 1, 61, 70,   3,  20, 3, 3, 1, 1, 1, 1, 61, 70,   3,  32, SL_ELEMENT_F32},   /* rows of an image, */
-    { 1, 91, 99,   3,  16, 5, 4, 2, 2, 2, 1, 46, 50,  16,  16, SL_ELEMENT_F32},   /* strided, */
-    { 1, 2900,1,  16,  40, 1, 1, 1, 1, 0, 0, 2900,1,  16,  48, SL_ELEMENT_F32},   /* read in place, */
+    { 5, 31, 28,   5,  16, 3, 3, 1, 1, 1, 1, 31, 28,  16,  16, SL_ELEMENT_F32},   /* parts of backward-weights: images, */
+    { 1, 91, 99,   3,  20, 3, 3, 1, 1, 1, 1, 91, 99,   3,  32, SL_ELEMENT_F32},   /* rows of an image, */
+    { 1,131,131,   3,  16, 5, 4, 2, 2, 2, 1, 66, 66,  16,  16, SL_ELEMENT_F32},   /* strided, */
+    { 1, 4300,1,  16,  40, 1, 1, 1, 1, 0, 0, 4300,1,  16,  48, SL_ELEMENT_F32},   /* read in place, */
     {65,  6,  6,  16,  16, 3, 3, 1, 1, 1, 1,  6,  6,  16,  16, SL_ELEMENT_F32},   /* Winograd's tiles */
     {521, 4,  4,  16,  32, 2, 2, 1, 1, 0, 0,  4,  4,  16,  32, SL_ELEMENT_F32},
     { 1, 13, 11,  33,  13, 7, 7, 1, 1, 3, 3, 13, 11,  48,  16, SL_ELEMENT_F32},   /* the first large one */

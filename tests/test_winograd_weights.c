@@ -137,9 +137,9 @@ static void layers_have_units_enough_and_scratch_is_bounded(void **state)
     } layers[] = {
         {{32, 64, 64, 32, 64, 3, 3, 1, 1, 1, 1, 64, 64, 32, 64, SL_ELEMENT_F32}, 32},
         {{32, 32, 32, 64, 128, 2, 2, 1, 1, 0, 0, 32, 32, 64, 128, SL_ELEMENT_F32}, 8},
-        {{32, 32, 32, 128, 256, 2, 2, 1, 1, 0, 0, 32, 32, 128, 256, SL_ELEMENT_F32}, 8},
-        {{32, 16, 16, 256, 256, 2, 2, 1, 1, 0, 0, 16, 16, 256, 256, SL_ELEMENT_F32}, 2},
-        {{32, 16, 16, 256, 512, 2, 2, 1, 1, 0, 0, 16, 16, 256, 512, SL_ELEMENT_F32}, 2},
+        {{32, 32, 32, 128, 256, 2, 2, 1, 1, 0, 0, 32, 32, 128, 256, SL_ELEMENT_F32}, 4},
+        {{32, 16, 16, 256, 256, 2, 2, 1, 1, 0, 0, 16, 16, 256, 256, SL_ELEMENT_F32}, 0},
+        {{32, 16, 16, 256, 512, 2, 2, 1, 1, 0, 0, 16, 16, 256, 512, SL_ELEMENT_F32}, 0},
     };
     for (int n = 0; n < NAMES; n++) {
         const struct sl_kernel_row *row = find_row(SL_OP_conv2d_bwd_weights, names[n]);

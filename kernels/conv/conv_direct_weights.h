@@ -19,9 +19,9 @@ enum {
     GRADIENT_NEAR = 64,              /* dy is read where it lies if its pixels have at most so many floats */
     GRADIENT_CELL_BYTES = 192 << 10, /* of sums of a cell, at most */
     GRADIENT_AREA_BYTES = 4 << 20,   /* of sums of an area, at most */
-    GRADIENT_PART = 1024,            /* pixels of a part, at least: each transposes its sums into a gradient */
+    GRADIENT_PART = 2048,            /* pixels of a part, at least: each transposes its sums into a gradient */
     GRADIENT_CELLS = 64,             /* wanted of all parts: cells are halved until there are so many, ... */
-    GRADIENT_INTENSITY = 16,         /* ... as long as they keep so many operations per byte that they read */
+    GRADIENT_INTENSITY = 10,         /* ... as long as they keep so many operations per byte that they read */
 };
 
 static size_t gradient_sum_bytes(const struct sl_conv2d *s, int32_t k, int32_t c)

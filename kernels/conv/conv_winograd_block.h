@@ -58,26 +58,29 @@ static void winograd_input_block(const struct winograd *w, int64_t first, int32_
     }
 }
 
-/* M of one frequency: pieces of the sum x groups of tiles, of those [begin, end) whose source is in V. Each group asks
- * for a part of the piece of weights that comes after this one. */
-static void winograd_product(const struct winograd *w, int32_t begin, int32_t end, const float *v, const float *u,
+/* M of one frequency: pieces of the sum x groups of tiles, from row `row` of a group on, where v and m point. Each
+ * group asks for a part of the piece of weights that comes after this one. */
+static void winograd_product(const struct winograd *w, int32_t row, int32_t count, const float *v, const float *u,
                              float *m)
 {
     const int32_t rows = winograd_rows(w->width), channels = winograd_channels(w);
+    const ptrdiff_t v_group = winograd_v_group(w), m_group = winograd_m_group(w);
     for (int32_t c = 0, steps; c < channels; c += steps) {
         steps = channels - c < WINOGRAD_PIECE ? channels - c : WINOGRAD_PIECE;
         struct winograd_piece piece = {
+            .v = v + c / WINOGRAD_CHUNK * winograd_v_chunk(w),
             .v_chunk = winograd_v_chunk(w),
             .u = u + (ptrdiff_t)c * w->width,
             .channels = steps,
+            .m = m,
             .begins = c == 0,
             .next = (const char *)(u + (ptrdiff_t)(c + steps) * w->width),
         };
-        for (int32_t i = begin, here; i < end; i += here) {
-            here = end - i < rows - i % rows ? end - i : rows - i % rows;
-            piece.v = v + c / WINOGRAD_CHUNK * winograd_v_chunk(w) + winograd_v_at(w, i);
-            piece.m = m + winograd_m_at(w, i);
+        for (int32_t left = count, from = row, here; left > 0; left -= here, from = 0) {
+            here = left < rows - from ? left : rows - from;
             winograd_tile_for(here, w->width)(&piece);
+            piece.v += v_group - from * WINOGRAD_CHUNK;
+            piece.m += m_group - from * w->width;
             piece.next += (ptrdiff_t)steps * 64;
         }
     }
@@ -160,17 +163,18 @@ static void winograd_open_record(const struct winograd *w, int32_t panel, int32_
 static void winograd_panel(const struct winograd *w, int64_t first, int32_t panel, int32_t begin, int32_t end,
                            const float *v, float *m)
 {
-    const float *u = w->weights + panel * winograd_u_panel(w);
+    const float *u = w->weights + panel * winograd_u_panel(w), *from = v + winograd_v_at(w, begin);
+    float *to = m + winograd_m_at(w, begin);
     for (int32_t f = 0; f < winograd_frequencies(w); f++)
-        winograd_product(w, begin, end, v + f * winograd_v_step(w), u + f * winograd_u_step(w),
-                         m + f * winograd_m_step(w));
-    for (int32_t at = begin, to; at < end; at = to) {
+        winograd_product(w, begin % winograd_rows(w->width), end - begin, from + f * winograd_v_step(w),
+                         u + f * winograd_u_step(w), to + f * winograd_m_step(w));
+    for (int32_t at = begin, next; at < end; at = next) {
         const int64_t number = first / w->block * winograd_stretches(w, w->block) + at / w->stretch;
         float *record = w->moments ? w->moments + (size_t)number * sl_moments_size(w->ys) : NULL;
-        to = end - at < w->stretch ? end : at + w->stretch;
+        next = end - at < w->stretch ? end : at + w->stretch;
         if (record)
-            winograd_open_record(w, panel, winograd_pixels(w, first + at, to - at), record);
-        winograd_output_block(w, first, at, to, panel * w->width, m, record);
+            winograd_open_record(w, panel, winograd_pixels(w, first + at, next - at), record);
+        winograd_output_block(w, first, at, next, panel * w->width, m, record);
     }
     if (panel == winograd_panels(w) - 1)
         winograd_clear(w, first + begin, end - begin);

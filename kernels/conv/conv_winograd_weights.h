@@ -18,8 +18,9 @@
 #include "kernels/kernels.h"
 
 enum {
-    WINOGRAD_GRADIENT_CELLS = 64,     /* wanted of all parts: cells are halved until there are so many */
-    WINOGRAD_GRADIENT_PART = 256,     /* tiles of a part, at least: each transforms its sums back to taps of dw */
+    WINOGRAD_GRADIENT_CELLS = 64, /* wanted of all parts: cells are halved until there are so many */
+    WINOGRAD_GRADIENT_PART = 256, /* tiles of a part, at least, for each part transforms its sums to taps of dw; ... */
+    WINOGRAD_GRADIENT_FAR_PART = 512, /* ... where the sums are not near, that takes longer */
     WINOGRAD_GRADIENT_NEAR = 1 << 20, /* bytes of sums that leave room in L2 for a short block */
     WINOGRAD_GRADIENT_AREA = 7 << 20, /* of sums of an area, at most */
     WINOGRAD_GRADIENT_MOST_SCRATCH = 16 << 20,
@@ -49,7 +50,8 @@ static size_t winograd_gradient_bytes(const struct winograd_gradient *g, int32_t
 /* Cells are halved, the longer side first, until there are enough and an area can hold a row of them. */
 static struct sl_cells winograd_gradient_cells(const struct winograd_gradient *g, const struct sl_conv2d *s)
 {
-    const int64_t parts = sl_cells_parts(g->tiles, WINOGRAD_GRADIENT_PART);
+    const bool near = winograd_gradient_bytes(g, s->k, s->c) <= WINOGRAD_GRADIENT_NEAR;
+    const int64_t parts = sl_cells_parts(g->tiles, near ? WINOGRAD_GRADIENT_PART : WINOGRAD_GRADIENT_FAR_PART);
     struct sl_cells cells = sl_cells_of(s->k, s->c, s->k, s->c);
     for (;;) {
         const bool large = winograd_gradient_bytes(g, cells.k, s->c) > WINOGRAD_GRADIENT_AREA;

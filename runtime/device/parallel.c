@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "runtime/device/machine.h"
+#include "runtime/device/slices.h"
 
 enum {
     ALIGNMENT = 64,
@@ -98,6 +99,7 @@ struct forked {
     void *task_self;
 };
 
+/* Whoever finds a share finished only looks, so that many can look at once. */
 static void run_share(const struct forked *forked, int number, void *scratch)
 {
     struct share *share = &forked->cpu->shares[number];
@@ -107,8 +109,8 @@ static void run_share(const struct forked *forked, int number, void *scratch)
         const int64_t slice = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
         if (slice >= share->end)
             return;
-        forked->task(forked->task_self, &(const struct sl_work){.begin = forked->units * slice / forked->slices,
-                                                                .end = forked->units * (slice + 1) / forked->slices,
+        forked->task(forked->task_self, &(const struct sl_work){.begin = sl_cut(forked->units, slice, forked->slices),
+                                                                .end = sl_cut(forked->units, slice + 1, forked->slices),
                                                                 .scratch = scratch});
     }
 }
@@ -132,13 +134,10 @@ static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn 
     const int rc = reserve_scratch(cpu, scratch_bytes);
     if (rc != SL_OK)
         return rc;
-    /* A few slices a thread: large enough to be cheap, small enough to level out unequal cores. */
-    enum { SLICES_PER_THREAD = 8 };
-    const int64_t most = (int64_t)cpu->threads * SLICES_PER_THREAD;
-    const struct forked forked = {cpu, units, units < most ? units : most, task, task_self};
+    const struct forked forked = {cpu, units, sl_slices(units, cpu->threads), task, task_self};
     for (int t = 0; t < cpu->threads; t++) {
-        cpu->shares[t].next = forked.slices * t / cpu->threads;
-        cpu->shares[t].end = forked.slices * (t + 1) / cpu->threads;
+        cpu->shares[t].next = sl_cut(forked.slices, t, cpu->threads);
+        cpu->shares[t].end = sl_cut(forked.slices, t + 1, cpu->threads);
     }
     /* All threads, also where fewer would do: OpenMP ends those that a region leaves out, and the next would have to
      * create them again. */

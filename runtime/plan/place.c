@@ -208,10 +208,11 @@ static int open_arena(struct placing *placing)
             plan->options.batch, (double)plan->arena_bytes / 1e6, (double)limit / 1e6, plan->largest);
     }
     SL_TRY(plan->device->alloc(plan->device->self, plan->arena_bytes, &plan->arena));
-    SL_TRY(plan->device->fill(plan->device->self, plan->arena, 0, plan->arena_bytes));
+    /* Each buffer is cleared on its own, so that its pages lie with the threads that will compute on them. */
     for (size_t i = 0; i < placing->count; i++) {
         void *address = (char *)plan->arena + placing->blocks[i].offset;
         memcpy(placing->targets[i], &address, sizeof address); /* pointers of any type */
+        SL_TRY(plan->device->fill(plan->device->self, address, 0, placing->blocks[i].bytes));
     }
 out:
     return rc;
