@@ -92,6 +92,11 @@ std::string find_unknown_row(const std::string &names)
 OurConv::OurConv(const sl_device &device, const sl_kernel_row &row, const sl_conv2d &shape)
     : device_(device), shape_(shape)
 {
+    sl_need need;
+    check_must(sl_row_takes(&row, row.op, &shape_, device.isa, &need), row.symbol);
+    parts_ = {static_cast<int64_t>(sl_conv2d_weights(&shape_)), static_cast<int32_t>(need.parts), SL_ELEMENT_F32};
+    if (need.parts)
+        check_must(sl_choose_weighted_sum(&device, &parts_, &sum_) == SL_OK, row.symbol);
     device_.rows = &row; // the only choice
     device_.row_count = 1;
     case_.measured = true;
@@ -107,6 +112,7 @@ OurConv::~OurConv()
 {
     check_release(&case_);
     sl_choice_close(&choice_);
+    sl_choice_close(&sum_);
 }
 
 void OurConv::run()
@@ -114,6 +120,11 @@ void OurConv::run()
     if (packed_)
         sl_launch_pack(&choice_, &shape_, weights_, packed_);
     sl_launch(&choice_, choice_.op, &shape_, case_.args.bytes);
+    if (parts_.parts) {
+        const sl_weighted_sum sum = {static_cast<const float *>(check_find(&case_, "parts")), nullptr,
+                                     static_cast<float *>(check_find(&case_, "dw"))};
+        sl_launch_weighted_sum(&sum_, &parts_, &sum);
+    }
 }
 
 double OurConv::flops() const

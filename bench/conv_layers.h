@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/conv/conv.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/kernels.h"
 #include "kernels/launch.h"
 #include "tests/check.h"
@@ -27,7 +28,8 @@ std::vector<const sl_kernel_row *> find_conv_rows(const sl_device &device, sl_op
 // The first of the names that is no row of a convolution; "" if all are.
 std::string find_unknown_row(const std::string &names);
 
-// A row with its operands. A run packs the weights as well, for a training step does so after each update.
+// A row with its operands. A run packs the weights as well, for a training step does so after each update, and adds up
+// the parts of a gradient.
 class OurConv
 {
   public:
@@ -42,7 +44,8 @@ class OurConv
   private:
     sl_device device_;
     const sl_conv2d shape_;
-    sl_choice choice_;
+    sl_choice choice_, sum_ = {};
+    sl_weighted_sum_shape parts_ = {}; // parts 0: the row makes the gradient itself
     check_case case_ = {};
     const float *weights_ = nullptr;
     void *packed_ = nullptr; // null: it reads them as they are

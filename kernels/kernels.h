@@ -38,6 +38,9 @@ struct sl_need {
     size_t packed;      /* bytes of re-ordered weights that the kernel reads; 0: it reads them as stored */
     size_t state;       /* bytes that open() fills; 0: no state */
     bool joins;         /* neighbouring units share work: few long slices are cheaper than many */
+    int64_t together;   /* of those that join: so many share most, from one multiple to the next; 0: all do */
+    int64_t records;    /* partial results that the units leave (moments, sums); 0: each unit one */
+    int64_t parts;      /* of conv2d_bwd_weights: gradients that are to be added up (conv.h); 0: the result itself */
     double flops;       /* floating-point operations of its multiplications; 0: as many as the formula's */
 };
 

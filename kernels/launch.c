@@ -125,15 +125,36 @@ void sl_choice_close(struct sl_choice *choice)
     ready_close(&choice->ready[1]);
 }
 
-int64_t sl_choice_most_units(const struct sl_choice *choice, const void *shape)
+static int64_t records_of(const struct sl_need *need)
+{
+    return need->records ? need->records : need->units;
+}
+
+static int64_t parts_of(const struct sl_need *need)
+{
+    return need->parts;
+}
+
+/* Of the rows that a launch at this shape may get. */
+static int64_t most_of(const struct sl_choice *choice, const void *shape, int64_t of(const struct sl_need *need))
 {
     const struct sl_device *device = choice->device;
     int64_t most = 0;
     struct sl_need need;
     for (const struct sl_kernel_row *row = choice->ready[0].row; row < device->rows + device->row_count; row++)
-        if (sl_row_takes(row, choice->op, shape, device->isa, &need) && need.units > most)
-            most = need.units;
+        if (sl_row_takes(row, choice->op, shape, device->isa, &need) && of(&need) > most)
+            most = of(&need);
     return most;
+}
+
+int64_t sl_choice_most_records(const struct sl_choice *choice, const void *shape)
+{
+    return most_of(choice, shape, records_of);
+}
+
+int64_t sl_choice_most_parts(const struct sl_choice *choice, const void *shape)
+{
+    return most_of(choice, shape, parts_of);
 }
 
 /* What is ready for this shape, or NULL. */
@@ -147,10 +168,10 @@ static const struct sl_ready *find_ready(const struct sl_choice *choice, const v
     return NULL;
 }
 
-int64_t sl_choice_units(const struct sl_choice *choice, const void *shape)
+int64_t sl_choice_records(const struct sl_choice *choice, const void *shape)
 {
     const struct sl_ready *ready = find_ready(choice, shape);
-    return ready ? ready->need.units : 0;
+    return ready ? records_of(&ready->need) : 0;
 }
 
 /* The row made ready for this shape. Its weights lie where the chosen row's do, packed or not (kernels.h). */
@@ -173,12 +194,22 @@ static int ready_for(struct sl_choice *choice, const void *shape, const struct s
     return SL_OK;
 }
 
+int sl_choice_ready(struct sl_choice *choice, const void *shape, const struct sl_need **need)
+{
+    const struct sl_ready *ready;
+    const int rc = ready_for(choice, shape, &ready);
+    if (rc == SL_OK)
+        *need = &ready->need;
+    return rc;
+}
+
 struct job {
     const struct sl_ready *ready;
     const void *args;
     const float *weights;
     void *packed;
-    int64_t slices; /* of a kernel that joins units */
+    int64_t slices; /* of a kernel that joins units, */
+    int64_t grain;  /* cut at multiples of so many units */
 };
 
 static void run_slice(void *self, const struct sl_work *work)
@@ -189,14 +220,31 @@ static void run_slice(void *self, const struct sl_work *work)
     job->ready->row->kernel->run(job->ready->shape, job->args, &slice);
 }
 
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Units that join are cut once for each thread. Where many whole runs of those that share most are there, they are cut
+ * between runs, and more often, to level out unequal cores. */
+static void cut_joined(struct job *job, int threads)
+{
+    enum { RUNS_PER_THREAD = 16, SLICES_PER_THREAD = 8 };
+    const struct sl_need *need = &job->ready->need;
+    const int64_t grain = need->together ? need->together : need->units, runs = (need->units + grain - 1) / grain;
+    const bool many = runs >= (int64_t)threads * RUNS_PER_THREAD;
+    job->grain = many ? grain : 1;
+    job->slices = many ? (int64_t)threads * SLICES_PER_THREAD : smaller(need->units, threads);
+}
+
 /* One of `slices` even cuts of all units. */
 static void run_joined(void *self, const struct sl_work *work)
 {
     const struct job *job = self;
-    const int64_t units = job->ready->need.units;
+    const int64_t units = job->ready->need.units, grains = (units + job->grain - 1) / job->grain;
     struct sl_work slice = *work;
-    slice.begin = units * work->begin / job->slices;
-    slice.end = units * work->end / job->slices;
+    slice.begin = grains * work->begin / job->slices * job->grain;
+    slice.end = smaller(grains * work->end / job->slices * job->grain, units);
     slice.state = job->ready->state;
     job->ready->row->kernel->run(job->ready->shape, job->args, &slice);
 }
@@ -234,7 +282,7 @@ int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const 
     const struct sl_need *need = &job.ready->need;
     if (!need->joins || device->threads < 1)
         return launch_job(choice, &job, need->units, need->scratch, run_slice);
-    job.slices = need->units < device->threads ? need->units : device->threads;
+    cut_joined(&job, device->threads);
     return launch_job(choice, &job, job.slices, need->scratch, run_joined);
 }
 

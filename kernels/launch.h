@@ -62,11 +62,17 @@ static inline const struct sl_need *sl_choice_need(const struct sl_choice *choic
     return &choice->ready[0].need;
 }
 
-/* Units of the last launch at this shape: as many partial results are there. 0: it is ready no more. */
-int64_t sl_choice_units(const struct sl_choice *choice, const void *shape);
+/* Partial results of the last launch at this shape (need.records). 0: it is ready no more. */
+int64_t sl_choice_records(const struct sl_choice *choice, const void *shape);
 
-/* At least as many as a launch at this shape may have, whichever row it gets: to make room for partial results. */
-int64_t sl_choice_most_units(const struct sl_choice *choice, const void *shape);
+/* At least as many as a launch at this shape may leave, whichever row it gets: to make room for them. */
+int64_t sl_choice_most_records(const struct sl_choice *choice, const void *shape);
+
+/* The same for need.parts. */
+int64_t sl_choice_most_parts(const struct sl_choice *choice, const void *shape);
+
+/* Makes a row ready for the shape, as a launch does, and says what it needs there; it lasts until the launch after. */
+int sl_choice_ready(struct sl_choice *choice, const void *shape, const struct sl_need **need);
 
 /* Runs the operation on `shape`, which may be another than the one chosen for: then the chosen row or a later one is
  * made ready for it, and a later one is named with SL_VERBOSE=1. Typed, per operation: sl_launch_OP below. */

@@ -6,6 +6,7 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/winograd.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/norm/norm.h"
 #include "tests/check.h"
 
@@ -60,12 +61,19 @@ static const struct sl_conv2d shapes[] = {
     { 2,  7,  7,  32,  16, 2, 2, 1, 1, 1, 1,  7,  7,  32,  32, SL_ELEMENT_F32},   /* padding before, not after */
     { 1,  5,  6,  19,  33, 3, 3, 1, 1, 4, 5, 12, 13,  32,  48, SL_ELEMENT_F32},   /* padding larger than the kernel */
     { 1,  3,  6, 272,  80, 2, 2, 1, 1, 0, 0,  3,  6, 272,  80, SL_ELEMENT_F32},   /* pieces of the sum that are not alike */
+    { 5, 31, 28,   5,  16, 3, 3, 1, 1, 1, 1, 31, 28,  16,  16, SL_ELEMENT_F32},   /* parts of backward-weights: images, */
+    { 1, 91, 99,   3,  20, 3, 3, 1, 1, 1, 1, 91, 99,   3,  32, SL_ELEMENT_F32},   /* rows of an image, */
+    { 1,131,131,   3,  16, 5, 4, 2, 2, 2, 1, 66, 66,  16,  16, SL_ELEMENT_F32},   /* strided, */
+    { 1, 4300,1,  16,  40, 1, 1, 1, 1, 0, 0, 4300,1,  16,  48, SL_ELEMENT_F32},   /* read in place, */
+    {65,  6,  6,  16,  16, 3, 3, 1, 1, 1, 1,  6,  6,  16,  16, SL_ELEMENT_F32},   /* Winograd's tiles */
+    {521, 4,  4,  16,  32, 2, 2, 1, 1, 0, 0,  4,  4,  16,  32, SL_ELEMENT_F32},
     { 1, 13, 11,  33,  13, 7, 7, 1, 1, 3, 3, 13, 11,  48,  16, SL_ELEMENT_F32},   /* the first large one */
     { 1, 24, 24, 112,  64, 1, 1, 1, 1, 0, 0, 24, 24, 112,  80, SL_ELEMENT_F32},   /* one slice of backward-weights: groups of channels not alike */
     { 1, 17, 16,  64,  64, 2, 2, 1, 1, 0, 0, 17, 16,  64,  64, SL_ELEMENT_F32},
     { 1, 16, 17,  32,  64, 3, 3, 1, 1, 1, 1, 16, 17,  32,  64, SL_ELEMENT_F32},
     { 1, 31, 31,  16,  32, 2, 2, 1, 1, 0, 0, 31, 31,  16,  32, SL_ELEMENT_F32},
     { 1, 31, 17,  32,  16, 3, 3, 1, 1, 1, 1, 31, 17,  32,  16, SL_ELEMENT_F32},
+    { 2, 65, 66,  32,  32, 3, 3, 1, 1, 1, 1, 65, 66,  32,  32, SL_ELEMENT_F32},   /* parts whose tiles are not alike */
     { 1,  9, 10, 272,  80, 2, 2, 1, 1, 0, 0,  9, 10, 272,  80, SL_ELEMENT_F32},
     { 1, 64, 64,   3,  32, 3, 3, 1, 1, 1, 1, 64, 64,   3,  32, SL_ELEMENT_F32},   /* the network, some of it on smaller images */
     { 1, 32, 32,  32,  64, 3, 3, 1, 1, 1, 1, 32, 32,  32,  64, SL_ELEMENT_F32},
@@ -100,7 +108,7 @@ enum { POOLABLE = sizeof poolable / sizeof *poolable - 1 };
 /* Those from the first large one on would take minutes in plain C, and nearly all that hurts in them smaller ones have
  * too. */
 #ifdef SL_CHECK_EMULATED
-enum { LARGE = 14 };
+enum { LARGE = 15 };
 #else
 enum { LARGE = 0 };
 #endif
@@ -175,13 +183,18 @@ static const float *weights(struct check_case *c, const struct sl_conv2d *s)
     return check_pack(c, check_input(c, "weights", sl_conv2d_weights(s), CHECK_UNIFORM));
 }
 
+static int64_t records(const struct check_case *c)
+{
+    return c->need.records ? c->need.records : c->need.units;
+}
+
 /* The moments are compared after their join: how a row cuts its records is its own affair. */
 static void fuse(struct check_case *c, const struct sl_conv2d *s, struct sl_conv2d_fwd *t, double terms)
 {
     const double spread = sqrt(terms) + 1.0;
     t->bias = check_input(c, "bias", (size_t)s->k, CHECK_UNIFORM);
     t->slope = 0.25f;
-    t->moments = check_work(c, "records", (size_t)c->need.units * sl_moments_size(s->ys));
+    t->moments = check_work(c, "records", (size_t)records(c) * sl_moments_size(s->ys));
     check_output_pixels(c, "mean", 1, s->k, s->ys, (struct check_tolerance){1e-5 * spread, 0.0, 0});
     check_output_pixels(c, "var", 1, s->k, s->ys, (struct check_tolerance){1e-5 * spread * spread, 1e-5, 0});
 }
@@ -219,9 +232,9 @@ static void join(struct check_case *c)
 {
     const struct sl_conv2d *s = c->shape;
     if (c->index % 2)
-        check_reference(SL_OP_norm_join, &(struct sl_norm){.c = s->k, .xs = s->ys},
-                        &(struct sl_norm_join){check_find(c, "records"), c->need.units, check_find(c, "mean"),
-                                               check_find(c, "var")});
+        check_reference(
+            SL_OP_norm_join, &(struct sl_norm){.c = s->k, .xs = s->ys},
+            &(struct sl_norm_join){check_find(c, "records"), records(c), check_find(c, "mean"), check_find(c, "var")});
 }
 
 static void bwd_data(struct check_case *c)
@@ -240,6 +253,17 @@ static void bwd_weights(struct check_case *c)
     t->x = activation(c, "x", inside(s), s->c, s->xs);
     t->dy = activation(c, "dy", outside(s), s->k, s->ys);
     t->dw = check_output(c, "dw", sl_conv2d_weights(s), sums(c, (double)outside(s), s->oh, s->ow));
+    if (c->need.parts)
+        t->dw = check_work(c, "parts", (size_t)c->need.parts * sl_conv2d_weights(s));
+}
+
+static void add_parts(struct check_case *c)
+{
+    const struct sl_weighted_sum_shape shape = {(int64_t)sl_conv2d_weights(c->shape), (int32_t)c->need.parts,
+                                                SL_ELEMENT_F32};
+    if (c->need.parts)
+        check_reference(SL_OP_weighted_sum, &shape,
+                        &(struct sl_weighted_sum){.x = check_find(c, "parts"), .sum = check_find(c, "dw")});
 }
 
 static void bias_bwd(struct check_case *c)
@@ -271,7 +295,7 @@ static const struct check_op ops[] = {
     {SL_OP_conv2d_fwd, 2 * SHAPES, 2 * MEASURED, fwd_shape, fwd, join, CHECK_CLOSE},
     {SL_OP_conv2d_pool_fwd, POOLABLE, 1, pooled_shape, pool_fwd, NULL, CHECK_CLOSE},
     {SL_OP_conv2d_bwd_data, SHAPES, MEASURED, shape, bwd_data, NULL, CHECK_CLOSE},
-    {SL_OP_conv2d_bwd_weights, SHAPES, MEASURED, shape, bwd_weights, NULL, CHECK_CLOSE},
+    {SL_OP_conv2d_bwd_weights, SHAPES, MEASURED, shape, bwd_weights, add_parts, CHECK_CLOSE},
     {SL_OP_bias_bwd, SHAPES, MEASURED, shape, bias_bwd, NULL, CHECK_CLOSE},
     {SL_OP_conv2d_fold, SHAPES, MEASURED, shape, fold, NULL, CHECK_CLOSE},
 };

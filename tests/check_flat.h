@@ -5,7 +5,7 @@
 
 #include "tests/check.h"
 
-static const int64_t check_lengths[] = {1, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 1009, 16383, 16384, 16385, 100003};
+static const int64_t check_lengths[] = {1, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 1009, 2047, 2048, 2049, 100003};
 enum {
     CHECK_LENGTHS = sizeof check_lengths / sizeof *check_lengths,
     CHECK_ACTIVATIONS = 32 * 64 * 64 * 32, /* of the first layer */

@@ -172,13 +172,13 @@ static void units_are_those_of_the_row_that_runs(void **state)
     device.row_count = 2;
     assert_int_equal(sl_choose_accumulate(&device, &full, &choice), SL_OK);
     assert_string_equal(sl_choice_row(&choice)->name, "whole");
-    assert_int_equal(sl_choice_most_units(&choice, &full), 5);
-    assert_int_equal(sl_choice_most_units(&choice, &part), 5);
+    assert_int_equal(sl_choice_most_records(&choice, &full), 5);
+    assert_int_equal(sl_choice_most_records(&choice, &part), 5);
     assert_int_equal(sl_launch_accumulate(&choice, &full, &none), SL_OK);
-    assert_int_equal(sl_choice_units(&choice, &full), 2);
+    assert_int_equal(sl_choice_records(&choice, &full), 2);
     assert_int_equal(sl_launch_accumulate(&choice, &part, &none), SL_OK);
-    assert_int_equal(sl_choice_units(&choice, &part), 5);
-    assert_int_equal(sl_choice_units(&choice, &full), 2);
+    assert_int_equal(sl_choice_records(&choice, &part), 5);
+    assert_int_equal(sl_choice_records(&choice, &full), 2);
     sl_choice_close(&choice);
 }
 

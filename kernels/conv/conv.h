@@ -51,7 +51,10 @@ struct sl_conv2d_bwd_data {
     void *dx;
 };
 
-/* conv2d_bwd_weights: overwrites dw (OHWI). It adds in one order: the same bits for any slicing. */
+/* conv2d_bwd_weights: overwrites dw (OHWI). It adds in one order: the same bits for any slicing.
+ * A row whose need.parts is not 0 cuts the sum over pixels into so many parts, so that many threads have work. Then dw
+ * has room for as many gradients, one after the other, and what is wanted is their sum, in order: weighted_sum makes it
+ * (elementwise.h). */
 struct sl_conv2d_bwd_weights {
     const void *x, *dy;
     float *dw;

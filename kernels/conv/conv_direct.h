@@ -30,6 +30,17 @@ struct direct {
     float *y, *moments;
 };
 
+static int32_t direct_blocks(const struct direct *d)
+{
+    return (d->k + d->block - 1) / d->block;
+}
+
+/* The launch hands out the blocks of output channels of each unit of pixels, one after the other. */
+static int64_t direct_units(const struct direct *d)
+{
+    return sl_units_count(&d->window.units) * direct_blocks(d);
+}
+
 /* The source of a unit should stay in the second-level cache, because each block of output channels reads it again. But
  * each unit reads all weights again: where they are many, larger units cost less. */
 static struct sl_units_goal direct_goal(const struct sl_conv2d *s)
@@ -39,17 +50,30 @@ static struct sl_units_goal direct_goal(const struct sl_conv2d *s)
     return (struct sl_units_goal){.bytes = weights > NEAR ? weights : NEAR, .most = 1024, .least = 96, .units = 64};
 }
 
+/* Units are made smaller where those wanted at first fill no node of many cores, and more do. */
+static struct direct direct_plan(const struct sl_conv2d *s, int32_t k,
+                                 struct sl_window window(const struct sl_conv2d *s, const struct sl_units_goal *goal))
+{
+    enum { LEAST = 32, ENOUGH = 512 };
+    struct sl_units_goal goal = direct_goal(s);
+    struct direct d = {.k = k, .block = direct_block(k), .slope = 1.0f};
+    d.window = window(s, &goal);
+    while (!sl_units_fill(direct_units(&d)) && direct_units(&d) < ENOUGH && goal.least > LEAST) {
+        goal.units *= 2;
+        goal.least = goal.least / 2 > LEAST ? goal.least / 2 : LEAST;
+        d.window = window(s, &goal);
+    }
+    return d;
+}
+
 static struct direct direct_forward(const struct sl_conv2d *s)
 {
-    const struct sl_units_goal goal = direct_goal(s);
-    return (struct direct){.window = sl_window_forward(s, &goal), .k = s->k, .block = direct_block(s->k)};
+    return direct_plan(s, s->k, sl_window_forward);
 }
 
 static struct direct direct_backward(const struct sl_conv2d *s)
 {
-    const struct sl_units_goal goal = direct_goal(s);
-    return (struct direct){
-        .window = sl_window_backward(s, &goal), .k = s->c, .block = direct_block(s->c), .slope = 1.0f};
+    return direct_plan(s, s->c, sl_window_backward);
 }
 
 /* One block of output channels of a unit, group by group. Where the source's pixels hold nothing but channels, the taps
@@ -82,12 +106,11 @@ static void direct_one_block(const struct direct *d, const struct sl_window_view
     }
 }
 
-/* The source of unit `next`, to be prefetched; nothing past the end of the slice. */
+/* The source of the pixels of unit `next`, to be prefetched; nothing past the end of the slice. */
 static struct direct_ahead direct_next(const struct direct *d, int64_t next, int64_t end)
 {
     const struct sl_window *w = &d->window;
-    const int64_t tiles =
-        (sl_units_pixels(&w->units) + DIRECT_TILE - 1) / DIRECT_TILE * ((d->k + d->block - 1) / d->block);
+    const int64_t tiles = (sl_units_pixels(&w->units) + DIRECT_TILE - 1) / DIRECT_TILE * direct_blocks(d);
     if (next >= end)
         return direct_ahead_of(NULL, 0, 0, 0, tiles);
     const struct sl_unit_source source = sl_window_source(w, d->x, next);
@@ -95,41 +118,54 @@ static struct direct_ahead direct_next(const struct direct *d, int64_t next, int
                            tiles);
 }
 
+/* Blocks [begin, end) of the output channels of some pixels. The last one clears the lanes past it. */
+static void direct_unit(const struct direct *d, const struct sl_window_view *view, int32_t begin, int32_t end,
+                        struct direct_ahead *ahead, float *record)
+{
+    const int32_t ys = d->window.ys, blocks = direct_blocks(d);
+    float *y = d->y + view->first * ys;
+    for (int32_t b = begin; b < end; b++)
+        direct_one_block(d, view, b * d->block, ahead, y);
+    for (int32_t t = 0, written = blocks * d->block; end == blocks && t < view->count && written < ys; t++)
+        memset(y + (ptrdiff_t)t * ys + written, 0, (size_t)(ys - written) * sizeof *y);
+    if (record)
+        direct_moments(view->count, ys, y, begin * d->block, end == blocks ? ys : end * d->block, record);
+}
+
 static void direct_slice(const struct direct *d, const struct sl_work *work)
 {
-    const int32_t ys = d->window.ys, written = sl_round_up(d->k, d->block);
-    for (int64_t unit = work->begin; unit < work->end; unit++) {
+    const int32_t blocks = direct_blocks(d);
+    const int64_t end = (work->end + blocks - 1) / blocks;
+    for (int64_t unit = work->begin / blocks; unit < end; unit++) {
+        const int64_t first = unit * blocks, last = first + blocks;
         const struct sl_window_view view = sl_window_open(&d->window, d->x, unit, work->scratch);
-        struct direct_ahead ahead = direct_next(d, unit + 1, work->end);
-        float *y = d->y + view.first * ys;
-        for (int32_t first = 0; first < d->k; first += d->block)
-            direct_one_block(d, &view, first, &ahead, y);
-        for (int32_t t = 0; t < view.count && written < ys; t++)
-            memset(y + (ptrdiff_t)t * ys + written, 0, (size_t)(ys - written) * sizeof *y);
-        if (d->moments)
-            direct_moments(view.count, ys, y, d->moments + (size_t)unit * sl_moments_size(ys));
+        struct direct_ahead ahead = direct_next(d, unit + 1, end);
+        float *record = d->moments ? d->moments + (size_t)unit * sl_moments_size(d->window.ys) : NULL;
+        direct_unit(d, &view, (int32_t)(work->begin > first ? work->begin - first : 0),
+                    (int32_t)((work->end < last ? work->end : last) - first), &ahead, record);
     }
 }
 
-/* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
-
-/* Packing hands out blocks of output channels. */
-static int64_t direct_forward_blocks(const struct sl_conv2d *s)
+/* What both passes need of the launch. Packing hands out blocks of output channels. */
+static void direct_need(const struct direct *d, struct sl_need *need)
 {
-    return sl_round_up(s->k, direct_block(s->k)) / direct_block(s->k);
+    need->units = direct_units(d);
+    need->joins = direct_blocks(d) > 1;
+    need->together = direct_blocks(d);
+    need->records = sl_units_count(&d->window.units);
+    need->scratch = sl_window_scratch(&d->window);
+    need->state = sizeof *d;
+    need->pack_units = direct_blocks(d);
 }
+
+/* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
 
 static bool direct_forward_need(const void *shape, struct sl_need *need)
 {
     const struct sl_conv2d *s = shape;
     const struct direct d = direct_forward(s);
-    *need = (struct sl_need){
-        .units = sl_units_count(&d.window.units),
-        .scratch = sl_window_scratch(&d.window),
-        .state = sizeof d,
-        .pack_units = direct_forward_blocks(s),
-        .packed = (size_t)sl_round_up(s->k, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c * sizeof(float),
-    };
+    direct_need(&d, need);
+    need->packed = (size_t)sl_round_up(s->k, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c * sizeof(float);
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }
 
@@ -145,7 +181,7 @@ static void direct_forward_pack(const void *shape, const float *weights, void *p
     const struct sl_conv2d *s = shape;
     const int32_t block = direct_block(s->k);
     const size_t filter = (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
-    assert(sl_slice_is_within(work, direct_forward_blocks(s)));
+    assert(sl_slice_is_within(work, direct_blocks(work->state)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const float *from = weights + (size_t)(b * block) * filter;
         float *to = (float *)packed + (size_t)(b * block) * filter;
@@ -173,23 +209,12 @@ static void direct_forward_slice(const void *shape, const void *args, const stru
 
 /* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */
 
-/* Packing hands out blocks of input channels. */
-static int64_t direct_backward_blocks(const struct sl_conv2d *s)
-{
-    return sl_round_up(s->c, direct_block(s->c)) / direct_block(s->c);
-}
-
 static bool direct_backward_need(const void *shape, struct sl_need *need)
 {
     const struct sl_conv2d *s = shape;
     const struct direct d = direct_backward(s);
-    *need = (struct sl_need){
-        .units = sl_units_count(&d.window.units),
-        .scratch = sl_window_scratch(&d.window),
-        .state = sizeof d,
-        .pack_units = direct_backward_blocks(s),
-        .packed = (size_t)sl_round_up(s->c, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k * sizeof(float),
-    };
+    direct_need(&d, need);
+    need->packed = (size_t)sl_round_up(s->c, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k * sizeof(float);
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }
 
@@ -206,7 +231,7 @@ static void direct_backward_pack(const void *shape, const float *weights, void *
     const struct sl_conv2d *s = shape;
     const struct direct *d = work->state;
     const int64_t taps = (int64_t)s->kh * s->kw;
-    assert(sl_slice_is_within(work, direct_backward_blocks(s)));
+    assert(sl_slice_is_within(work, direct_blocks(d)));
     for (int64_t b = work->begin; b < work->end; b++) {
         const int32_t first = (int32_t)b * d->block, here = direct_smaller(s->c - first, d->block);
         float *to = (float *)packed + first * taps * s->k;

@@ -1,6 +1,7 @@
 /* The direct backward-weights, as a template like conv_direct.h. README.md derives it.
  *
- * dw is cut into cells, and the neighbouring cells of a slice are computed together, as one area (cells.h).
+ * dw is cut into cells, and the neighbouring cells of a slice are computed together, as one area (cells.h). The parts
+ * of the sum are some images each or, where there are too few, some rows of one image.
  *
  * For an area, unit after unit: the input under the unit becomes a band (band.h); chunk after chunk of its pixels, dy
  * is gathered as [block of output channels][pixel][block]; tiles (conv_gradient_tile.h) add the chunk to the sums in
@@ -18,8 +19,9 @@ enum {
     GRADIENT_NEAR = 64,              /* dy is read where it lies if its pixels have at most so many floats */
     GRADIENT_CELL_BYTES = 192 << 10, /* of sums of a cell, at most */
     GRADIENT_AREA_BYTES = 4 << 20,   /* of sums of an area, at most */
-    GRADIENT_CELLS = 64,             /* wanted: cells are halved until there are so many, ... */
-    GRADIENT_INTENSITY = 16,         /* ... as long as they keep so many operations per byte that they read */
+    GRADIENT_PART = 2048,            /* pixels of a part, at least: each transposes its sums into a gradient */
+    GRADIENT_CELLS = 64,             /* wanted of all parts: cells are halved until there are so many, ... */
+    GRADIENT_INTENSITY = 10,         /* ... as long as they keep so many operations per byte that they read */
 };
 
 static size_t gradient_sum_bytes(const struct sl_conv2d *s, int32_t k, int32_t c)
@@ -39,15 +41,60 @@ static struct sl_band gradient_band(const struct sl_conv2d *s, int32_t c)
     return sl_band_plan(s, c, &goal);
 }
 
-static size_t gradient_band_scratch(const struct sl_conv2d *s, int32_t c)
+/* Output rows of a part, where there are more parts than images. */
+static int32_t gradient_part_rows(const struct sl_conv2d *s, int64_t parts)
 {
-    const struct sl_band band = gradient_band(s, c);
-    return sl_band_scratch(&band);
+    const int64_t pieces = (parts + s->n - 1) / s->n;
+    return pieces < s->oh ? (int32_t)((s->oh + pieces - 1) / pieces) : 1;
+}
+
+static int64_t gradient_parts(const struct sl_conv2d *s)
+{
+    const int64_t parts = sl_cells_parts((int64_t)s->n * s->oh * s->ow, GRADIENT_PART);
+    const int32_t rows = gradient_part_rows(s, parts);
+    return parts > s->n ? (int64_t)s->n * ((s->oh + rows - 1) / rows) : parts;
+}
+
+/* One part of the sum: a convolution of fewer images or rows, and where it begins. */
+struct gradient_part {
+    struct sl_conv2d shape;
+    ptrdiff_t x, dy; /* in floats */
+};
+
+static struct gradient_part gradient_some_images(const struct sl_conv2d *s, int64_t begin, int64_t end)
+{
+    struct gradient_part part = {*s, begin * s->h * s->w * s->xs, begin * s->oh * s->ow * s->ys};
+    part.shape.n = (int32_t)(end - begin);
+    return part;
+}
+
+/* Source rows that lie before all of the part's are left out, so that its first one is the first of an image. */
+static struct gradient_part gradient_some_rows(const struct sl_conv2d *s, int64_t n, int32_t p, int32_t rows)
+{
+    struct gradient_part part = gradient_some_images(s, n, n + 1);
+    const int64_t above = (int64_t)p * s->stride_h - s->pad_top;
+    const int32_t left_out = above < 0 ? 0 : above < s->h ? (int32_t)above : s->h - 1;
+    part.shape.oh = s->oh - p < rows ? s->oh - p : rows;
+    part.shape.h -= left_out;
+    part.shape.pad_top = (int32_t)(left_out - above);
+    part.x += (ptrdiff_t)left_out * s->w * s->xs;
+    part.dy += (ptrdiff_t)p * s->ow * s->ys;
+    return part;
+}
+
+static struct gradient_part gradient_part(const struct sl_conv2d *s, int64_t parts, int64_t part)
+{
+    if (parts <= s->n)
+        return gradient_some_images(s, s->n * part / parts, s->n * (part + 1) / parts);
+    const int64_t pieces = parts / s->n;
+    const int32_t rows = gradient_part_rows(s, parts);
+    return gradient_some_rows(s, part / pieces, (int32_t)(part % pieces) * rows, rows);
 }
 
 /* The output channels of a cell are a multiple of GRADIENT_BLOCK. */
 static struct sl_cells gradient_plan(const struct sl_conv2d *s)
 {
+    const int64_t parts = gradient_parts(s);
     struct sl_cells cells = sl_cells_of(s->k, s->c, sl_round_up(s->k, GRADIENT_BLOCK), s->c);
     for (;;) {
         const bool large = gradient_sum_bytes(s, cells.k, cells.c) > GRADIENT_CELL_BYTES;
@@ -57,15 +104,29 @@ static struct sl_cells gradient_plan(const struct sl_conv2d *s)
         else
             c = cells.c;
         const bool smaller = k < cells.k || c < cells.c;
-        if (!smaller ||
-            (!large && (sl_cells_count(&cells) >= GRADIENT_CELLS || gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
+        const bool enough = sl_cells_count(&cells) * parts >= GRADIENT_CELLS;
+        if (!smaller || (!large && (enough || gradient_intensity(s, k, c) < GRADIENT_INTENSITY)))
             break;
         cells = sl_cells_of(s->k, s->c, k, c);
     }
     /* With few chunks the sums should stay in the second-level cache from one chunk to the next. */
     const bool few = (int64_t)s->n * s->oh * s->ow <= 8 * GRADIENT_CHUNK;
     sl_cells_limit(&cells, gradient_sum_bytes(s, cells.k, s->c), few ? GRADIENT_CELL_BYTES : GRADIENT_AREA_BYTES);
+    cells.parts = parts;
     return cells;
+}
+
+/* The most that c channels of any part need: of the first, one in the middle, and the last. */
+static size_t gradient_band_scratch(const struct sl_conv2d *s, int64_t parts, int32_t c)
+{
+    const int64_t which[] = {0, parts / 2, parts - 1};
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
+        const struct gradient_part part = gradient_part(s, parts, which[i]);
+        const struct sl_band band = gradient_band(&part.shape, c);
+        most = sl_band_scratch(&band) > most ? sl_band_scratch(&band) : most;
+    }
+    return most;
 }
 
 /* The most that any area needs. The columns of cells that a slice joins may be the first ones, the last ones, some in
@@ -73,9 +134,10 @@ static struct sl_cells gradient_plan(const struct sl_conv2d *s)
 static size_t gradient_scratch(const struct sl_conv2d *s, const struct sl_cells *cells)
 {
     const int32_t k = cells->most_rows * cells->k;
-    size_t band = gradient_band_scratch(s, s->c);
+    size_t band = gradient_band_scratch(s, cells->parts, s->c);
     for (int32_t c = cells->c; c < s->c; c += cells->c) {
-        const size_t first = gradient_band_scratch(s, c), last = gradient_band_scratch(s, s->c - c);
+        const size_t first = gradient_band_scratch(s, cells->parts, c);
+        const size_t last = gradient_band_scratch(s, cells->parts, s->c - c);
         band = first > band ? first : band;
         band = last > band ? last : band;
     }
@@ -86,7 +148,8 @@ static bool gradient_need(const void *shape, struct sl_need *need)
 {
     const struct sl_cells cells = gradient_plan(shape);
     *need = (struct sl_need){
-        .units = sl_cells_count(&cells),
+        .units = sl_cells_units(&cells),
+        .parts = sl_cells_partial(&cells),
         .scratch = gradient_scratch(shape, &cells),
         .state = sizeof cells,
         .joins = true,
@@ -200,7 +263,7 @@ static void gradient_store(const struct sl_conv2d *s, const float *sums, int32_t
     }
 }
 
-/* One area of dw, over all images. */
+/* One area of dw, over all images of a part. */
 static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a,
                               const struct sl_area *area, void *scratch)
 {
@@ -235,11 +298,17 @@ static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_
 
 static void gradient_slice(const void *shape, const void *args, const struct sl_work *work)
 {
+    const struct sl_cells *cells = work->state;
+    const struct sl_conv2d_bwd_weights *a = args;
     struct sl_area area;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, gradient_need, shape));
-    for (int64_t cell = work->begin; cell < work->end;) {
-        cell += sl_cells_join(work->state, cell, work->end, &area);
-        gradient_one_area(shape, args, &area, work->scratch);
+    for (int64_t unit = work->begin, next; unit < work->end; unit = next) {
+        const int64_t number = unit / sl_cells_count(cells);
+        const struct gradient_part part = gradient_part(shape, cells->parts, number);
+        const struct sl_conv2d_bwd_weights some = {a->x + part.x, a->dy + part.dy,
+                                                   a->dw + (size_t)number * sl_conv2d_weights(shape)};
+        next = unit + sl_cells_join(cells, unit, work->end, &area);
+        gradient_one_area(&part.shape, &some, &area, work->scratch);
     }
 }
 

@@ -45,16 +45,18 @@ DIRECT_INLINE void direct_moments_of(const int vectors, int lanes, int32_t pixel
     }
 }
 
-/* The record of a unit. */
-static void direct_moments(int32_t pixels, int32_t ys, const float *y, float *record)
+/* Lanes [k, end) of the record of a unit. Whoever takes the first ones says how many pixels there are. */
+static void direct_moments(int32_t pixels, int32_t ys, const float *y, int32_t k, int32_t end, float *record)
 {
-    int32_t k = 0;
-    for (; k + DIRECT_MOMENTS * VL <= ys; k += DIRECT_MOMENTS * VL)
+    const bool first = k == 0;
+    for (; k + DIRECT_MOMENTS * VL <= end; k += DIRECT_MOMENTS * VL)
         direct_moments_of(DIRECT_MOMENTS, VL, pixels, ys, y + k, record + k, record + ys + k);
-    for (; k + VL <= ys; k += VL)
+    for (; k + VL <= end; k += VL)
         direct_moments_of(1, VL, pixels, ys, y + k, record + k, record + ys + k);
-    if (k < ys)
-        direct_moments_of(1, ys - k, pixels, ys, y + k, record + k, record + ys + k);
+    if (k < end)
+        direct_moments_of(1, end - k, pixels, ys, y + k, record + k, record + ys + k);
+    if (!first)
+        return;
     memset(record + 2 * ys, 0, SL_LANES * sizeof *record);
     record[2 * ys] = (float)pixels;
 }

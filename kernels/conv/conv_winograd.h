@@ -23,10 +23,13 @@ static bool winograd_streams(const struct winograd *w)
 static void winograd_slice(struct winograd *w, const struct sl_work *work)
 {
     w->streams = winograd_streams(w);
-    for (int64_t unit = work->begin; unit < work->end; unit++) {
-        const int64_t first = unit * w->block, left = w->tiles - first;
-        float *record = w->moments ? w->moments + (size_t)unit * sl_moments_size(w->ys) : NULL;
-        winograd_block(w, first, left < w->block ? (int32_t)left : w->block, work->scratch, record);
+    const int32_t units = winograd_block_units(w);
+    for (int64_t unit = work->begin, here; unit < work->end; unit += here) {
+        const int64_t first = unit / units * w->block, left = w->tiles - first;
+        const int32_t begin = (int32_t)(unit % units);
+        here = work->end - unit < units - begin ? work->end - unit : units - begin;
+        winograd_block(w, first, left < w->block ? (int32_t)left : w->block, begin, begin + (int32_t)here,
+                       work->scratch);
     }
     v_streamed();
 }

@@ -26,12 +26,25 @@ static int32_t winograd_within(int64_t i, int32_t most)
     return i < 0 ? 0 : i < most ? (int32_t)i : most;
 }
 
-/* The source of tiles [first, first + count), transformed. */
-static void winograd_input_block(const struct winograd *w, int64_t first, int32_t count, float *v)
+/* Where tile i of a block lies in V and M. */
+static ptrdiff_t winograd_v_at(const struct winograd *w, int32_t i)
 {
-    const int32_t t = sl_winograd_forms[w->which].t, rows = winograd_rows(w->width);
+    const int32_t rows = winograd_rows(w->width);
+    return i / rows * winograd_v_group(w) + i % rows * WINOGRAD_CHUNK;
+}
+
+static ptrdiff_t winograd_m_at(const struct winograd *w, int32_t i)
+{
+    const int32_t rows = winograd_rows(w->width);
+    return i / rows * winograd_m_group(w) + i % rows * w->width;
+}
+
+/* The source of tiles [begin, end) of the block that begins with tile `first`, transformed. */
+static void winograd_input_block(const struct winograd *w, int64_t first, int32_t begin, int32_t end, float *v)
+{
+    const int32_t t = sl_winograd_forms[w->which].t;
     struct winograd_square s = {.row = (ptrdiff_t)w->w * w->xs, .pixel = w->xs};
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = begin; i < end; i++) {
         const struct winograd_place at = winograd_place(w, first + i);
         const int64_t y = (int64_t)at.p - w->pad_top, x = (int64_t)at.q - w->pad_left;
         s.image = w->x + at.n * w->h * s.row;
@@ -40,17 +53,18 @@ static void winograd_input_block(const struct winograd *w, int64_t first, int32_
         s.left = winograd_within(-x, t);
         s.bottom = winograd_within(w->h - y, t);
         s.right = winograd_within(w->w - x, t);
-        winograd_transforms[w->which].input(&s, winograd_channels(w),
-                                            v + i / rows * winograd_v_group(w) + i % rows * WINOGRAD_CHUNK,
-                                            winograd_v_chunk(w), winograd_v_step(w));
+        winograd_transforms[w->which].input(&s, winograd_channels(w), v + winograd_v_at(w, i), winograd_v_chunk(w),
+                                            winograd_v_step(w));
     }
 }
 
-/* M of one frequency: pieces of the sum x groups of tiles. Each group asks for a part of the piece of weights that
- * comes after this one. */
-static void winograd_product(const struct winograd *w, int32_t count, const float *v, const float *u, float *m)
+/* M of one frequency: pieces of the sum x groups of tiles, from row `row` of a group on, where v and m point. Each
+ * group asks for a part of the piece of weights that comes after this one. */
+static void winograd_product(const struct winograd *w, int32_t row, int32_t count, const float *v, const float *u,
+                             float *m)
 {
     const int32_t rows = winograd_rows(w->width), channels = winograd_channels(w);
+    const ptrdiff_t v_group = winograd_v_group(w), m_group = winograd_m_group(w);
     for (int32_t c = 0, steps; c < channels; c += steps) {
         steps = channels - c < WINOGRAD_PIECE ? channels - c : WINOGRAD_PIECE;
         struct winograd_piece piece = {
@@ -62,10 +76,11 @@ static void winograd_product(const struct winograd *w, int32_t count, const floa
             .begins = c == 0,
             .next = (const char *)(u + (ptrdiff_t)(c + steps) * w->width),
         };
-        for (int32_t i = 0; i < count; i += rows) {
-            winograd_tile_for(count - i < rows ? count - i : rows, w->width)(&piece);
-            piece.v += winograd_v_group(w);
-            piece.m += winograd_m_group(w);
+        for (int32_t left = count, from = row, here; left > 0; left -= here, from = 0) {
+            here = left < rows - from ? left : rows - from;
+            winograd_tile_for(here, w->width)(&piece);
+            piece.v += v_group - from * WINOGRAD_CHUNK;
+            piece.m += m_group - from * w->width;
             piece.next += (ptrdiff_t)steps * 64;
         }
     }
@@ -79,12 +94,12 @@ static struct winograd_moments winograd_joining(float *record, int32_t ys, int32
     return (struct winograd_moments){record + first, record + ys + first, 1.0f / p, p / (p + q), p * q / (p + q)};
 }
 
-/* One panel of the outputs of tiles [first, first + count). */
-static void winograd_output_block(const struct winograd *w, int64_t first, int32_t count, int32_t k, const float *m,
-                                  float *record)
+/* One panel, from output channel k on, of the outputs of tiles [begin, end) of a block: a stretch. */
+static void winograd_output_block(const struct winograd *w, int64_t first, int32_t begin, int32_t end, int32_t k,
+                                  const float *m, float *record)
 {
     const int32_t pool = w->pool, oh = w->oh / pool, ow = w->ow / pool;
-    const int32_t side = sl_winograd_forms[w->which].m / pool, rows = winograd_rows(w->width);
+    const int32_t side = sl_winograd_forms[w->which].m / pool;
     const struct winograd_transforms *transforms = &winograd_transforms[w->which];
     float bias[WINOGRAD_VECTORS * VL] = {0};
     if (w->bias)
@@ -96,7 +111,7 @@ static void winograd_output_block(const struct winograd *w, int64_t first, int32
                                 .bias = bias,
                                 .slope = w->slope};
     int32_t pixels = 0;
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = begin; i < end; i++) {
         const struct winograd_place at = winograd_place(w, first + i);
         const int32_t p = at.p / pool, q = at.q / pool;
         o.y = w->y + ((at.n * oh + p) * ow + q) * w->ys + k;
@@ -105,8 +120,8 @@ static void winograd_output_block(const struct winograd *w, int64_t first, int32
         if (record)
             o.moments = winograd_joining(record, w->ys, k, pixels, o.rows * o.columns);
         pixels += o.rows * o.columns;
-        (pool == 2 ? transforms->pooled : transforms->output)(
-            &o, m + i / rows * winograd_m_group(w) + i % rows * w->width, winograd_m_step(w), w->width);
+        (pool == 2 ? transforms->pooled : transforms->output)(&o, m + winograd_m_at(w, i), winograd_m_step(w),
+                                                              w->width);
     }
 }
 
@@ -124,7 +139,7 @@ static void winograd_clear(const struct winograd *w, int64_t first, int32_t coun
     }
 }
 
-/* Pixels of the image that a block's tiles have. */
+/* Pixels of the image that tiles [first, first + count) have. */
 static int32_t winograd_pixels(const struct winograd *w, int64_t first, int32_t count)
 {
     const int32_t side = sl_winograd_forms[w->which].m;
@@ -136,21 +151,54 @@ static int32_t winograd_pixels(const struct winograd *w, int64_t first, int32_t 
     return pixels;
 }
 
-static void winograd_block(const struct winograd *w, int64_t first, int32_t count, float *scratch, float *record)
+/* Clears the channels of a panel in the record of a stretch; with the last panel, the lanes past it as well. The first
+ * panel says how many pixels there are. */
+static void winograd_open_record(const struct winograd *w, int32_t panel, int32_t pixels, float *record)
 {
+    const int32_t k = panel * w->width, end = panel == winograd_panels(w) - 1 ? w->ys : k + w->width;
+    memset(record + k, 0, (size_t)(end - k) * sizeof *record);
+    memset(record + w->ys + k, 0, (size_t)(end - k) * sizeof *record);
+    if (panel > 0)
+        return;
+    memset(record + 2 * w->ys, 0, SL_LANES * sizeof *record);
+    record[2 * w->ys] = (float)pixels;
+}
+
+/* One panel of tiles [begin, end), whole stretches of the block that begins with tile `first`. */
+static void winograd_panel(const struct winograd *w, int64_t first, int32_t panel, int32_t begin, int32_t end,
+                           const float *v, float *m)
+{
+    const float *u = w->weights + panel * winograd_u_panel(w), *from = v + winograd_v_at(w, begin);
+    float *to = m + winograd_m_at(w, begin);
+    for (int32_t f = 0; f < winograd_frequencies(w); f++)
+        winograd_product(w, begin % winograd_rows(w->width), end - begin, from + f * winograd_v_step(w),
+                         u + f * winograd_u_step(w), to + f * winograd_m_step(w));
+    for (int32_t at = begin, next; at < end; at = next) {
+        const int64_t number = first / w->block * winograd_stretches(w, w->block) + at / w->stretch;
+        float *record = w->moments ? w->moments + (size_t)number * sl_moments_size(w->ys) : NULL;
+        next = end - at < w->stretch ? end : at + w->stretch;
+        if (record)
+            winograd_open_record(w, panel, winograd_pixels(w, first + at, next - at), record);
+        winograd_output_block(w, first, at, next, panel * w->width, m, record);
+    }
+    if (panel == winograd_panels(w) - 1)
+        winograd_clear(w, first + begin, end - begin);
+}
+
+/* Units [begin, end) of the block of `count` tiles that begins with tile `first`: some stretches of a panel, whole
+ * panels, some stretches of another. */
+static void winograd_block(const struct winograd *w, int64_t first, int32_t count, int32_t begin, int32_t end,
+                           float *scratch)
+{
+    const int32_t stretches = winograd_stretches(w, count), last = end - 1;
+    const bool one = begin / stretches == last / stretches;
     float *v = scratch, *m = scratch + winograd_groups(w) * winograd_v_group(w);
-    winograd_input_block(w, first, count, v);
-    if (record) {
-        memset(record, 0, sl_moments_size(w->ys) * sizeof *record);
-        record[2 * w->ys] = (float)winograd_pixels(w, first, count);
+    winograd_input_block(w, first, one ? begin % stretches * w->stretch : 0,
+                         one ? winograd_within((int64_t)(last % stretches + 1) * w->stretch, count) : count, v);
+    for (int32_t panel = begin / stretches; panel <= last / stretches; panel++) {
+        const int32_t from = winograd_within(begin - panel * stretches, stretches);
+        const int32_t to = winograd_within(end - panel * stretches, stretches);
+        winograd_panel(w, first, panel, from * w->stretch, winograd_within((int64_t)to * w->stretch, count), v, m);
     }
-    for (int32_t p = 0; p < winograd_panels(w); p++) {
-        const float *u = w->weights + p * winograd_u_panel(w);
-        for (int32_t f = 0; f < winograd_frequencies(w); f++)
-            winograd_product(w, count, v + f * winograd_v_step(w), u + f * winograd_u_step(w),
-                             m + f * winograd_m_step(w));
-        winograd_output_block(w, first, count, p * w->width, m, record);
-    }
-    winograd_clear(w, first, count);
 }
 #endif

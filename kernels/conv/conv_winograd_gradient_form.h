@@ -33,18 +33,26 @@ WINOGRAD_INLINE void winograd_gradient_dy(const int t, const int n, const bool w
         winograd_gradient_square(t, n, whole, s, k, winograd_panels_at(to, k), to->frequency, to->width);
 }
 
-/* One output channel of dw, its taps `tap` floats apart, from its row of sums. */
+/* One output channel of dw, its taps `tap` floats apart, from its row of sums. The next row and the next channel are
+ * asked for. */
 WINOGRAD_INLINE void winograd_gradient_dw(const int t, const int r, const struct winograd_panels *sums,
                                           int32_t channels, const float *scale, float *dw, ptrdiff_t tap)
 {
     for (int32_t c = 0; c < channels; c += VL) {
         vf taps[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS];
-        winograd_output_square(t, r, winograd_panels_at(sums, c), sums->frequency, scale, taps);
+        const float *from = winograd_panels_at(sums, c);
+        WINOGRAD_UNROLL
+        for (int f = 0; f < t * t; f++)
+            __builtin_prefetch(from + f * sums->frequency + sums->width);
+        winograd_output_square(t, r, from, sums->frequency, scale, taps);
         WINOGRAD_UNROLL
         for (int i = 0; i < r; i++) {
             WINOGRAD_UNROLL
             for (int j = 0; j < r; j++)
                 v_store(dw + (i * r + j) * tap + c, taps[i][j]);
+            WINOGRAD_UNROLL
+            for (int j = 0; j < r; j++)
+                __builtin_prefetch(dw + (r * r + i * r + j) * tap + c, 1);
         }
     }
 }

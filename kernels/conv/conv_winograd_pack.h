@@ -27,18 +27,16 @@ static void winograd_gather(const struct winograd *w, const float *weights, int3
     }
 }
 
-static void winograd_pack_panel(const struct winograd *w, const float *weights, int32_t first, const float *scale,
-                                float *u)
+/* Output channels from k on, of those of a panel. */
+static void winograd_pack_unit(const struct winograd *w, const float *weights, int32_t panel, int32_t c, int32_t k,
+                               const float *scale, float *u)
 {
     float taps[SL_WINOGRAD_KERNEL * SL_WINOGRAD_KERNEL][SL_LANES][VL];
-    for (int32_t c = 0; c < w->c; c += SL_LANES)
-        for (int32_t k = 0; k < w->width; k += VL) {
-            winograd_gather(w, weights, first + k, c, taps);
-            for (int32_t i = 0; i < SL_LANES; i++)
-                winograd_transforms[w->which].kernel(taps[0][i], SL_LANES * VL, scale,
-                                                     u + (ptrdiff_t)(c + i) * w->width + k, winograd_u_step(w));
-        }
-    for (int32_t f = 0; f < winograd_frequencies(w); f++)
+    winograd_gather(w, weights, panel * w->width + k, c, taps);
+    for (int32_t i = 0; i < SL_LANES; i++)
+        winograd_transforms[w->which].kernel(taps[0][i], SL_LANES * VL, scale, u + (ptrdiff_t)(c + i) * w->width + k,
+                                             winograd_u_step(w));
+    for (int32_t f = 0; f < winograd_frequencies(w) && c == 0 && k == 0; f++)
         memset(u + (f + 1) * winograd_u_step(w) - WINOGRAD_GAP, 0, WINOGRAD_GAP * sizeof *u);
 }
 
@@ -47,8 +45,12 @@ static void winograd_pack(const struct winograd *w, const float *weights, float 
     const int32_t t = sl_winograd_forms[w->which].t;
     float scale[SL_WINOGRAD_POINTS * SL_WINOGRAD_POINTS];
     sl_winograd_scale(t, scale);
-    assert(sl_slice_is_within(work, winograd_panels(w)));
-    for (int64_t p = work->begin; p < work->end; p++)
-        winograd_pack_panel(w, weights, (int32_t)p * w->width, scale, packed + p * winograd_u_panel(w));
+    const int32_t vectors = w->width / VL, chunks = winograd_channels(w) / SL_LANES;
+    assert(sl_slice_is_within(work, winograd_pack_units(w)));
+    for (int64_t unit = work->begin; unit < work->end; unit++) {
+        const int32_t panel = (int32_t)(unit / vectors / chunks), c = (int32_t)(unit / vectors % chunks);
+        winograd_pack_unit(w, weights, panel, c * SL_LANES, (int32_t)(unit % vectors) * VL, scale,
+                           packed + panel * winograd_u_panel(w));
+    }
 }
 #endif

@@ -5,6 +5,7 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/conv_winograd_tile.h"
+#include "kernels/conv/units.h"
 #include "kernels/kernels.h"
 
 enum {
@@ -13,7 +14,6 @@ enum {
      * read again cost more: AVX2 reads V once for each 16 output channels, AVX-512 once for each 64. */
     WINOGRAD_NEAR = V_REGISTERS == 32 ? 1280 << 10 : 320 << 10,
     WINOGRAD_MOST_GROUPS = 4, /* of a block; more tiles gain nothing */
-    WINOGRAD_UNITS = 16,      /* wanted: blocks are made smaller until there are so many */
     WINOGRAD_FAR = 8 << 20,   /* bytes of an output that goes past the caches */
     WINOGRAD_GAP = SL_LANES,  /* floats of a cache line */
 };
@@ -28,7 +28,8 @@ struct winograd {
     int32_t pool;         /* 2: y has the maxima of 2 x 2 outputs; 1: the outputs */
     int32_t down, across; /* tiles of an image: of a column, of a row */
     int64_t tiles;        /* of all images */
-    int32_t width, block; /* output channels of a panel; tiles of a block, which is what a unit computes */
+    int32_t width, block; /* output channels of a panel; tiles of a block */
+    int32_t stretch;      /* tiles of a unit, which computes one panel of them */
     const float *x, *weights, *bias;
     float slope;
     float *y, *moments;
@@ -101,9 +102,28 @@ static size_t winograd_scratch(const struct winograd *w)
     return (size_t)winograd_groups(w) * (size_t)(winograd_v_group(w) + winograd_m_group(w)) * sizeof(float);
 }
 
+/* Stretches of so many tiles of a block; the last one may be shorter. */
+static int32_t winograd_stretches(const struct winograd *w, int32_t tiles)
+{
+    return (tiles + w->stretch - 1) / w->stretch;
+}
+
+/* Units of a full block, panel after panel. */
+static int32_t winograd_block_units(const struct winograd *w)
+{
+    return winograd_stretches(w, w->block) * winograd_panels(w);
+}
+
+/* Stretches of all blocks. Each leaves one record of moments. */
+static int64_t winograd_records(const struct winograd *w)
+{
+    return w->tiles / w->block * winograd_stretches(w, w->block) +
+           winograd_stretches(w, (int32_t)(w->tiles % w->block));
+}
+
 static int64_t winograd_units(const struct winograd *w)
 {
-    return (w->tiles + w->block - 1) / w->block;
+    return winograd_records(w) * winograd_panels(w);
 }
 
 /* --- the plan -------------------------------------------------------------------------------------------------- */
@@ -126,11 +146,10 @@ static void winograd_plan(struct winograd *w, int32_t r, int32_t n)
     w->tiles = (int64_t)n * w->down * w->across;
     w->width = winograd_width(w->k);
     w->slope = 1.0f;
-    int32_t groups = winograd_most_groups(w);
-    const int32_t rows = winograd_rows(w->width);
-    while (groups > 1 && w->tiles < (int64_t)WINOGRAD_UNITS * groups * rows)
-        groups--;
-    w->block = groups * rows;
+    w->block = winograd_most_groups(w) * winograd_rows(w->width);
+    w->stretch = w->block;
+    while (w->stretch > 1 && !sl_units_fill(winograd_units(w)))
+        w->stretch = (w->stretch + 1) / 2;
 }
 
 static struct winograd winograd_forward(const struct sl_conv2d *s, int32_t pool)
@@ -164,19 +183,25 @@ static bool winograd_takes(const struct sl_conv2d *s)
            s->k >= SL_LANES && s->xs >= sl_round_up(s->c, SL_LANES) && s->ys >= sl_round_up(s->k, SL_LANES);
 }
 
-/* Scratch of the largest block decides whether the shape is taken, so that the number of images does not. */
+/* Packing hands out vectors of output channels x SL_LANES channels of the source. */
+static int64_t winograd_pack_units(const struct winograd *w)
+{
+    return (int64_t)winograd_panels(w) * (w->width / VL) * (winograd_channels(w) / SL_LANES);
+}
+
 static bool winograd_need(const struct winograd *w, struct sl_need *need)
 {
-    struct winograd most = *w;
-    most.block = winograd_most_groups(w) * winograd_rows(w->width);
     *need = (struct sl_need){
         .units = winograd_units(w),
         .scratch = winograd_scratch(w),
         .state = sizeof *w,
-        .pack_units = winograd_panels(w),
+        .joins = true,
+        .together = winograd_block_units(w),
+        .records = winograd_records(w),
+        .pack_units = winograd_pack_units(w),
         .packed = (size_t)winograd_panels(w) * (size_t)winograd_u_panel(w) * sizeof(float),
         .flops = 2.0 * winograd_frequencies(w) * (double)w->tiles * w->c * w->k,
     };
-    return winograd_scratch(&most) <= WINOGRAD_MOST_SCRATCH;
+    return need->scratch <= WINOGRAD_MOST_SCRATCH;
 }
 #endif

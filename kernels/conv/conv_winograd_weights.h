@@ -5,8 +5,8 @@
  * area, to [frequency][panel][tile][panel]; then, frequency after frequency, register tiles add the block to the sums
  * in scratch, [frequency][panel of x][output channel][panel of x]. At the end the sums are transformed to taps of dw.
  *
- * How many tiles a block has follows from the shape alone. So each sum adds the same tiles in the same order, whatever
- * else its area has, and no slicing changes a bit. */
+ * How many tiles a block has, and into how many parts the sum over tiles is cut, follows from the shape alone. So each
+ * sum adds the same tiles in the same order, whatever else its area has, and no slicing changes a bit. */
 #ifndef SL_KERNELS_CONV_WINOGRAD_WEIGHTS_H
 #define SL_KERNELS_CONV_WINOGRAD_WEIGHTS_H
 
@@ -18,7 +18,9 @@
 #include "kernels/kernels.h"
 
 enum {
-    WINOGRAD_GRADIENT_CELLS = 64,     /* wanted: cells are halved until there are so many */
+    WINOGRAD_GRADIENT_CELLS = 64, /* wanted of all parts: cells are halved until there are so many */
+    WINOGRAD_GRADIENT_PART = 256, /* tiles of a part, at least, for each part transforms its sums to taps of dw; ... */
+    WINOGRAD_GRADIENT_FAR_PART = 512, /* ... where the sums are not near, that takes longer */
     WINOGRAD_GRADIENT_NEAR = 1 << 20, /* bytes of sums that leave room in L2 for a short block */
     WINOGRAD_GRADIENT_AREA = 7 << 20, /* of sums of an area, at most */
     WINOGRAD_GRADIENT_MOST_SCRATCH = 16 << 20,
@@ -48,10 +50,12 @@ static size_t winograd_gradient_bytes(const struct winograd_gradient *g, int32_t
 /* Cells are halved, the longer side first, until there are enough and an area can hold a row of them. */
 static struct sl_cells winograd_gradient_cells(const struct winograd_gradient *g, const struct sl_conv2d *s)
 {
+    const bool near = winograd_gradient_bytes(g, s->k, s->c) <= WINOGRAD_GRADIENT_NEAR;
+    const int64_t parts = sl_cells_parts(g->tiles, near ? WINOGRAD_GRADIENT_PART : WINOGRAD_GRADIENT_FAR_PART);
     struct sl_cells cells = sl_cells_of(s->k, s->c, s->k, s->c);
     for (;;) {
         const bool large = winograd_gradient_bytes(g, cells.k, s->c) > WINOGRAD_GRADIENT_AREA;
-        const bool few = sl_cells_count(&cells) < WINOGRAD_GRADIENT_CELLS;
+        const bool few = sl_cells_count(&cells) * parts < WINOGRAD_GRADIENT_CELLS;
         const int32_t k = sl_cells_half(cells.k, SL_LANES), c = sl_cells_half(cells.c, SL_LANES);
         if (k < cells.k && (large || (few && (k >= c || c == cells.c))))
             cells = sl_cells_of(s->k, s->c, k, cells.c);
@@ -61,6 +65,7 @@ static struct sl_cells winograd_gradient_cells(const struct winograd_gradient *g
             break;
     }
     sl_cells_limit(&cells, winograd_gradient_bytes(g, cells.k, s->c), WINOGRAD_GRADIENT_AREA);
+    cells.parts = parts;
     return cells;
 }
 
@@ -105,7 +110,8 @@ static bool winograd_gradient_need(const void *shape, struct sl_need *need)
         return false;
     const struct winograd_gradient g = winograd_gradient_plan(s);
     *need = (struct sl_need){
-        .units = sl_cells_count(&g.cells),
+        .units = sl_cells_units(&g.cells),
+        .parts = sl_cells_partial(&g.cells),
         .scratch = winograd_gradient_scratch(&g, s),
         .state = sizeof g,
         .joins = true,
@@ -242,17 +248,20 @@ static void winograd_gradient_finish(const struct winograd_gradient_job *job, co
                                                  dw + sl_conv2d_weight_at(job->s, k, 0, 0) + area->c, job->s->c);
 }
 
+/* The sums of an area over the tiles of one part. */
 static void winograd_gradient_area(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a,
-                                   const struct winograd_gradient *g, const struct sl_area *area, void *scratch)
+                                   const struct winograd_gradient *g, int64_t part, const struct sl_area *area,
+                                   void *scratch)
 {
     const struct winograd_gradient_job job = winograd_gradient_job(s, a, g, area, scratch);
-    for (int64_t first = 0; first < g->tiles; first += g->block) {
-        const int32_t count = g->tiles - first < g->block ? (int32_t)(g->tiles - first) : g->block;
+    const int64_t begin = g->tiles * part / g->cells.parts, end = g->tiles * (part + 1) / g->cells.parts;
+    for (int64_t first = begin; first < end; first += g->block) {
+        const int32_t count = end - first < g->block ? (int32_t)(end - first) : g->block;
         struct winograd_gradient_ahead ahead = winograd_gradient_next(&job, first + count);
         winograd_gradient_transform(&job, first, count);
-        winograd_gradient_multiply(&job, count, first == 0, &ahead);
+        winograd_gradient_multiply(&job, count, first == begin, &ahead);
     }
-    winograd_gradient_finish(&job, area, a->dw);
+    winograd_gradient_finish(&job, area, a->dw + (size_t)part * sl_conv2d_weights(s));
 }
 
 static void winograd_gradient_slice(const void *shape, const void *args, const struct sl_work *work)
@@ -260,9 +269,9 @@ static void winograd_gradient_slice(const void *shape, const void *args, const s
     const struct winograd_gradient *g = work->state;
     struct sl_area area;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_gradient_need, shape));
-    for (int64_t cell = work->begin; cell < work->end;) {
-        cell += sl_cells_join(&g->cells, cell, work->end, &area);
-        winograd_gradient_area(shape, args, g, &area, work->scratch);
+    for (int64_t unit = work->begin, next; unit < work->end; unit = next) {
+        next = unit + sl_cells_join(&g->cells, unit, work->end, &area);
+        winograd_gradient_area(shape, args, g, unit / sl_cells_count(&g->cells), &area, work->scratch);
     }
 }
 

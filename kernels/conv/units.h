@@ -42,6 +42,15 @@ struct sl_unit_source {
 struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl_units_input *input,
                               const struct sl_units_goal *goal);
 
+/* Do so many units of equal work fill a node of many cores? Cut evenly for 64 threads, the longest slice is at most a
+ * sixteenth longer than the mean. */
+static inline bool sl_units_fill(int64_t units)
+{
+    enum { CORES = 64 };
+    const int64_t longest = (units + CORES - 1) / CORES;
+    return 16 * longest * CORES <= 17 * units;
+}
+
 struct sl_unit sl_units_at(const struct sl_units *units, int64_t unit);
 
 /* What a unit reads of a source [n][h][w] whose pixels have xs floats: from row `begin` of its first image to row `end`

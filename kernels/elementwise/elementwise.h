@@ -82,7 +82,7 @@ struct sl_weighted_sum_shape {
 };
 struct sl_weighted_sum {
     const float *x;       /* [parts][n] */
-    const float *weights; /* [parts] */
+    const float *weights; /* [parts]; NULL: all 1 */
     float *sum;           /* [n], out */
 };
 

@@ -60,9 +60,9 @@ static void weighted_sum(const void *shape, const void *args, const struct sl_wo
     const struct sl_weighted_sum *t = args;
     assert(s->parts >= 1 && sl_work_fits(work, sl_flat_need, s));
     for (int64_t i = sl_flat_begin(work); i < sl_flat_end(work, s->n); i++) {
-        float sum = t->weights[0] * t->x[i];
+        float sum = (t->weights ? t->weights[0] : 1.0f) * t->x[i];
         for (int32_t j = 1; j < s->parts; j++)
-            sum = fmaf(t->weights[j], t->x[j * s->n + i], sum);
+            sum = fmaf(t->weights ? t->weights[j] : 1.0f, t->x[j * s->n + i], sum);
         t->sum[i] = sum;
     }
 }

@@ -112,11 +112,16 @@ static void dropout(const void *shape, const void *args, const struct sl_work *w
 /* VL elements from i on, of which n are there: four such sums at once hide the latency of an addition. */
 enum { SUMS = 4 };
 
+static inline float part_weight(const struct sl_weighted_sum *t, int32_t part)
+{
+    return t->weights ? t->weights[part] : 1.0f;
+}
+
 static inline void weigh_some(const struct sl_weighted_sum_shape *s, const struct sl_weighted_sum *t, int64_t i, int n)
 {
-    vf sum = v_mul(v_set1(t->weights[0]), v_load_some(t->x + i, n));
+    vf sum = v_mul(v_set1(part_weight(t, 0)), v_load_some(t->x + i, n));
     for (int32_t j = 1; j < s->parts; j++)
-        sum = v_fma(v_set1(t->weights[j]), v_load_some(t->x + j * s->n + i, n), sum);
+        sum = v_fma(v_set1(part_weight(t, j)), v_load_some(t->x + j * s->n + i, n), sum);
     v_store_some(t->sum + i, sum, n);
 }
 
@@ -125,10 +130,10 @@ static inline void weigh_group(const struct sl_weighted_sum_shape *s, const stru
     vf sum[SUMS];
 #pragma GCC unroll 4
     for (int v = 0; v < SUMS; v++)
-        sum[v] = v_mul(v_set1(t->weights[0]), v_load(t->x + i + v * VL));
+        sum[v] = v_mul(v_set1(part_weight(t, 0)), v_load(t->x + i + v * VL));
     for (int32_t j = 1; j < s->parts; j++) {
         const float *x = t->x + j * s->n + i;
-        const vf weight = v_set1(t->weights[j]);
+        const vf weight = v_set1(part_weight(t, j));
 #pragma GCC unroll 4
         for (int v = 0; v < SUMS; v++)
             sum[v] = v_fma(weight, v_load(x + v * VL), sum[v]);

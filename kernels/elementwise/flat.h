@@ -4,7 +4,7 @@
 
 #include "kernels/kernels.h"
 
-enum { SL_FLAT_CHUNK = 16384 };
+enum { SL_FLAT_CHUNK = 2048 }; /* a million parameters fill a node of many cores */
 
 static inline int64_t sl_flat_units(int64_t n)
 {

@@ -6,7 +6,7 @@
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
-enum { BLOCK = 64 }; /* channels of a unit: records are read in runs of a few cache lines */
+enum { BLOCK = SL_LANES }; /* channels of a unit: a cache line of each record */
 
 static bool each_block(const void *shape, struct sl_need *need)
 {

@@ -1,8 +1,10 @@
 /* Sixteen floats at a time: the names every templated kernel is written in, as AVX-512 F/BW/DQ/VL.
  * With SL_SIMD_EMULATED the same names are plain C (vec_emulated.h), so that the tests run the
- * AVX-512 rows' logic on machines without AVX-512. */
+ * AVX-512 rows' logic on machines without AVX-512; with SL_SIMD_COUNTED they are counted (vec_counted.h). */
 #ifdef SL_SIMD_EMULATED
 #include "kernels/simd/vec_emulated.h"
+#elif defined SL_SIMD_COUNTED
+#include "kernels/simd/vec_counted.h"
 #endif
 #ifndef SL_KERNELS_SIMD_VEC_H
 #define SL_KERNELS_SIMD_VEC_H

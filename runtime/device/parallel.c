@@ -1,22 +1,31 @@
-/* The CPU device: OpenMP threads that take slices in turn. Which thread computes a slice never matters: kernels cut
- * their work by shape alone. */
+/* The CPU device: OpenMP threads, each with an even share of the slices. Which thread computes a slice never matters:
+ * kernels cut their work by shape alone. */
 #include "runtime/device/parallel.h"
 
 #include <omp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "runtime/device/machine.h"
+#include "runtime/device/slices.h"
 
-enum { ALIGNMENT = 64 };
+enum {
+    ALIGNMENT = 64,
+    FILL_BYTES = 4096,         /* of a unit of filling */
+    FILLED_TOGETHER = 1 << 20, /* bytes from which on threads share the filling */
+};
+
+struct share;
 
 struct cpu_device {
     int threads;
     size_t scratch_bytes; /* of one thread */
     char *scratch;        /* threads * scratch_bytes */
+    struct share *shares; /* [threads]: of the fork that runs */
 };
 
 int sl_parallel_default_threads(void)
@@ -47,13 +56,6 @@ static int cpu_copy(void *self, void *to, const void *from, size_t bytes)
     return SL_OK;
 }
 
-static int cpu_fill(void *self, void *to, int byte, size_t bytes)
-{
-    (void)self;
-    memset(to, byte, bytes);
-    return SL_OK;
-}
-
 /* A page more between threads, so that their rows do not meet in the same cache sets. */
 static size_t scratch_of_thread(size_t bytes)
 {
@@ -81,25 +83,92 @@ static int reserve_scratch(struct cpu_device *cpu, size_t bytes)
     return SL_OK;
 }
 
+/* ---- slices ---- */
+
+/* What a thread has to do: slices [next, end), a cache line for itself. */
+struct share {
+    _Alignas(ALIGNMENT) _Atomic int64_t next;
+    int64_t end;
+};
+
+/* A fork: all units in even slices, and these in even shares. */
+struct forked {
+    const struct cpu_device *cpu;
+    int64_t units, slices;
+    sl_task_fn *task;
+    void *task_self;
+};
+
+/* Whoever finds a share finished only looks, so that many can look at once. */
+static void run_share(const struct forked *forked, int number, void *scratch)
+{
+    struct share *share = &forked->cpu->shares[number];
+    for (;;) {
+        if (atomic_load_explicit(&share->next, memory_order_relaxed) >= share->end)
+            return;
+        const int64_t slice = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
+        if (slice >= share->end)
+            return;
+        forked->task(forked->task_self, &(const struct sl_work){.begin = sl_cut(forked->units, slice, forked->slices),
+                                                                .end = sl_cut(forked->units, slice + 1, forked->slices),
+                                                                .scratch = scratch});
+    }
+}
+
+/* A thread takes its own share first: the same part of everything, so that what it wrote last is in its caches and its
+ * memory. Then it looks for what is left of a few others', in steps that double, to level out unequal cores. A team may
+ * have fewer threads than there are shares. */
+static void run_thread(const struct forked *forked, int thread, int team)
+{
+    const struct cpu_device *cpu = forked->cpu;
+    void *scratch = cpu->scratch ? cpu->scratch + cpu->scratch_bytes * (size_t)thread : NULL;
+    for (int own = thread; own < cpu->threads; own += team)
+        run_share(forked, own, scratch);
+    for (int step = 1; step < cpu->threads; step *= 2)
+        run_share(forked, (thread + step) % cpu->threads, scratch);
+}
+
 static int cpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn *task, void *task_self)
 {
     struct cpu_device *cpu = self;
     const int rc = reserve_scratch(cpu, scratch_bytes);
     if (rc != SL_OK)
         return rc;
-    /* A few slices a thread: large enough to be cheap, small enough to level out unequal cores. */
-    enum { SLICES_PER_THREAD = 8 };
-    int64_t slice = units / ((int64_t)cpu->threads * SLICES_PER_THREAD);
-    slice = slice < 1 ? 1 : slice;
-    const int64_t slices = (units + slice - 1) / slice;
+    const struct forked forked = {cpu, units, sl_slices(units, cpu->threads), task, task_self};
+    for (int t = 0; t < cpu->threads; t++) {
+        cpu->shares[t].next = sl_cut(forked.slices, t, cpu->threads);
+        cpu->shares[t].end = sl_cut(forked.slices, t + 1, cpu->threads);
+    }
     /* All threads, also where fewer would do: OpenMP ends those that a region leaves out, and the next would have to
      * create them again. */
-#pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads) if (slices > 1)
-    for (int64_t s = 0; s < slices; s++) {
-        const int64_t begin = s * slice, end = begin + slice < units ? begin + slice : units;
-        void *own = cpu->scratch ? cpu->scratch + cpu->scratch_bytes * (size_t)omp_get_thread_num() : NULL;
-        task(task_self, &(const struct sl_work){.begin = begin, .end = end, .scratch = own});
-    }
+#pragma omp parallel num_threads(cpu->threads) if (forked.slices > 1)
+    run_thread(&forked, omp_get_thread_num(), omp_get_num_threads());
+    return SL_OK;
+}
+
+/* ---- memory that threads touch first ---- */
+
+struct filling {
+    char *to;
+    int byte;
+    size_t bytes;
+};
+
+static void fill_slice(void *self, const struct sl_work *work)
+{
+    const struct filling *f = self;
+    const size_t begin = (size_t)work->begin * FILL_BYTES, end = (size_t)work->end * FILL_BYTES;
+    memset(f->to + begin, f->byte, (end < f->bytes ? end : f->bytes) - begin);
+}
+
+/* Pages lie with the memory of the core that touches them first. So large runs are filled by the threads, each its
+ * share of the slices: the pages it will compute on. */
+static int cpu_fill(void *self, void *to, int byte, size_t bytes)
+{
+    struct filling filling = {to, byte, bytes};
+    if (bytes >= FILLED_TOGETHER)
+        return cpu_fork(self, (int64_t)((bytes + FILL_BYTES - 1) / FILL_BYTES), 0, fill_slice, &filling);
+    memset(to, byte, bytes);
     return SL_OK;
 }
 
@@ -112,8 +181,10 @@ static int cpu_sync(void *self)
 static void cpu_close(void *self)
 {
     struct cpu_device *cpu = self;
-    if (cpu)
+    if (cpu) {
         free(cpu->scratch);
+        free(cpu->shares);
+    }
     free(cpu);
 }
 
@@ -191,6 +262,8 @@ int sl_device_cpu_open(int threads, struct sl_device *device)
         SL_FAIL(SL_SYSTEM, "out of memory while opening the CPU device");
     cpu->threads = threads > 0 ? threads : sl_parallel_default_threads();
     SL_TRY(start_threads(&cpu->threads));
+    if (!(cpu->shares = aligned_alloc(ALIGNMENT, (size_t)cpu->threads * sizeof *cpu->shares)))
+        SL_FAIL(SL_SYSTEM, "out of memory while opening the CPU device");
     *device = (struct sl_device){
         .name = "cpu",
         .isa = sl_isa(),

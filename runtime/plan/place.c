@@ -243,11 +243,11 @@ static int take_arena(struct sl_plan *plan)
             plan->options.batch, (double)plan->arena_bytes / 1e6, (double)limit / 1e6, plan->largest);
     }
     SL_TRY(plan->device->alloc(plan->device->self, plan->arena_bytes, &plan->arena));
-    SL_TRY(plan->device->fill(plan->device->self, plan->arena, 0, plan->arena_bytes));
 out:
     return rc;
 }
 
+/* Each buffer is cleared on its own, so that its pages lie with the threads that will compute on them. */
 static int open_arena(struct placing *placing)
 {
     struct sl_plan *plan = placing->plan;
@@ -259,6 +259,7 @@ static int open_arena(struct placing *placing)
     for (size_t i = 0; i < placing->count; i++) {
         void *address = (char *)plan->arena + placing->blocks[i].offset;
         memcpy(placing->targets[i], &address, sizeof address); /* pointers of any type */
+        SL_TRY(plan->device->fill(plan->device->self, address, 0, placing->blocks[i].bytes));
     }
 out:
     return rc;

@@ -73,7 +73,7 @@ static int64_t most_units(const struct sl_choice *choice, const struct sl_norm *
     int64_t most = 0;
     struct sl_norm p = *shape;
     for (p.n = 1; p.n <= shape->n; p.n++) {
-        const int64_t units = sl_choice_most_units(choice, &p);
+        const int64_t units = sl_choice_most_records(choice, &p);
         most = units > most ? units : most;
     }
     return most;
@@ -181,7 +181,7 @@ static int batch_moments(struct sl_stage *stage)
         const struct sl_norm_moments args = {x->data, norm->records};
         SL_TRY(sl_launch_norm_moments(&norm->moments, &norm->shape, &args));
         join.moments = norm->records;
-        join.parts = sl_choice_units(&norm->moments, &norm->shape);
+        join.parts = sl_choice_records(&norm->moments, &norm->shape);
     }
     SL_TRY(sl_launch_norm_join(&norm->join, &norm->shape, &join));
 out:
@@ -227,7 +227,7 @@ static int backward_sums(struct sl_stage *stage)
     };
     int rc = SL_OK;
     SL_TRY(sl_launch_norm_bwd_reduce(&norm->reduce, &norm->shape, &reduce));
-    join.parts = sl_choice_units(&norm->reduce, &norm->shape);
+    join.parts = sl_choice_records(&norm->reduce, &norm->shape);
     SL_TRY(sl_launch_norm_bwd_join(&norm->bwd_join, &norm->shape, &join));
 out:
     return rc;

@@ -1,5 +1,6 @@
 #include "runtime/graph/layers/linear.h"
 
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/norm/norm.h"
 
 bool sl_linear_absorb(struct sl_stage *stage, const struct sl_layer *next, bool training)
@@ -48,16 +49,34 @@ out:
     return rc;
 }
 
-/* Records of moments for the batch that has the most of them: a smaller batch may be cut finer than a full one. */
-static int64_t most_records(struct sl_linear *conv, int32_t batch)
+/* Partial results of a kernel for the batch that has the most of them: a smaller batch may be cut finer than a full
+ * one. */
+static int64_t most_for(struct sl_linear *conv, int32_t batch, const struct sl_choice *choice,
+                        int64_t most_of(const struct sl_choice *choice, const void *shape))
 {
     int64_t most = 0;
     for (int32_t count = 1; count <= batch; count++) {
         set_batch(conv, count);
-        const int64_t units = sl_choice_most_units(&conv->fwd, &conv->shape);
-        most = units > most ? units : most;
+        const int64_t partial = most_of(choice, &conv->shape);
+        most = partial > most ? partial : most;
     }
     return most;
+}
+
+/* Where the gradient of the weights is summed in parts. */
+static int plan_parts(struct sl_linear *conv, int32_t batch, struct sl_planner *planner)
+{
+    const int64_t parts = most_for(conv, batch, &conv->bwd_weights, sl_choice_most_parts);
+    const int64_t weights = (int64_t)sl_conv2d_weights(&conv->shape);
+    const struct sl_weighted_sum_shape sum = {weights, (int32_t)parts, SL_ELEMENT_F32};
+    int rc = SL_OK;
+    if (parts == 0)
+        return SL_OK;
+    SL_TRY(sl_planner_choose(planner, SL_OP_weighted_sum, &sum, &conv->sum));
+    SL_TRY(sl_planner_buffer(planner, &conv->parts, (size_t)(parts * weights) * sizeof(float), SL_LIFE_BACKWARD,
+                             "parts of the gradient"));
+out:
+    return rc;
 }
 
 static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
@@ -68,12 +87,13 @@ static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
     SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_bwd_data, shape, &conv->bwd_data));
     SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_bwd_weights, shape, &conv->bwd_weights));
     SL_TRY(sl_planner_choose(planner, SL_OP_bias_bwd, shape, &conv->bias_bwd));
+    SL_TRY(plan_parts(conv, stage->y->shape.n, planner));
     SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, sl_choice_need(&conv->fwd)->packed, SL_LIFE_FORWARD,
                              "packed weights"));
     SL_TRY(sl_planner_buffer(planner, &conv->packed_bwd, sl_choice_need(&conv->bwd_data)->packed, SL_LIFE_BACKWARD,
                              "packed weights"));
     if (conv->moments) {
-        stage->y->moment_parts = most_records(conv, stage->y->shape.n);
+        stage->y->moment_parts = most_for(conv, stage->y->shape.n, &conv->fwd, sl_choice_most_records);
         SL_TRY(sl_planner_buffer(planner, &conv->moment_records,
                                  (size_t)stage->y->moment_parts * sl_moments_size(shape->ys) * sizeof(float),
                                  SL_LIFE_STAGE, "moments"));
@@ -145,7 +165,7 @@ int sl_linear_forward(struct sl_stage *stage, const struct sl_pass *pass)
     };
     SL_TRY(sl_launch(&conv->fwd, conv->fwd.op, &conv->shape, &args));
     stage->y->moments = conv->moment_records;
-    stage->y->moment_parts = conv->moments ? sl_choice_units(&conv->fwd, &conv->shape) : 0;
+    stage->y->moment_parts = conv->moments ? sl_choice_records(&conv->fwd, &conv->shape) : 0;
 out:
     return rc;
 }
@@ -165,13 +185,32 @@ out:
     return rc;
 }
 
+static int backward_weights(struct sl_stage *stage)
+{
+    struct sl_linear *conv = stage->state;
+    float *dw = stage->gradients[0][0];
+    const struct sl_need *need;
+    int rc = SL_OK;
+    SL_TRY(sl_choice_ready(&conv->bwd_weights, &conv->shape, &need));
+    const int64_t parts = need->parts;
+    const struct sl_conv2d_bwd_weights args = {stage->x[0]->data, stage->y->grad, parts ? conv->parts : dw};
+    SL_TRY(sl_launch_conv2d_bwd_weights(&conv->bwd_weights, &conv->shape, &args));
+    if (parts) {
+        const struct sl_weighted_sum_shape shape = {(int64_t)sl_conv2d_weights(&conv->shape), (int32_t)parts,
+                                                    SL_ELEMENT_F32};
+        const struct sl_weighted_sum sum = {.x = conv->parts, .sum = dw};
+        SL_TRY(sl_launch_weighted_sum(&conv->sum, &shape, &sum));
+    }
+out:
+    return rc;
+}
+
 int sl_linear_backward(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct sl_linear *conv = stage->state;
     int rc = SL_OK;
     set_batch(conv, pass->count);
-    const struct sl_conv2d_bwd_weights args = {stage->x[0]->data, stage->y->grad, stage->gradients[0][0]};
-    SL_TRY(sl_launch_conv2d_bwd_weights(&conv->bwd_weights, &conv->shape, &args));
+    SL_TRY(backward_weights(stage));
     if (conv->bias) {
         const struct sl_bias_bwd bias = {stage->y->grad, stage->gradients[0][1]};
         SL_TRY(sl_launch_bias_bwd(&conv->bias_bwd, &conv->shape, &bias));

@@ -16,10 +16,11 @@ struct sl_linear {
     bool activated; /* an activation was absorbed */
     float slope;    /* of that activation; 1: none */
     bool pooled;    /* a 2 x 2 maximum pool was absorbed */
-    struct sl_choice fwd, bwd_data, bwd_weights, bias_bwd, fold;
+    struct sl_choice fwd, bwd_data, bwd_weights, sum, bias_bwd, fold;
     float *folded, *folded_bias;
     float *packed_fwd, *packed_bwd;
     float *moment_records;
+    float *parts; /* gradients of the weights that are to be added; NULL: there are never any */
 };
 
 /* Takes in what the kernels can do at no cost: batch norm, activation and 2 x 2 maximum pool in inference. In training
