@@ -62,6 +62,8 @@ static bool direct_pooled_need(const void *shape, struct sl_need *need)
         return false;
     const struct direct d = direct_pooled(s);
     need->units = sl_units_count(&d.window.units);
+    need->joins = false;
+    need->together = need->records = 0;
     need->scratch = direct_pooled_scratch(&d);
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }

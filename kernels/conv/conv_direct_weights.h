@@ -305,7 +305,7 @@ static void gradient_slice(const void *shape, const void *args, const struct sl_
     for (int64_t unit = work->begin, next; unit < work->end; unit = next) {
         const int64_t number = unit / sl_cells_count(cells);
         const struct gradient_part part = gradient_part(shape, cells->parts, number);
-        const struct sl_conv2d_bwd_weights some = {a->x + part.x, a->dy + part.dy,
+        const struct sl_conv2d_bwd_weights some = {(const float *)a->x + part.x, (const float *)a->dy + part.dy,
                                                    a->dw + (size_t)number * sl_conv2d_weights(shape)};
         next = unit + sl_cells_join(cells, unit, work->end, &area);
         gradient_one_area(&part.shape, &some, &area, work->scratch);

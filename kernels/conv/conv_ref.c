@@ -99,7 +99,7 @@ static void pool_forward(const void *shape, const void *args, const struct sl_wo
     assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_pooled_outputs(s)));
     assert(!a->moments && a->slope >= 0.0f);
     for (int64_t n = work->begin; n < work->end; n++) {
-        float *y = a->y + (size_t)n * (size_t)(s->oh / 2) * (size_t)(s->ow / 2) * (size_t)s->ys;
+        float *y = (float *)a->y + (size_t)n * (size_t)(s->oh / 2) * (size_t)(s->ow / 2) * (size_t)s->ys;
         for (int32_t p = 0; p < s->oh; p += 2)
             for (int32_t q = 0; q < s->ow; q += 2, y += s->ys)
                 for (int32_t k = 0; k < s->ys; k++) {

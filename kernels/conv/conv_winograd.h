@@ -147,6 +147,7 @@ const struct sl_kernel V_NAME(sl_conv2d_fwd_winograd) = {
 };
 
 const struct sl_kernel V_NAME(sl_conv2d_pool_fwd_winograd) = {
+    .transforms = true,
     .need = winograd_pooled_need,
     .open = winograd_pooled_open,
     .pack = winograd_pack_slice,

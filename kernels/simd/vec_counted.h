@@ -47,6 +47,13 @@ static inline int v_count(vmask m) { return (int)m; }
 
 static inline vf v_load_head(const float *p, int n) { return V_COUNTED(vf, n > 0 ? *p : 0.0f); }
 static inline void v_store_head(float *p, vf a, int n) { if (n > 0) v_store(p, a); }
+typedef double vd;
+static inline vd vd_zero(void) { return 0.0; }
+static inline vd vd_first(vf a) { return V_COUNTED(vd, a); }
+static inline vd vd_last(vf a) { return V_COUNTED(vd, a); }
+static inline vd vd_fma(vd a, vd b, vd c) { return V_COUNTED(vd, a * b + c); }
+static inline void vd_store(double *p, vd a) { *p = V_COUNTED(vd, a); }
+
 static inline vf v_load_some(const float *p, int n) { return v_load_head(p, n); }
 static inline void v_store_some(float *p, vf a, int n) { v_store_head(p, a, n); }
 static inline vf v_load_bytes(const uint8_t *p) { return V_COUNTED(vf, *p); }
