@@ -62,7 +62,7 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
+    assert(sl_are_apart(s->element, a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         float *image = (float *)a->y + (size_t)n * (size_t)s->oh * (size_t)s->ow * (size_t)s->ys;
         float *y = image;
@@ -108,7 +108,7 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
+    assert(sl_are_apart(s->element, a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         float *dx = (float *)a->dx + (size_t)n * (size_t)s->h * (size_t)s->w * (size_t)s->xs;
         for (int32_t i = 0; i < s->h; i++)
