@@ -67,7 +67,8 @@ static void join_moments(struct check_case *c)
     const struct sl_norm *s = c->shape;
     const struct sl_norm_join args = {check_find(c, "records"), c->need.units, check_find(c, "mean"),
                                       check_find(c, "var")};
-    check_reference(SL_OP_norm_join, s, &args);
+    const struct sl_norm channels = sl_norm_channels(s);
+    check_reference(SL_OP_norm_join, &channels, &args);
 }
 
 /* One fused multiply-add and one product: equal bits. */
@@ -115,7 +116,8 @@ static void join_sums(struct check_case *c)
         .a = check_find(c, "a"),
         .b = check_find(c, "b"),
     };
-    check_reference(SL_OP_norm_bwd_join, s, &args);
+    const struct sl_norm channels = sl_norm_channels(s);
+    check_reference(SL_OP_norm_bwd_join, &channels, &args);
 }
 
 /* Two multiply-adds of terms <= 2; every second shape in place. */
