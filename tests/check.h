@@ -117,7 +117,9 @@ struct check_area {
 #define CHECK_AREAS(AREA) \
     AREA(conv)            \
     AREA(norm)            \
-    AREA(pool) AREA(activation) AREA(softmax) AREA(elementwise) AREA(optimizer) AREA(step) AREA(image) AREA(threshold)
+    AREA(pool)            \
+    AREA(activation)      \
+    AREA(softmax) AREA(elementwise) AREA(convert) AREA(optimizer) AREA(step) AREA(image) AREA(threshold)
 #define CHECK_DECLARE(area) extern const struct check_area check_##area;
 CHECK_AREAS(CHECK_DECLARE)
 #undef CHECK_DECLARE
@@ -172,6 +174,8 @@ void *check_input_bytes(struct check_case *c, const char *name, size_t bytes, si
 void check_freeze(struct check_case *c, void *at);
 /* Output of n floats, NaN until written; compared with the reference's. */
 float *check_output(struct check_case *c, const char *name, size_t n, struct check_tolerance tolerance);
+/* Output of n bf16. */
+sl_bf16 *check_output_bf16(struct check_case *c, const char *name, size_t n);
 /* Output whose lanes [channels, stride) must be zero. */
 float *check_output_rows(struct check_case *c, const char *name, int64_t rows, int32_t channels, int32_t stride,
                          struct check_tolerance tolerance);

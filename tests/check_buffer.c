@@ -202,6 +202,11 @@ void *check_output_pixels(struct check_case *c, const char *name, int64_t pixels
     return allocate_output(c, name, c->kernel->element, pixels, channels, stride, tolerance);
 }
 
+sl_bf16 *check_output_bf16(struct check_case *c, const char *name, size_t n)
+{
+    return allocate_output(c, name, SL_ELEMENT_BF16, (int64_t)n, 1, 1, check_exact);
+}
+
 float *check_output_rows(struct check_case *c, const char *name, int64_t rows, int32_t channels, int32_t stride,
                          struct check_tolerance tolerance)
 {
