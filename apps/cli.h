@@ -40,6 +40,9 @@ struct cli_option {
     bool *given; /* set to true when the option is there; may be NULL */
 };
 
+/* Of --precision, which all programs that compute have. */
+#define CLI_PRECISION_HELP "Of activations: fp32, or bf16, which is half the memory and rounds more (default fp32)"
+
 struct cli_program {
     const char *summary;              /* what the program does, one or two sentences */
     const char *arguments;            /* "IMAGE..." for the usage line; NULL: takes none */

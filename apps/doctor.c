@@ -14,6 +14,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/file_io.h"
 #include "runtime/device/machine.h"
+#include "runtime/plan/precision.h"
 
 static void print_build(void)
 {
@@ -105,9 +106,12 @@ out:
 
 int main(int argc, char **argv)
 {
-    const char *output = NULL;
+    const char *output = NULL, *precision = "fp32";
     const struct cli_option options[] = {
-        {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output}, {0}};
+        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &precision,
+         .choices = SL_PRECISION_CHOICES},
+        {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output},
+        {0}};
     const struct cli_program program = {
         .summary = "What was built in, what this machine has, what would be chosen and why.", .options = options};
     struct cli_rest rest;
@@ -117,7 +121,7 @@ int main(int argc, char **argv)
     print_machine();
     print_overrides();
     SL_TRY(sl_doctor_print_wires());
-    SL_TRY(sl_doctor_print_kernels());
+    SL_TRY(sl_doctor_print_kernels(sl_precision_find(precision)));
     SL_TRY(sl_doctor_self_test());
     if (output)
         SL_TRY(check_output(output));

@@ -7,6 +7,7 @@
 #include "models/models.h"
 #include "runtime/device/parallel.h"
 #include "runtime/plan/plan.h"
+#include "runtime/plan/precision.h"
 #include "runtime/train/updater.h"
 
 enum { BATCH = 32, IMAGE_SIZE = 64, CLASSES = 200, REASON_LENGTH = 512, MAX_CHOICES = 256 };
@@ -31,12 +32,12 @@ static void network_close(struct network *network)
         network->device.close(network->device.self);
 }
 
-static int network_open(struct network *network)
+static int network_open(enum sl_element precision, struct network *network)
 {
     int rc = SL_OK;
     const struct sl_model_options model = {IMAGE_SIZE, CLASSES};
     const struct sl_updater_options updater = sl_updater_defaults();
-    struct sl_plan_options plan = {.batch = BATCH, .training = true, .dry = true};
+    struct sl_plan_options plan = {.batch = BATCH, .training = true, .precision = precision, .dry = true};
     *network = (struct network){0};
     SL_TRY(sl_device_cpu_open(0, &network->device));
     SL_TRY(sl_model_build("darknet", &model, &network->graph));
@@ -56,7 +57,8 @@ static void explain(const struct sl_choice *choice, char text[REASON_LENGTH])
     struct sl_need need;
     text[0] = '\0';
     for (const struct sl_kernel_row *row = choice->device->rows; row < sl_choice_row(choice); row++) {
-        if (row->op != choice->op || at >= REASON_LENGTH - 1)
+        if (row->op != choice->op || row->kernel->element != sl_choice_row(choice)->kernel->element ||
+            at >= REASON_LENGTH - 1)
             continue;
         const uint32_t absent = row->needs & ~sl_isa_detect(), held = row->needs & ~choice->device->isa;
         const bool takes = !held && sl_row_takes(row, row->op, choice->ready[0].shape, row->needs, &need);
@@ -114,12 +116,12 @@ static void print_operation(const struct network *network, enum sl_op op)
     }
 }
 
-int sl_doctor_print_kernels(void)
+int sl_doctor_print_kernels(enum sl_element precision)
 {
     int rc = SL_OK;
     struct network network;
-    SL_TRY(network_open(&network));
-    printf("kernels of the default network, batch %d\n", BATCH);
+    SL_TRY(network_open(precision, &network));
+    printf("kernels of the default network, batch %d, %s\n", BATCH, sl_precision_name(precision));
     for (int op = 0; op < SL_OP_COUNT; op++)
         print_operation(&network, (enum sl_op)op);
 out:

@@ -15,8 +15,10 @@ extern "C" {
 enum { SL_MAX_BATCH = 65536 };
 
 struct sl_plan_options {
-    int32_t batch;         /* largest batch, 1 to SL_MAX_BATCH */
-    bool training;         /* keep what backward needs; otherwise fold batch norm into the convolutions */
+    int32_t batch; /* largest batch, 1 to SL_MAX_BATCH */
+    bool training; /* keep what backward needs; otherwise fold batch norm into the convolutions */
+    enum sl_element
+        precision;         /* of activations and their gradients; all that is summed up, learned and read stays float */
     uint64_t memory_limit; /* bytes for the arena; 0: none */
     bool dry;              /* to look at, not to run: neither the arena nor the weights need memory */
 };

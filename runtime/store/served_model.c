@@ -52,7 +52,8 @@ static int open_plan(struct sl_served_model *served)
     int rc = SL_OK;
     const struct sl_served_options *options = &served->options;
     struct sl_image_input input;
-    const struct sl_plan_options plan = {.batch = options->batch_size, .memory_limit = options->memory_limit};
+    const struct sl_plan_options plan = {
+        .batch = options->batch_size, .precision = options->precision, .memory_limit = options->memory_limit};
     SL_TRY(sl_model_describe(served->file, &served->model));
     SL_TRY(sl_model_pixels(&served->model, &served->pixels));
     SL_TRY(sl_image_input_open(&served->pixels, options->batch_size, &input));
