@@ -26,16 +26,11 @@ static inline bool sl_work_fits(const struct sl_work *work, bool (*need)(const v
            (wanted.state == 0 || work->state);
 }
 
-/* Do two runs of bytes share nothing? */
-static inline bool sl_bytes_are_apart(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
+/* Do two runs of elements share nothing? */
+static inline bool sl_are_apart(enum sl_element element, const void *a, size_t a_count, const void *b, size_t b_count)
 {
     const uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
-    return p + a_bytes <= q || q + b_bytes <= p;
-}
-
-/* Two runs of floats? */
-static inline bool sl_are_apart(const float *a, size_t a_floats, const float *b, size_t b_floats)
-{
-    return sl_bytes_are_apart(a, a_floats * sizeof *a, b, b_floats * sizeof *b);
+    const size_t bytes = sl_element_bytes(element);
+    return p + a_count * bytes <= q || q + b_count * bytes <= p;
 }
 #endif

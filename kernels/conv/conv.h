@@ -83,7 +83,7 @@ static inline bool sl_conv2d_is_sound(const struct sl_conv2d *shape)
            shape->ys <= SL_MAX_LENGTH;
 }
 
-/* Elements of x or dx, and of y or dy; and their bytes. */
+/* Elements of x or dx, and of y or dy. */
 static inline size_t sl_conv2d_inputs(const struct sl_conv2d *shape)
 {
     return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;
@@ -92,16 +92,6 @@ static inline size_t sl_conv2d_inputs(const struct sl_conv2d *shape)
 static inline size_t sl_conv2d_outputs(const struct sl_conv2d *shape)
 {
     return (size_t)shape->n * (size_t)shape->oh * (size_t)shape->ow * (size_t)shape->ys;
-}
-
-static inline size_t sl_conv2d_input_bytes(const struct sl_conv2d *shape)
-{
-    return sl_conv2d_inputs(shape) * sl_element_bytes(shape->element);
-}
-
-static inline size_t sl_conv2d_output_bytes(const struct sl_conv2d *shape)
-{
-    return sl_conv2d_outputs(shape) * sl_element_bytes(shape->element);
 }
 
 /* Floating-point operations of any of the three passes. */

@@ -161,7 +161,7 @@ static void direct_forward_slice(const void *shape, const void *args, const stru
     struct direct d = *(const struct direct *)work->state;
     (void)shape; /* the state holds what follows from it */
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, direct_forward_need, shape));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
+    assert(sl_are_apart(SL_ELEMENT_F32, a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
     d.x = a->x;
     d.weights = a->weights;
     d.bias = a->bias;
@@ -226,7 +226,7 @@ static void direct_backward_slice(const void *shape, const void *args, const str
     struct direct d = *(const struct direct *)work->state;
     (void)shape; /* the state holds what follows from it */
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, direct_backward_need, shape));
-    assert(sl_are_apart(a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
+    assert(sl_are_apart(SL_ELEMENT_F32, a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
     d.x = a->dy;
     d.weights = a->weights;
     d.y = a->dx;

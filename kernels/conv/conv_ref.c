@@ -2,9 +2,9 @@
  * read and written through get() and put(). */
 #include <string.h>
 
-#include "kernels/bf16.h"
 #include "kernels/contract.h"
 #include "kernels/conv/conv.h"
+#include "kernels/element.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
@@ -22,16 +22,12 @@ static bool each_filter(const void *shape, struct sl_need *need)
 
 static double get(enum sl_element element, const void *from, size_t i)
 {
-    return (double)(element == SL_ELEMENT_BF16 ? sl_bf16_to_float(((const sl_bf16 *)from)[i])
-                                               : ((const float *)from)[i]);
+    return (double)sl_get(element, from, (int64_t)i);
 }
 
 static void put(enum sl_element element, void *to, size_t i, double value)
 {
-    if (element == SL_ELEMENT_BF16)
-        ((sl_bf16 *)to)[i] = sl_bf16_from_float((float)value);
-    else
-        ((float *)to)[i] = (float)value;
+    sl_put(element, to, (int64_t)i, (float)value);
 }
 
 /* Is there a pixel (i, j) in images of h rows of w? */
@@ -88,7 +84,7 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_bytes_are_apart(a->x, sl_conv2d_input_bytes(s), a->y, sl_conv2d_output_bytes(s)));
+    assert(sl_are_apart(s->element, a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         const size_t image = pixel(s->oh, s->ow, s->ys, n, 0, 0);
         size_t y = image;
@@ -136,7 +132,7 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_bytes_are_apart(a->dy, sl_conv2d_output_bytes(s), a->dx, sl_conv2d_input_bytes(s)));
+    assert(sl_are_apart(s->element, a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         size_t dx = pixel(s->h, s->w, s->xs, n, 0, 0);
         for (int32_t i = 0; i < s->h; i++)

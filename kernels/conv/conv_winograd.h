@@ -60,7 +60,7 @@ static void winograd_forward_slice(const void *shape, const void *args, const st
     struct winograd w = *(const struct winograd *)work->state;
     (void)shape;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_forward_need, shape));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
+    assert(sl_are_apart(SL_ELEMENT_F32, a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
     w.x = a->x;
     w.weights = a->weights;
     w.bias = a->bias;
@@ -94,7 +94,7 @@ static void winograd_backward_slice(const void *shape, const void *args, const s
     struct winograd w = *(const struct winograd *)work->state;
     (void)shape;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_backward_need, shape));
-    assert(sl_are_apart(a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
+    assert(sl_are_apart(SL_ELEMENT_F32, a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
     w.x = a->dy;
     w.weights = a->weights;
     w.y = a->dx;

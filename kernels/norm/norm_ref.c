@@ -71,7 +71,7 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
     const struct sl_norm *s = shape;
     const struct sl_norm_fwd *t = args;
     assert(sl_norm_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(s->pool == 1 || sl_are_apart(t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
+    assert(s->pool == 1 || sl_are_apart(s->element, t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t i = 0; i < s->h; i += s->pool)
             for (int32_t j = 0; j < s->w; j += s->pool)

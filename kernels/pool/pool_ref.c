@@ -14,7 +14,7 @@ static void max_fwd(const void *shape, const void *args, const struct sl_work *w
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
     assert(sl_pool_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
+    assert(sl_are_apart(s->element, t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
@@ -41,7 +41,7 @@ static void max_bwd(const void *shape, const void *args, const struct sl_work *w
     const struct sl_pool *s = shape;
     const struct sl_pool_bwd *t = args;
     assert(sl_pool_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
+    assert(sl_are_apart(s->element, t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         clear_image(s, n, t->dx);
         for (int32_t p = 0; p < s->oh; p++)
@@ -64,7 +64,7 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
     assert(sl_pool_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
+    assert(sl_are_apart(s->element, t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
@@ -83,7 +83,7 @@ static void avg_bwd(const void *shape, const void *args, const struct sl_work *w
     const struct sl_pool *s = shape;
     const struct sl_pool_bwd *t = args;
     assert(sl_pool_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
+    assert(sl_are_apart(s->element, t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         clear_image(s, n, t->dx);
         for (int32_t p = 0; p < s->oh; p++)

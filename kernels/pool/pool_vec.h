@@ -74,7 +74,7 @@ static void max_fwd(const void *shape, const void *args, const struct sl_work *w
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
     assert(sl_pool_is_sound(s) && sl_work_fits(work, each_row, s));
-    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
+    assert(sl_are_apart(s->element, t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         for (int32_t q = 0; q < s->ow; q++) {
             const struct patch w = patch_at(s, row / s->oh, (int32_t)(row % s->oh), q);
@@ -87,7 +87,7 @@ static void avg_fwd(const void *shape, const void *args, const struct sl_work *w
     const struct sl_pool *s = shape;
     const struct sl_pool_fwd *t = args;
     assert(sl_pool_is_sound(s) && sl_work_fits(work, each_row, s));
-    assert(sl_are_apart(t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
+    assert(sl_are_apart(s->element, t->x, sl_pool_inputs(s), t->y, sl_pool_outputs(s)));
     for (int64_t row = work->begin; row < work->end; row++)
         for (int32_t q = 0; q < s->ow; q++) {
             const struct patch w = patch_at(s, row / s->oh, (int32_t)(row % s->oh), q);
@@ -159,7 +159,7 @@ static inline void bwd_image(const struct sl_pool *s, const struct sl_pool_bwd *
 {
     const bool add = !tiles(s);
     assert(sl_pool_is_sound(s));
-    assert(sl_are_apart(t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
+    assert(sl_are_apart(s->element, t->dy, sl_pool_outputs(s), t->dx, sl_pool_inputs(s)));
     int32_t cleared = add ? 0 : s->h;
     for (int32_t p = 0; p < s->oh; p++) {
         clear_rows(s, t->dx, n, &cleared, p * s->stride_h - s->pad_top + s->kh);
