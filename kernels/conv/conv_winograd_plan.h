@@ -4,6 +4,7 @@
 #define SL_KERNELS_CONV_WINOGRAD_PLAN_H
 
 #include "kernels/conv/conv.h"
+#include "kernels/conv/conv_element.h"
 #include "kernels/conv/conv_winograd_tile.h"
 #include "kernels/kernels.h"
 
@@ -21,16 +22,18 @@ enum {
 /* What both passes have become. */
 struct winograd {
     enum sl_winograd which;
-    int32_t h, w, c, xs;   /* source: rows, columns, channels, floats of a pixel */
+    int32_t h, w, c, xs;   /* source: rows, columns, channels, elements of a pixel */
     int32_t oh, ow, k, ys; /* output */
     int32_t pad_top, pad_left;
     bool turned;
     int32_t down, across; /* tiles of an image: of a column, of a row */
     int64_t tiles;        /* of all images */
     int32_t width, block; /* output channels of a panel; tiles of a block, which is what a unit computes */
-    const float *x, *weights, *bias;
+    const conv_element *x;
+    const float *weights, *bias;
     float slope;
-    float *y, *moments;
+    conv_element *y;
+    float *moments;
     bool streams; /* y goes past the caches */
 };
 

@@ -126,8 +126,8 @@ static int winograd_gradient_open(const void *shape, const struct sl_device *dev
 struct winograd_gradient_job {
     const struct sl_conv2d *s;
     const struct winograd_gradient *g;
-    const float *from_x, *from_dy; /* at the first channel of the area */
-    int32_t k, c;                  /* channels of the area */
+    const conv_element *from_x, *from_dy; /* at the first channel of the area */
+    int32_t k, c;                         /* channels of the area */
     const struct winograd_gradient_cut *cut;
     struct winograd_panels x, dy, sums;
 };
@@ -139,8 +139,10 @@ static struct winograd_gradient_job winograd_gradient_job(const struct sl_conv2d
 {
     const int32_t k = area->k_end - area->k, c = area->c_end - area->c;
     const struct winograd_gradient_layout layout = winograd_gradient_layout(g, k, c);
-    struct winograd_gradient_job job = {
-        .s = s, .g = g, .from_x = (const float *)a->x + area->c, .from_dy = (const float *)a->dy + area->k};
+    struct winograd_gradient_job job = {.s = s,
+                                        .g = g,
+                                        .from_x = (const conv_element *)a->x + area->c,
+                                        .from_dy = (const conv_element *)a->dy + area->k};
     job.k = k;
     job.c = c;
     job.cut = winograd_gradient_cut_of(c);
@@ -159,8 +161,8 @@ static int32_t winograd_gradient_within(int64_t i, int32_t most)
 }
 
 /* The square of side x side pixels from (row, column) of an h x w image on. */
-static struct winograd_square winograd_gradient_square_at(const float *image, int32_t h, int32_t w, int32_t pixel,
-                                                          int64_t row, int64_t column, int32_t side)
+static struct winograd_square winograd_gradient_square_at(const conv_element *image, int32_t h, int32_t w,
+                                                          int32_t pixel, int64_t row, int64_t column, int32_t side)
 {
     struct winograd_square s = {.image = image, .row = (ptrdiff_t)w * pixel, .pixel = pixel};
     s.at = (ptrdiff_t)(row * s.row + column * pixel);
@@ -224,12 +226,13 @@ static struct winograd_gradient_ahead winograd_gradient_next(const struct winogr
         return ahead;
     const int64_t end = first + g->block < g->tiles ? first + g->block : g->tiles;
     const int64_t tiles = (int64_t)(g->t * g->t) * (job->c / job->x.width) * (job->k / job->dy.width) * job->cut->count;
+    const ptrdiff_t size = sizeof(conv_element);
     const int64_t x = winograd_gradient_pixel(g, first, s->h, s->w);
     const int64_t dy = winograd_gradient_pixel(g, first, s->oh, s->ow);
     ahead.of[0] = direct_ahead_of(job->from_x + x * s->xs, winograd_gradient_pixel(g, end, s->h, s->w) - x,
-                                  job->c * (ptrdiff_t)sizeof(float), s->xs * (ptrdiff_t)sizeof(float), tiles / 2);
+                                  job->c * size, s->xs * size, tiles / 2);
     ahead.of[1] = direct_ahead_of(job->from_dy + dy * s->ys, winograd_gradient_pixel(g, end, s->oh, s->ow) - dy,
-                                  job->k * (ptrdiff_t)sizeof(float), s->ys * (ptrdiff_t)sizeof(float), tiles / 2);
+                                  job->k * size, s->ys * size, tiles / 2);
     return ahead;
 }
 
@@ -266,7 +269,8 @@ static void winograd_gradient_slice(const void *shape, const void *args, const s
     }
 }
 
-const struct sl_kernel V_NAME(sl_conv2d_bwd_weights_winograd) = {
+const struct sl_kernel CONV_NAME(sl_conv2d_bwd_weights_winograd) = {
+    .element = CONV_ELEMENT,
     .need = winograd_gradient_need,
     .open = winograd_gradient_open,
     .run = winograd_gradient_slice,
