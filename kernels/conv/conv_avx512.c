@@ -8,3 +8,4 @@
 #include "kernels/conv/conv_direct.h"
 #include "kernels/conv/conv_direct_bf16.h"
 #include "kernels/conv/conv_direct_weights.h"
+#include "kernels/conv/conv_direct_weights_bf16.h"

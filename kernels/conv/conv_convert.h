@@ -33,8 +33,7 @@ static void convert_widen(struct convert c, const sl_bf16 *from, float *to)
     for (int64_t i = 0; i < c.pixels; i++, from += c.from, to += c.to)
         for (int64_t l = 0; l < c.to; l += VL) {
             const int lanes = convert_lanes(c.channels - l);
-            v_store_some(to + l, lanes == VL ? v_load_bf16(from + l) : v_load_bf16_head(from + (lanes ? l : 0), lanes),
-                         convert_lanes(c.to - l));
+            v_store_some(to + l, v_load_bf16_some(from + (lanes ? l : 0), lanes), convert_lanes(c.to - l));
         }
 }
 
@@ -44,10 +43,7 @@ static void convert_narrow(int64_t n, float *from, sl_bf16 *to)
     for (int64_t i = 0; i < n; i += VL) {
         const int lanes = convert_lanes(n - i);
         const vf a = v_load_some(from + i, lanes);
-        if (lanes == VL)
-            v_store_bf16(to + i, a);
-        else
-            v_store_bf16_head(to + i, a, lanes);
+        v_store_bf16_some(to + i, a, lanes);
         v_store_some(from + i, v_round_bf16(a), lanes);
     }
 }

@@ -24,7 +24,7 @@ typedef float conv_element;
 static inline vf conv_load_some(const conv_element *p, int n)
 {
 #ifdef CONV_BF16
-    return n == VL ? v_load_bf16(p) : v_load_bf16_head(p, n);
+    return v_load_bf16_some(p, n);
 #else
     return v_load_some(p, n);
 #endif
@@ -38,10 +38,7 @@ static inline vf conv_load(const conv_element *p)
 static inline void conv_store_some(conv_element *p, vf a, int n)
 {
 #ifdef CONV_BF16
-    if (n == VL)
-        v_store_bf16(p, a);
-    else
-        v_store_bf16_head(p, a, n);
+    v_store_bf16_some(p, a, n);
 #else
     v_store_some(p, a, n);
 #endif

@@ -146,4 +146,18 @@ static inline vf v_round_bf16(vf a)
     return _mm256_castsi256_ps(_mm256_and_si256(v_nearest_bf16(a), vi_set1(0xffff0000u)));
 }
 #endif
+
+/* VL lanes, or the first n of them. With a constant n the choice costs nothing. */
+static inline vf v_load_bf16_some(const sl_bf16 *p, int n)
+{
+    return n == VL ? v_load_bf16(p) : v_load_bf16_head(p, n);
+}
+
+static inline void v_store_bf16_some(sl_bf16 *p, vf a, int n)
+{
+    if (n == VL)
+        v_store_bf16(p, a);
+    else
+        v_store_bf16_head(p, a, n);
+}
 #endif
