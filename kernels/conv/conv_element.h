@@ -12,7 +12,11 @@
 #ifdef CONV_BF16
 typedef sl_bf16 conv_element;
 #define CONV_ELEMENT SL_ELEMENT_BF16
-#define CONV_NAME(name) V_NAME(name##_bf16) /* of the objects a template defines */
+#ifdef WINOGRAD_DOT
+#define CONV_NAME(name) V_NAME(name##_dot_bf16) /* of the objects a template defines */
+#else
+#define CONV_NAME(name) V_NAME(name##_bf16)
+#endif
 #else
 typedef float conv_element;
 #define CONV_ELEMENT SL_ELEMENT_F32

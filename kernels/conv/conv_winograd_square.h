@@ -9,6 +9,7 @@
 #include "kernels/base.h"
 #include "kernels/conv/conv_element.h"
 #include "kernels/conv/conv_winograd_transform.h"
+#include "kernels/conv/conv_winograd_value.h"
 
 /* A square of pixels of an image. It may reach over the border: its rows [top, bottom) and columns [left, right) lie
  * within. */
@@ -40,7 +41,7 @@ WINOGRAD_INLINE void winograd_put(float *to, vf value, const ptrdiff_t ahead)
 {
     if (ahead)
         __builtin_prefetch(to + ahead, 1);
-    v_store(to, value);
+    winograd_put_values(to, value);
 }
 
 /* One vector of channels of t x t pixels, zeros outside the image, to v[frequency*step]. `whole`: all of them lie
@@ -120,7 +121,7 @@ WINOGRAD_INLINE void winograd_kernel_square(const int t, const int n, const floa
         winograd_evaluate(t, n, line, value);
         WINOGRAD_UNROLL
         for (int i = 0; i < t; i++)
-            v_store(v + (i * t + j) * step, v_mul(value[i], v_set1(scale[i * t + j])));
+            winograd_put_values(v + (i * t + j) * step, v_mul(value[i], v_set1(scale[i * t + j])));
     }
 }
 

@@ -70,7 +70,11 @@ static inline vi v_nearest_bf16(vf a)
 
 static inline __m256i v_to_bf16(vf a)
 {
+#ifdef __AVX512BF16__ /* subnormal numbers become zero */
+    return (__m256i)_mm512_cvtneps_pbh(a);
+#else
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(v_nearest_bf16(a), 16));
+#endif
 }
 
 static inline void v_store_bf16(sl_bf16 *p, vf a)
@@ -144,6 +148,44 @@ static inline void v_stream_bf16(sl_bf16 *p, vf a)
 static inline vf v_round_bf16(vf a)
 {
     return _mm256_castsi256_ps(_mm256_and_si256(v_nearest_bf16(a), vi_set1(0xffff0000u)));
+}
+#endif
+
+/* Two products a lane: the lanes of a and b are pairs of bf16. zip makes pairs of the numbers of two arrays. */
+#if defined(SL_SIMD_EMULATED)
+static inline vf v_zip_bf16(const sl_bf16 *even, const sl_bf16 *odd)
+{
+    sl_bf16 pairs[2 * VL];
+    vf r;
+    for (int i = 0; i < VL; i++) {
+        pairs[2 * i] = even[i];
+        pairs[2 * i + 1] = odd[i];
+    }
+    memcpy(&r, pairs, sizeof r);
+    return r;
+}
+
+static inline vf v_dot_bf16(vf a, vf b, vf sum)
+{
+    sl_bf16 x[2 * VL], y[2 * VL];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    vf r;
+    V_LANES(fmaf(sl_bf16_to_float(x[2 * i]), sl_bf16_to_float(y[2 * i]),
+                 fmaf(sl_bf16_to_float(x[2 * i + 1]), sl_bf16_to_float(y[2 * i + 1]), sum[i])));
+    return r;
+}
+#elif defined(__AVX512BF16__)
+static inline vf v_zip_bf16(const sl_bf16 *even, const sl_bf16 *odd)
+{
+    const vi low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)even));
+    const vi high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)odd));
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+
+static inline vf v_dot_bf16(vf a, vf b, vf sum)
+{
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 }
 #endif
 
