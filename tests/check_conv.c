@@ -131,7 +131,7 @@ static struct check_tolerance winograd_sum_of(double terms, enum sl_winograd for
     return (struct check_tolerance){most[form] * sqrt(terms) / 3.0, 0.0, 0};
 }
 
-/* The same of one that rounds transformed values to bf16. */
+/* The same of one that rounds transformed values to bf16: again twice and a half the largest. */
 static struct check_tolerance winograd_dot_sum_of(double terms)
 {
     return (struct check_tolerance){6e-2 * sqrt(terms) / 3.0, 0.0, 0};
