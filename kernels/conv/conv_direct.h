@@ -90,9 +90,9 @@ static struct direct_ahead direct_next(const struct direct *d, int64_t next, int
         (sl_units_pixels(&w->units) + DIRECT_TILE - 1) / DIRECT_TILE * ((d->k + d->block - 1) / d->block);
     if (next >= end)
         return direct_ahead_of(NULL, 0, 0, 0, tiles);
-    const struct sl_unit_source source = sl_window_source(w, d->x, next);
-    return direct_ahead_of(source.x, source.pixels, w->c * (ptrdiff_t)sizeof(float), w->xs * (ptrdiff_t)sizeof(float),
-                           tiles);
+    const struct sl_unit_source source = sl_window_source(w, next);
+    return direct_ahead_of(d->x + source.first * w->xs, source.pixels, w->c * (ptrdiff_t)sizeof(float),
+                           w->xs * (ptrdiff_t)sizeof(float), tiles);
 }
 
 static void direct_slice(const struct direct *d, const struct sl_work *work)

@@ -3,6 +3,7 @@
 #include "kernels/convert/convert.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
+#include "kernels/simd/vec_bf16.h"
 
 static void to_bf16(const void *shape, const void *args, const struct sl_work *work)
 {

@@ -3,7 +3,7 @@
 #ifndef SL_KERNELS_SIMD_ELEMENT_H
 #define SL_KERNELS_SIMD_ELEMENT_H
 
-#include "kernels/bf16.h"
+#include "kernels/simd/vec_bf16.h"
 
 /* One name a line reads as the table it is. */
 /* clang-format off */

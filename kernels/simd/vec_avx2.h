@@ -6,7 +6,6 @@
 /* clang-format off */
 #include <immintrin.h>
 #include <stdint.h>
-#include <string.h>
 
 #define V_NAME(name) name##_avx2 /* of the objects a template defines */
 #define VL 8 /* floats in a vector */
@@ -48,34 +47,6 @@ static inline void v_store_head(float *p, vf a, int n) { _mm256_maskstore_ps(p, 
 static inline vf v_load_bytes(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-}
-
-/* Eight bf16 (kernels/bf16.h) as floats, and rounded from them; the first n, as above. */
-static inline vf v_load_bf16(const uint16_t *p)
-{
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
-}
-static inline __m128i v_to_bf16(vf a)
-{
-    const vi bits = _mm256_castps_si256(a), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    const vi rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-    const vi quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
-    const vi nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
-    const vi high = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
-    return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x8));
-}
-static inline void v_store_bf16(uint16_t *p, vf a) { _mm_storeu_si128((__m128i *)p, v_to_bf16(a)); }
-static inline vf v_load_bf16_head(const uint16_t *p, int n)
-{
-    uint16_t lanes[VL] = {0};
-    memcpy(lanes, p, (size_t)n * sizeof *p);
-    return v_load_bf16(lanes);
-}
-static inline void v_store_bf16_head(uint16_t *p, vf a, int n)
-{
-    uint16_t lanes[VL];
-    v_store_bf16(lanes, a);
-    memcpy(p, lanes, (size_t)n * sizeof *p);
 }
 
 /* Sum and maximum of the lanes, always in the same order. */

@@ -50,28 +50,6 @@ static inline vf v_load_bytes(const uint8_t *p)
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
-/* Sixteen bf16 (kernels/bf16.h) as floats, and rounded from them; the first n, as above. The instructions that convert
- * take subnormal numbers for zero. */
-static inline vf v_from_bf16(__m256i a)
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16));
-}
-static inline __m256i v_to_bf16(vf a)
-{
-    const vi bits = _mm512_castps_si512(a), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const vi rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-    const vmask nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
-    const vi chosen = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
-    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(chosen, 16));
-}
-static inline vf v_load_bf16(const uint16_t *p) { return v_from_bf16(_mm256_loadu_si256((const __m256i *)p)); }
-static inline void v_store_bf16(uint16_t *p, vf a) { _mm256_storeu_si256((__m256i *)p, v_to_bf16(a)); }
-static inline vf v_load_bf16_head(const uint16_t *p, int n)
-{
-    return v_from_bf16(_mm256_maskz_loadu_epi16(v_head(n), p));
-}
-static inline void v_store_bf16_head(uint16_t *p, vf a, int n) { _mm256_mask_storeu_epi16(p, v_head(n), v_to_bf16(a)); }
-
 /* Sum and maximum of the lanes, always in the same order. */
 static inline float v_sum(vf a) { return _mm512_reduce_add_ps(a); }
 static inline float v_max_lane(vf a) { return _mm512_reduce_max_ps(a); }

@@ -9,8 +9,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/bf16.h"
-
 #define V_NAME(name) name##_avx512 /* of the objects a template defines */
 #define VL 16
 #define V_REGISTERS 32
@@ -46,11 +44,6 @@ static inline vf v_select(vmask m, vf yes, vf no) { vf r; V_LANES((m >> i) & 1 ?
 static inline vf v_load_head(const float *p, int n) { vf r; V_LANES(i < n ? p[i] : 0.0f); return r; }
 static inline void v_store_head(float *p, vf a, int n) { for (int i = 0; i < n; i++) p[i] = a[i]; }
 static inline vf v_load_bytes(const uint8_t *p) { vf r; V_LANES((float)p[i]); return r; }
-
-static inline vf v_load_bf16(const uint16_t *p) { vf r; V_LANES(sl_bf16_to_float(p[i])); return r; }
-static inline void v_store_bf16_head(uint16_t *p, vf a, int n) { for (int i = 0; i < n; i++) p[i] = sl_bf16_from_float(a[i]); }
-static inline void v_store_bf16(uint16_t *p, vf a) { v_store_bf16_head(p, a, VL); }
-static inline vf v_load_bf16_head(const uint16_t *p, int n) { vf r; V_LANES(i < n ? sl_bf16_to_float(p[i]) : 0.0f); return r; }
 
 static inline float v_sum(vf a)
 {
