@@ -155,6 +155,9 @@ static void names_every_difference(void **state)
     other.crop_padding = 2;
     assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG, "and this run flip 0, crop 2");
     other = options;
+    other.precision = SL_ELEMENT_BF16;
+    assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG, "it has precision fp32 and this run bf16");
+    other = options;
     other.range = SL_PIXELS_STANDARDISED;
     assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG, "range 1");
     assert_fails(resume("run", &options, 6, &session), SL_BAD_CONFIG, "its network \"small\" (");
