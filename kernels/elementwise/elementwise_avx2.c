@@ -4,4 +4,4 @@
 #include "kernels/simd/element_f32.h"
 
 #include "kernels/elementwise/elementwise_vec.h"
-#include "kernels/elementwise/weighted_vec.h"
+#include "kernels/elementwise/elementwise_weighted_vec.h"
