@@ -14,6 +14,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/file_io.h"
 #include "runtime/device/machine.h"
+#include "runtime/plan/precision.h"
 #include "runtime/plan/selection.h"
 
 static void print_build(void)
@@ -106,9 +107,11 @@ out:
 
 int main(int argc, char **argv)
 {
-    const char *output = NULL, *kernels = "shipped";
+    const char *output = NULL, *kernels = "shipped", *precision = "fp32";
     const struct cli_option options[] = {
         {"kernels", "NAME", CLI_KERNELS_HELP, .kind = CLI_CHOICE, .value = &kernels, .choices = SL_POLICY_CHOICES},
+        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &precision,
+         .choices = SL_PRECISION_CHOICES},
         {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output},
         {0}};
     const struct cli_program program = {
@@ -120,7 +123,7 @@ int main(int argc, char **argv)
     print_machine();
     print_overrides();
     SL_TRY(sl_doctor_print_wires());
-    SL_TRY(sl_doctor_print_kernels(kernels));
+    SL_TRY(sl_doctor_print_kernels(kernels, sl_precision_find(precision)));
     SL_TRY(sl_doctor_self_test());
     if (output)
         SL_TRY(check_output(output));

@@ -9,6 +9,8 @@
 #include "models/models.h"
 #include "runtime/device/parallel.h"
 #include "runtime/plan/choose.h"
+#include "runtime/plan/plan.h"
+#include "runtime/plan/precision.h"
 #include "runtime/plan/row_cache.h"
 #include "runtime/train/updater.h"
 
@@ -36,23 +38,28 @@ static void network_close(struct network *network)
         network->device.close(network->device.self);
 }
 
-static int choose_rows(struct network *network, const char *policy)
+static int choose_rows(struct network *network, const char *policy, enum sl_element precision)
 {
-    const struct sl_choose_options options = {
-        .policy = sl_policy_find(policy), .graph = network->graph, .batch = BATCH, .training = true, .say = cli_say};
+    const struct sl_choose_options options = {.policy = sl_policy_find(policy),
+                                              .graph = network->graph,
+                                              .batch = BATCH,
+                                              .training = true,
+                                              .precision = precision,
+                                              .say = cli_say};
     return sl_choose_rows(&options, SL_OK, &network->device, &network->rows);
 }
 
-static int network_open(const char *policy, struct network *network)
+static int network_open(const char *policy, enum sl_element precision, struct network *network)
 {
     int rc = SL_OK;
     const struct sl_model_options model = {IMAGE_SIZE, CLASSES};
     const struct sl_updater_options updater = sl_updater_defaults();
-    struct sl_plan_options plan = {.batch = BATCH, .training = true, .dry = true, .rows = &network->rows};
+    struct sl_plan_options plan = {
+        .batch = BATCH, .training = true, .precision = precision, .dry = true, .rows = &network->rows};
     *network = (struct network){0};
     SL_TRY(sl_device_cpu_open(0, &network->device));
     SL_TRY(sl_model_build("darknet", &model, &network->graph));
-    SL_TRY(choose_rows(network, policy));
+    SL_TRY(choose_rows(network, policy, precision));
     SL_TRY(sl_weights_open(network->graph, &network->device, true, &network->weights));
     SL_TRY(sl_plan_open(network->graph, network->weights, &plan, &network->training));
     plan.training = false;
@@ -83,7 +90,8 @@ static void explain(const struct sl_choice *choice, char text[REASON_LENGTH])
     if (!first)
         at = snprintf(text, REASON_LENGTH, " (%s)", choice->why);
     for (const struct sl_kernel_row *row = choice->device->rows; row < sl_choice_row(choice); row++) {
-        if (row->op != choice->op || at >= REASON_LENGTH - 1)
+        if (row->op != choice->op || row->kernel->element != sl_choice_row(choice)->kernel->element ||
+            at >= REASON_LENGTH - 1)
             continue;
         const uint32_t absent = row->needs & ~sl_isa_detect(), held = row->needs & ~choice->device->isa;
         const bool takes = !held && sl_row_takes(row, row->op, choice->ready[0].shape, row->needs, &need);
@@ -152,12 +160,12 @@ static void print_cache(const struct sl_device *device)
     sl_row_cache_close(&cache);
 }
 
-int sl_doctor_print_kernels(const char *policy)
+int sl_doctor_print_kernels(const char *policy, enum sl_element precision)
 {
     int rc = SL_OK;
     struct network network;
-    SL_TRY(network_open(policy, &network));
-    printf("kernels of the default network, batch %d, --kernels %s\n", BATCH, policy);
+    SL_TRY(network_open(policy, precision, &network));
+    printf("kernels of the default network, batch %d, %s, --kernels %s\n", BATCH, sl_precision_name(precision), policy);
     for (int op = 0; op < SL_OP_COUNT; op++)
         print_operation(&network, (enum sl_op)op);
     print_cache(&network.device);

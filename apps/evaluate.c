@@ -12,11 +12,12 @@
 #include "runtime/base/hash.h"
 #include "runtime/report/metrics_json.h"
 #include "runtime/report/metrics_report.h"
+#include "runtime/plan/precision.h"
 #include "runtime/train/evaluate.h"
 #include "runtime/store/served_model.h"
 
 struct settings {
-    const char *data, *model, *split, *confusion, *on_bad_image, *kernels;
+    const char *data, *model, *split, *confusion, *on_bad_image, *kernels, *precision;
     int64_t top, batch_size, threads;
     uint64_t memory_limit;
     double start_limit;
@@ -64,6 +65,7 @@ static int open_model(const struct settings *s, struct evaluation *e)
     int rc = SL_OK;
     struct sl_served_options options = {.batch_size = (int32_t)s->batch_size,
                                         .memory_limit = s->memory_limit,
+                                        .precision = sl_precision_find(s->precision),
                                         .kernels = sl_policy_find(s->kernels),
                                         .group = e->ranks.group};
     SL_TRY(cli_ranks_threads(&e->ranks, (int)s->threads, &options.threads));
@@ -86,8 +88,8 @@ static int agree(const struct settings *s, const struct evaluation *e)
     sl_hash_text(e->dataset->hash, data);
     sl_hash_text(sl_safetensors_hash(e->served.file), model);
     snprintf(batch, sizeof batch, "%d", e->served.options.batch_size);
-    const struct sl_agree_pair pairs[] = {
-        {"version", SL_VERSION}, {"data-set", data}, {"split", s->split}, {"model", model}, {"batch-size", batch}};
+    const struct sl_agree_pair pairs[] = {{"version", SL_VERSION}, {"data-set", data},    {"split", s->split},
+                                          {"model", model},        {"batch-size", batch}, {"precision", s->precision}};
     return sl_agree_pairs(e->ranks.group, pairs, sizeof pairs / sizeof *pairs);
 }
 
@@ -156,7 +158,8 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct settings s = {.split = "val", .on_bad_image = "fail", .kernels = "shipped", .top = 5, .batch_size = 32};
+    struct settings s = {
+        .split = "val", .on_bad_image = "fail", .kernels = "shipped", .precision = "fp32", .top = 5, .batch_size = 32};
     const struct cli_option options[] = {
         {"data", "DIR", "The prepared data set", .kind = CLI_TEXT, .value = &s.data, .required = true},
         {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
@@ -171,6 +174,8 @@ int main(int argc, char **argv)
         {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
          .value = &s.threads, .least = 1, .most = 1024},
         {"kernels", "NAME", CLI_KERNELS_HELP, .kind = CLI_CHOICE, .value = &s.kernels, .choices = SL_POLICY_CHOICES},
+        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &s.precision,
+         .choices = SL_PRECISION_CHOICES},
         {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
          .value = &s.memory_limit, .least = 1, .most = 1e15},
         {"start-limit", "SECONDS", "Longest wait for other ranks (default 600)", .kind = CLI_DOUBLE,

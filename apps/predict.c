@@ -6,12 +6,13 @@
 #include "apps/cli_output.h"
 #include "apps/predict_files.h"
 #include "apps/predict_list.h"
+#include "runtime/plan/precision.h"
 #include "runtime/train/evaluate.h"
 #include "runtime/report/prediction.h"
 #include "runtime/store/served_model.h"
 
 struct settings {
-    const char *model, *list, *data, *split, *output, *on_bad_image, *kernels;
+    const char *model, *list, *data, *split, *output, *on_bad_image, *kernels, *precision;
     int64_t top, batch_size, threads;
     uint64_t memory_limit;
     bool json, zeros;
@@ -46,6 +47,7 @@ static int open_all(const struct settings *s, struct prediction *p)
     const struct sl_served_options options = {.threads = (int)s->threads,
                                               .batch_size = (int32_t)s->batch_size,
                                               .memory_limit = s->memory_limit,
+                                              .precision = sl_precision_find(s->precision),
                                               .kernels = sl_policy_find(s->kernels)};
     SL_TRY(cli_output_open(s->output, &p->output));
     if (s->list)
@@ -125,7 +127,8 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct settings s = {.split = "val", .on_bad_image = "fail", .kernels = "shipped", .top = 5, .batch_size = 32};
+    struct settings s = {
+        .split = "val", .on_bad_image = "fail", .kernels = "shipped", .precision = "fp32", .top = 5, .batch_size = 32};
     const struct cli_option options[] = {
         {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
          .required = true},
@@ -144,6 +147,8 @@ int main(int argc, char **argv)
         {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
          .value = &s.threads, .least = 1, .most = 1024},
         {"kernels", "NAME", CLI_KERNELS_HELP, .kind = CLI_CHOICE, .value = &s.kernels, .choices = SL_POLICY_CHOICES},
+        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &s.precision,
+         .choices = SL_PRECISION_CHOICES},
         {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
          .value = &s.memory_limit, .least = 1, .most = 1e15},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail: the lines before it stand)",

@@ -6,6 +6,7 @@
 
 #include "apps/cli.h"
 #include "runtime/device/parallel.h"
+#include "runtime/plan/precision.h"
 #include "runtime/report/run_config.h"
 
 static const struct train_options defaults = {
@@ -16,6 +17,7 @@ static const struct train_options defaults = {
     .pixels = "unit",
     .on_bad_image = "fail",
     .kernels = "shipped",
+    .precision = "fp32",
     .epochs = 10,
     .batch_size = 32,
     .seed = 1,
@@ -69,6 +71,7 @@ static int settle(struct train_options *options)
         .batch_size = (int32_t)options->batch_size,
         .seed = (uint64_t)options->seed,
         .loader_threads = (int)options->workers,
+        .precision = sl_precision_find(options->precision),
         .updater = sl_updater_defaults(),
         .flip = options->flip,
         .crop_padding = (int32_t)options->crop_padding,
@@ -119,7 +122,7 @@ static const char summary[] = "Trains a network on a prepared data set with the 
                               "checkpoint and exit code 75; --resume goes on as if nothing had happened. A second "
                               "SIGINT (Ctrl-C) kills it.";
 
-enum { OPTION_ROWS = 36 + FLOCK_OPTION_ROWS };
+enum { OPTION_ROWS = 38 + FLOCK_OPTION_ROWS };
 
 static void fill_table(struct train_options *options, struct cli_option table[OPTION_ROWS])
 {
@@ -151,6 +154,8 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
          .value = &options->seed},
         {"threads", "N", "Threads of compute (default: as many as this process may use; ranks on one host share them)",
          .kind = CLI_INT, .value = &options->threads, .least = 1, .most = 1024},
+        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &options->precision,
+         .choices = SL_PRECISION_CHOICES},
         {"workers", "N", "Threads that load images (default 1)", .kind = CLI_INT, .value = &options->workers,
          .least = 1, .most = 256},
         {"backend", "NAME", "auto, cpu or cuda (default auto)", .kind = CLI_CHOICE, .value = &options->backend,

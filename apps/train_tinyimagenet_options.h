@@ -5,7 +5,7 @@
 #include "apps/train_tinyimagenet_flock.h"
 
 struct train_options {
-    const char *data, *run, *model, *backend, *optimizer, *schedule, *pixels, *on_bad_image, *kernels;
+    const char *data, *run, *model, *backend, *optimizer, *schedule, *pixels, *on_bad_image, *kernels, *precision;
     int64_t epochs, batch_size, seed, threads, workers, eval_every, checkpoint_every, keep, max_steps, max_skips,
         log_every, crop_padding;
     double lr, weight_decay, momentum;

@@ -1,12 +1,13 @@
 // Rows of the convolutions beside oneDNN, on the layers of a network.
 //
 //   bench_conv [--rows NAME[,NAME]|all] [--isa avx2|avx512] [--shapes FILE] [--layer NAME] [--batch N] [--threads N]
-//              [--rounds N]
+//              [--rounds N] [--precision fp32|bf16]
 //
 // Without --rows it measures the row that a plan would take; SL_KERNEL counts. --isa holds both sides and the peak to
-// an instruction set. For every layer and pass the rows, oneDNN in its blocked formats and in NHWC, and the machine's
-// FMA peak run in turns; the layout with the lesser median time there is the yardstick, and is marked with a star.
-// Where oneDNN has Winograd's method, it runs as well and is compared like our rows.
+// an instruction set (avx512 in bf16: oneDNN may use VDPBF16PS; without --isa, AMX too). --precision is that of the
+// activations on both sides, and of oneDNN's weights. For every layer and pass the rows, oneDNN in its blocked formats
+// and in NHWC, and the machine's FMA peak run in turns; the layout with the lesser median time there is the yardstick,
+// and is marked with a star. Where oneDNN has Winograd's method, it runs as well and is compared like our rows.
 //
 // `ms` is the median over the rounds, `least` the best of them. GFLOP/s count the operations of the formula, `executed`
 // those of the multiplications that a row runs instead (fewer, in Winograd's domain); %peak is of the latter. `x` is
@@ -37,7 +38,7 @@
 namespace
 {
 struct Options {
-    std::string shapes = SL_BENCH_SHAPES "/darknet.txt", layer, rows, isa;
+    std::string shapes = SL_BENCH_SHAPES "/darknet.txt", layer, rows, isa, precision = "fp32";
     int batch = 32, threads = 1, rounds = 11;
 };
 
@@ -95,8 +96,11 @@ void measure_all(const std::vector<ConvLayer> &layers, const sl_device &device, 
 {
     ConvSums all;
     const std::string with = onednn_version();
-    std::printf("batch %d, %d thread(s), %d rounds, %s, %s\n", options.batch, options.threads, options.rounds,
-                sl_isa_text(sl_isa()), with.empty() ? "no oneDNN" : with.c_str());
+    std::printf("%s, batch %d, %d thread(s), %d rounds, %s, %s\n", options.precision.c_str(), options.batch,
+                options.threads, options.rounds, sl_isa_text(sl_isa()), with.empty() ? "no oneDNN" : with.c_str());
+    if (options.precision == "bf16")
+        std::printf("VDPBF16PS at its peak: %.2f times the FMA peak\n",
+                    dot_peak(options.threads) / fma_peak(options.threads, sl_isa() & SL_AVX512));
     for (sl_op op : {SL_OP_conv2d_fwd, SL_OP_conv2d_bwd_data, SL_OP_conv2d_bwd_weights}) {
         ConvSums sums;
         print_conv_head(sl_op_name(op));
@@ -134,6 +138,8 @@ bool parse(int argc, char **argv, Options *o)
             o->rows = value;
         else if (name == "--isa")
             o->isa = value;
+        else if (name == "--precision")
+            o->precision = value;
         else if (name == "--batch")
             o->batch = count_of(value);
         else if (name == "--threads")
@@ -143,16 +149,17 @@ bool parse(int argc, char **argv, Options *o)
         else
             return false;
     }
-    return o->isa.empty() || o->isa == "avx2" || o->isa == "avx512";
+    return (o->isa.empty() || o->isa == "avx2" || o->isa == "avx512") &&
+           (o->precision == "fp32" || o->precision == "bf16");
 }
 
 // Both sides read these when they are first asked for something.
-void hold_isa(const std::string &isa)
+void hold_isa(const std::string &isa, bool bf16)
 {
     if (isa.empty())
         return;
     setenv("SL_ISA", isa.c_str(), 1);
-    setenv("ONEDNN_MAX_CPU_ISA", isa == "avx2" ? "AVX2" : "AVX512_CORE", 1);
+    setenv("ONEDNN_MAX_CPU_ISA", isa == "avx2" ? "AVX2" : bf16 ? "AVX512_CORE_BF16" : "AVX512_CORE", 1);
 }
 
 // The first `count` of the processors that this process may use. Before a pool of threads is made.
@@ -184,14 +191,16 @@ int main(int argc, char **argv)
     sl_device device;
     if (!parse(argc, argv, &options))
         return fail(64, "the options, each with a value, stand at the head of bench/bench_conv.cc");
-    hold_isa(options.isa);
+    const bool bf16 = options.precision == "bf16";
+    hold_isa(options.isa, bf16);
     hold_processors(options.threads);
     if (sl_isa_check() != SL_OK || sl_kernel_check() != SL_OK)
         return fail(78, sl_last_error());
     const std::string unknown = find_unknown_row(options.rows);
     if (!unknown.empty())
         return fail(64, "no row of a convolution is named " + unknown + " (kernels/kernels.def)");
-    const std::vector<ConvLayer> layers = read_conv_layers(options.shapes, options.layer, options.batch);
+    const std::vector<ConvLayer> layers =
+        read_conv_layers(options.shapes, options.layer, options.batch, bf16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32);
     if (layers.empty())
         return fail(66, "no layers in " + options.shapes);
     if (sl_device_cpu_open(options.threads, &device) != SL_OK)

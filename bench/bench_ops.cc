@@ -90,7 +90,7 @@ bool set_up_plain(check_case &c, const check_op &plain, const check_case &beside
     c.measured = true;
     for (size_t i = 0; i < sl_kernel_row_count; i++) {
         const sl_kernel_row &row = sl_kernel_rows[i];
-        if (row.op == plain.op && row.needs == beside.row->needs)
+        if (row.op == plain.op && row.needs == beside.row->needs && row.kernel->element == beside.kernel->element)
             return check_set_up(&c, &plain, beside.shape, &row);
     }
     return false;
@@ -146,11 +146,10 @@ void measure(benchmark::State &state, const check_op &op, size_t index, const sl
 void add(const check_op &op, size_t index)
 {
     char name[128];
-    const void *shape = op.shape(index, name, sizeof name);
+    op.shape(index, name, sizeof name);
     for (size_t i = 0; i < sl_kernel_row_count; i++) {
         const sl_kernel_row &row = sl_kernel_rows[i];
-        sl_need need;
-        if (!sl_row_takes(&row, op.op, shape, sl_isa(), &need))
+        if (row.op != op.op || (row.needs & ~sl_isa()) || !check_takes(&op, index, &row))
             continue;
         const std::string full = std::string(sl_op_name(op.op)) + "/" + row.name + "/" + name;
         benchmark::RegisterBenchmark(full.c_str(),

@@ -42,7 +42,7 @@ bool parse_line(const std::string &line, ConvLayer *layer)
 }
 } // namespace
 
-std::vector<ConvLayer> read_conv_layers(const std::string &path, const std::string &only, int batch)
+std::vector<ConvLayer> read_conv_layers(const std::string &path, const std::string &only, int batch, sl_element element)
 {
     std::vector<ConvLayer> layers;
     std::ifstream file(path);
@@ -51,6 +51,7 @@ std::vector<ConvLayer> read_conv_layers(const std::string &path, const std::stri
         if (line.empty() || line[0] == '#' || !parse_line(line, &layer) || (!only.empty() && layer.name != only))
             continue;
         layer.shape.n = batch;
+        layer.shape.element = element;
         layers.push_back(layer);
     }
     return layers;

@@ -17,8 +17,9 @@ struct ConvLayer {
     std::vector<sl_op> passes; // that the network needs
 };
 
-// The layers of a file (bench/shapes), or the one named `only`.
-std::vector<ConvLayer> read_conv_layers(const std::string &path, const std::string &only, int batch);
+// The layers of a file (bench/shapes), or the one named `only`, with activations of that element.
+std::vector<ConvLayer> read_conv_layers(const std::string &path, const std::string &only, int batch,
+                                        sl_element element);
 
 // The rows named "a,b", "all" but the reference, or for "" the one that a plan would take, as SL_KERNEL has it: those
 // of them that take the shape.

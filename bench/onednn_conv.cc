@@ -5,6 +5,8 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
+#include "kernels/bf16.h"
+
 using dnnl::memory;
 
 namespace
@@ -52,11 +54,11 @@ class Conv : public OnednnConv
   public:
     Conv(sl_op op, const sl_conv2d &s, const Way &way) : way_(way), engine_(dnnl::engine::kind::cpu, 0)
     {
-        const auto tensor = [](memory::dims dims, memory::format_tag tag) {
-            return memory::desc(dims, memory::data_type::f32, tag);
-        };
-        const auto x = tensor({s.n, s.c, s.h, s.w}, way.images), y = tensor({s.n, s.k, s.oh, s.ow}, way.images);
-        const auto w = tensor({s.k, s.c, s.kh, s.kw}, memory::format_tag::any);
+        const auto f32 = memory::data_type::f32;
+        const auto element = s.element == SL_ELEMENT_BF16 ? memory::data_type::bf16 : f32;
+        const memory::desc x({s.n, s.c, s.h, s.w}, element, way.images), y({s.n, s.k, s.oh, s.ow}, element, way.images);
+        const memory::desc w({s.k, s.c, s.kh, s.kw}, element, memory::format_tag::any);
+        const memory::desc dw({s.k, s.c, s.kh, s.kw}, f32, memory::format_tag::any); // as ours
         const memory::dims stride = {s.stride_h, s.stride_w}, before = {s.pad_top, s.pad_left};
         const memory::dims after = {(s.oh - 1) * s.stride_h + s.kh - s.pad_top - s.h,
                                     (s.ow - 1) * s.stride_w + s.kw - s.pad_left - s.w};
@@ -74,7 +76,7 @@ class Conv : public OnednnConv
             make<dnnl::convolution_backward_data>(data);
         } else {
             const auto weights = describe_backward<dnnl::convolution_backward_weights>(forward, engine_, way.algorithm,
-                                                                                       x, w, y, stride, before, after);
+                                                                                       x, dw, y, stride, before, after);
             attach(DNNL_ARG_SRC, weights.src_desc(), DNNL_ARG_DIFF_WEIGHTS, weights.diff_weights_desc(),
                    DNNL_ARG_DIFF_DST, weights.diff_dst_desc());
             make<dnnl::convolution_backward_weights>(weights);
@@ -115,12 +117,20 @@ class Conv : public OnednnConv
         arguments_ = {{a, filled(of_a)}, {b, filled(of_b)}, {c, filled(of_c)}};
     }
 
+    template <class Number, class Convert> static void fill(Number *at, size_t bytes, Convert convert)
+    {
+        for (size_t i = 0; i < bytes / sizeof *at; i++)
+            at[i] = convert(static_cast<float>(i % 13) * 0.1f - 0.6f);
+    }
+
     memory filled(const memory::desc &description)
     {
         memory made(description, engine_);
-        float *at = made.map_data<float>();
-        for (size_t i = 0; i < description.get_size() / sizeof *at; i++)
-            at[i] = static_cast<float>(i % 13) * 0.1f - 0.6f;
+        void *at = made.map_data<void>();
+        if (description.data_type() == memory::data_type::bf16)
+            fill(static_cast<sl_bf16 *>(at), description.get_size(), sl_bf16_from_float);
+        else
+            fill(static_cast<float *>(at), description.get_size(), [](float value) { return value; });
         made.unmap_data(at);
         return made;
     }

@@ -26,10 +26,11 @@ static inline bool sl_work_fits(const struct sl_work *work, bool (*need)(const v
            (wanted.state == 0 || work->state);
 }
 
-/* Do two runs of floats share nothing? */
-static inline bool sl_are_apart(const float *a, size_t a_floats, const float *b, size_t b_floats)
+/* Do two runs of elements share nothing? */
+static inline bool sl_are_apart(enum sl_element element, const void *a, size_t a_count, const void *b, size_t b_count)
 {
     const uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
-    return p + a_floats * sizeof *a <= q || q + b_floats * sizeof *b <= p;
+    const size_t bytes = sl_element_bytes(element);
+    return p + a_count * bytes <= q || q + b_count * bytes <= p;
 }
 #endif

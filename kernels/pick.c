@@ -6,6 +6,7 @@
 
 #include "kernels/activation/activation.h"
 #include "kernels/conv/conv.h"
+#include "kernels/convert/convert.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/image/image.h"
 #include "kernels/kernels.h"
@@ -98,7 +99,7 @@ static void list_choices(enum sl_op op, char *text, size_t room)
 /* op:name, `length` bytes of it. */
 static int check_entry(const char *entry, size_t length)
 {
-    char choices[640];
+    char choices[1024];
     int op = 0;
     const char *colon = memchr(entry, ':', length);
     const size_t n = colon ? (size_t)(colon - entry) : length;

@@ -16,9 +16,10 @@ static inline float *batch_floats(const struct sl_batch *batch, int32_t size)
     struct sl_image_to_float args = {.x = batch->pixels, .places = batch->places};
     memcpy(args.scale, batch->scale, sizeof args.scale);
     memcpy(args.shift, batch->shift, sizeof args.shift);
-    args.y = malloc((size_t)batch->count * (size_t)size * (size_t)size * 3 * sizeof *args.y);
-    assert_non_null(args.y);
+    float *floats = malloc((size_t)batch->count * (size_t)size * (size_t)size * 3 * sizeof *floats);
+    assert_non_null(floats);
+    args.y = floats;
     run_op(SL_OP_image_to_float, ~0u, &shape, &args);
-    return args.y;
+    return floats;
 }
 #endif

@@ -21,8 +21,8 @@ static void fwd(struct check_case *c)
         t->y = check_inout(c, "y", n, 1, 1, CHECK_COARSE, check_exact);
         t->x = t->y;
     } else {
-        t->x = check_input(c, "x", (size_t)n, CHECK_COARSE);
-        t->y = check_output(c, "y", (size_t)n, check_exact);
+        t->x = check_input_pixels(c, "x", n, 1, 1, CHECK_COARSE);
+        t->y = check_output_pixels(c, "y", n, 1, 1, check_exact);
     }
 }
 
@@ -30,13 +30,13 @@ static void bwd(struct check_case *c)
 {
     const int64_t n = check_length_of(c);
     struct sl_leaky_relu_bwd *t = (void *)c->args.bytes;
-    t->x = check_input(c, "x", (size_t)n, CHECK_COARSE);
+    t->x = check_input_pixels(c, "x", n, 1, 1, CHECK_COARSE);
     if (c->variant % 2) {
         t->dx = check_inout(c, "dx", n, 1, 1, CHECK_UNIFORM, check_exact);
         t->dy = t->dx;
     } else {
-        t->dy = check_input(c, "dy", (size_t)n, CHECK_UNIFORM);
-        t->dx = check_output(c, "dx", (size_t)n, check_exact);
+        t->dy = check_input_pixels(c, "dy", n, 1, 1, CHECK_UNIFORM);
+        t->dx = check_output_pixels(c, "dx", n, 1, 1, check_exact);
     }
 }
 

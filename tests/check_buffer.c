@@ -97,26 +97,54 @@ struct check_traffic check_traffic_of(const struct check_case *c)
     return t;
 }
 
-static void fill_pixels(struct check_case *c, float *at, int64_t pixels, int32_t channels, int32_t stride,
+float check_get(const struct check_buffer *b, size_t i)
+{
+    return sl_get(b->element, b->at, (int64_t)i);
+}
+
+void check_put(struct check_case *c, void *at, size_t i, float value)
+{
+    const float rounded = sl_bf16_to_float(sl_bf16_from_float(value));
+    sl_put(c->kernel->element, at, (int64_t)i, c->rounded ? rounded : value);
+}
+
+static void fill_pixels(struct check_case *c, void *at, int64_t pixels, int32_t channels, int32_t stride,
                         enum check_fill fill)
 {
     for (int64_t i = 0; i < pixels; i++)
         for (int32_t l = 0; l < stride; l++)
-            at[i * stride + l] = l < channels ? check_draw(c, fill) : 0.0f;
+            check_put(c, at, (size_t)(i * stride + l), l < channels ? check_draw(c, fill) : 0.0f);
 }
 
-float *check_input_pixels(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
-                          enum check_fill fill)
+void *check_input_elements(struct check_case *c, const char *name, size_t n)
 {
-    float *at = check_input_bytes(c, name, sizeof(float) * (size_t)(pixels * stride), sizeof(float));
+    const size_t bytes = sl_element_bytes(c->kernel->element);
+    return check_input_bytes(c, name, n * bytes, bytes);
+}
+
+void *check_input_pixels(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
+                         enum check_fill fill)
+{
+    void *at = check_input_elements(c, name, (size_t)(pixels * stride));
     fill_pixels(c, at, pixels, channels, stride, fill);
+    check_freeze(c, at);
+    return at;
+}
+
+float *check_input_rows(struct check_case *c, const char *name, int64_t rows, int32_t channels, int32_t stride,
+                        enum check_fill fill)
+{
+    float *at = check_input_bytes(c, name, sizeof *at * (size_t)(rows * stride), sizeof *at);
+    for (int64_t i = 0; i < rows; i++)
+        for (int32_t l = 0; l < stride; l++)
+            at[i * stride + l] = l < channels ? check_draw(c, fill) : 0.0f;
     check_freeze(c, at);
     return at;
 }
 
 float *check_input(struct check_case *c, const char *name, size_t n, enum check_fill fill)
 {
-    return check_input_pixels(c, name, (int64_t)n, 1, 1, fill);
+    return check_input_rows(c, name, (int64_t)n, 1, 1, fill);
 }
 
 void *check_input_bytes(struct check_case *c, const char *name, size_t bytes, size_t alignment)
@@ -129,7 +157,7 @@ void *check_input_bytes(struct check_case *c, const char *name, size_t bytes, si
 static void *allocate_work(struct check_case *c, const char *name, size_t n, size_t number)
 {
     struct check_buffer *b = allocate(c, name, n * number, number);
-    memset(b->at, 0xff, b->bytes); /* a quiet NaN in every float and every double */
+    memset(b->at, 0xff, b->bytes); /* a quiet NaN in every number of any type */
     b->is_output = true;
     b->tolerance.ulp = -1;
     return b->at;
@@ -154,11 +182,12 @@ void *check_find(const struct check_case *c, const char *name)
     return NULL;
 }
 
-float *check_output_pixels(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
-                           struct check_tolerance tolerance)
+static void *allocate_output(struct check_case *c, const char *name, enum sl_element element, int64_t pixels,
+                             int32_t channels, int32_t stride, struct check_tolerance tolerance)
 {
-    float *at = check_work(c, name, (size_t)(pixels * stride));
+    void *at = allocate_work(c, name, (size_t)(pixels * stride), sl_element_bytes(element));
     struct check_buffer *b = &c->buffers[c->count - 1];
+    b->element = element;
     b->writes = b->bytes;
     b->tolerance = tolerance;
     b->pixels = pixels;
@@ -167,15 +196,32 @@ float *check_output_pixels(struct check_case *c, const char *name, int64_t pixel
     return at;
 }
 
-float *check_output(struct check_case *c, const char *name, size_t n, struct check_tolerance tolerance)
+void *check_output_pixels(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
+                          struct check_tolerance tolerance)
 {
-    return check_output_pixels(c, name, (int64_t)n, 1, 1, tolerance);
+    return allocate_output(c, name, c->kernel->element, pixels, channels, stride, tolerance);
 }
 
-float *check_inout(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
-                   enum check_fill fill, struct check_tolerance tolerance)
+sl_bf16 *check_output_bf16(struct check_case *c, const char *name, size_t n)
 {
-    float *at = check_output_pixels(c, name, pixels, channels, stride, tolerance);
+    return allocate_output(c, name, SL_ELEMENT_BF16, (int64_t)n, 1, 1, check_exact);
+}
+
+float *check_output_rows(struct check_case *c, const char *name, int64_t rows, int32_t channels, int32_t stride,
+                         struct check_tolerance tolerance)
+{
+    return allocate_output(c, name, SL_ELEMENT_F32, rows, channels, stride, tolerance);
+}
+
+float *check_output(struct check_case *c, const char *name, size_t n, struct check_tolerance tolerance)
+{
+    return check_output_rows(c, name, (int64_t)n, 1, 1, tolerance);
+}
+
+void *check_inout(struct check_case *c, const char *name, int64_t pixels, int32_t channels, int32_t stride,
+                  enum check_fill fill, struct check_tolerance tolerance)
+{
+    void *at = check_output_pixels(c, name, pixels, channels, stride, tolerance);
     struct check_buffer *b = &c->buffers[c->count - 1];
     b->reads = b->bytes;
     fill_pixels(c, at, pixels, channels, stride, fill);

@@ -75,17 +75,18 @@ const float *check_pack(struct check_case *c, const float *weights)
     return packed;
 }
 
-const struct sl_kernel_row *check_find_reference(enum sl_op op)
+const struct sl_kernel_row *check_find_reference(enum sl_op op, enum sl_element element)
 {
+    const struct sl_kernel_row *last = NULL;
     for (size_t i = 0; i < sl_kernel_row_count; i++)
-        if (sl_kernel_rows[i].op == op && !strcmp(sl_kernel_rows[i].name, "ref"))
-            return &sl_kernel_rows[i];
-    return NULL;
+        if (sl_kernel_rows[i].op == op && sl_kernel_rows[i].kernel->element == element)
+            last = &sl_kernel_rows[i];
+    return last && last->needs == SL_CPU ? last : NULL;
 }
 
 void check_reference(enum sl_op op, const void *shape, const void *args)
 {
-    const struct sl_kernel_row *row = check_find_reference(op);
+    const struct sl_kernel_row *row = check_find_reference(op, SL_ELEMENT_F32);
     struct sl_need need;
     check_must(row && sl_row_takes(row, op, shape, SL_CPU, &need), "no reference");
     const struct sl_work all = {.begin = 0, .end = need.units};
@@ -118,11 +119,28 @@ static float *take_scratch(struct check_case *c)
     return scratch;
 }
 
+/* The shape in another element, which is its last member. */
+static void convert_shape(enum sl_op op, const void *shape, enum sl_element element, unsigned char *to)
+{
+    const size_t bytes = sl_op_shape_bytes(op);
+    memcpy(to, shape, bytes);
+    memcpy(to + bytes - sizeof element, &element, sizeof element);
+}
+
+bool check_takes(const struct check_op *op, size_t index, const struct sl_kernel_row *row)
+{
+    struct check_case c;
+    convert_shape(op->op, op->shape(index, NULL, 0), row->kernel->element, c.shape_bytes.bytes);
+    return sl_row_takes(row, op->op, c.shape_bytes.bytes, row->needs, &c.need);
+}
+
 bool check_set_up(struct check_case *c, const struct check_op *op, const void *shape, const struct sl_kernel_row *row)
 {
     c->kernel = row->kernel;
     c->row = row;
-    c->shape = shape;
+    c->rounded = c->rounded || row->kernel->element == SL_ELEMENT_BF16;
+    convert_shape(op->op, shape, row->kernel->element, c->shape_bytes.bytes);
+    c->shape = c->shape_bytes.bytes;
     if (!open_row(c))
         return false;
     op->set_up(c);

@@ -17,13 +17,13 @@ static void add_fwd(struct check_case *c)
 {
     const int64_t n = check_length_of(c);
     struct sl_add_fwd *t = (void *)c->args.bytes;
-    t->a = check_input(c, "a", (size_t)n, CHECK_UNIFORM);
+    t->a = check_input_pixels(c, "a", n, 1, 1, CHECK_UNIFORM);
     if (c->variant % 2) {
         t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
         t->b = t->y;
     } else {
-        t->b = check_input(c, "b", (size_t)n, CHECK_UNIFORM);
-        t->y = check_output(c, "y", (size_t)n, check_exact);
+        t->b = check_input_pixels(c, "b", n, 1, 1, CHECK_UNIFORM);
+        t->y = check_output_pixels(c, "y", n, 1, 1, check_exact);
     }
 }
 
@@ -31,7 +31,7 @@ static void accumulate(struct check_case *c)
 {
     const int64_t n = check_length_of(c);
     struct sl_accumulate *t = (void *)c->args.bytes;
-    t->x = check_input(c, "x", (size_t)n, CHECK_UNIFORM);
+    t->x = check_input_pixels(c, "x", n, 1, 1, CHECK_UNIFORM);
     t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
 }
 
@@ -60,7 +60,7 @@ static const void *channel_shape(size_t index, char *name, size_t size)
 static void channel_copy(struct check_case *c)
 {
     const struct sl_channels *s = c->shape;
-    const size_t moved = sizeof(float) * (size_t)(s->pixels * s->c);
+    const size_t moved = sl_element_bytes(s->element) * (size_t)(s->pixels * s->c);
     struct sl_channel_copy *t = (void *)c->args.bytes;
     t->from = check_input_pixels(c, "from", s->pixels, s->from_stride, s->from_stride, CHECK_UNIFORM);
     t->to = check_inout(c, "to", s->pixels, s->to_stride, s->to_stride, CHECK_UNIFORM, check_exact);
@@ -86,8 +86,8 @@ static void dropout(struct check_case *c)
         t->y = check_inout(c, "y", n, 1, 1, CHECK_UNIFORM, check_exact);
         t->x = t->y;
     } else {
-        t->x = check_input(c, "x", (size_t)n, CHECK_UNIFORM);
-        t->y = check_output(c, "y", (size_t)n, check_exact);
+        t->x = check_input_pixels(c, "x", n, 1, 1, CHECK_UNIFORM);
+        t->y = check_output_pixels(c, "y", n, 1, 1, check_exact);
     }
     t->now = check_now(c, false);
     t->stream = 0xfedcba9876543210;

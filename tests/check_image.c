@@ -52,7 +52,7 @@ static void to_float(struct check_case *c)
         t->scale[i] = check_draw(c, CHECK_UNIFORM);
         t->shift[i] = check_draw(c, CHECK_UNIFORM);
     }
-    t->y = check_output(c, "y", 3 * (size_t)s->n * (size_t)s->oh * (size_t)s->ow, check_exact);
+    t->y = check_output_pixels(c, "y", (int64_t)s->n * s->oh * s->ow, 3, 3, check_exact);
 }
 
 static const struct check_op ops[] = {{SL_OP_image_to_float, CASES, MEASURED, shape, to_float, NULL, CHECK_ALL_EQUAL}};

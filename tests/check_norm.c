@@ -42,7 +42,7 @@ static enum check_fill fill_of(const struct sl_norm *s)
 
 static float *input(struct check_case *c, const char *name, const struct sl_norm *s, enum check_fill fill)
 {
-    return check_input_pixels(c, name, 1, s->c, s->xs, fill);
+    return check_input_rows(c, name, 1, s->c, s->xs, fill);
 }
 
 /* Values far from zero, spread little: what a single sum of squares would spoil. Means of at most 64 equal-sized terms
@@ -50,15 +50,15 @@ static float *input(struct check_case *c, const char *name, const struct sl_norm
 static void moments(struct check_case *c)
 {
     const struct sl_norm *s = c->shape;
-    float *x = check_input_bytes(c, "x", sizeof(float) * (size_t)(pixels_of(s) * s->xs), sizeof *x);
+    void *x = check_input_elements(c, "x", (size_t)(pixels_of(s) * s->xs));
     for (int64_t i = 0; i < pixels_of(s); i++)
         for (int32_t l = 0; l < s->xs; l++)
-            x[i * s->xs + l] = l < s->c ? 50.0f + check_draw(c, CHECK_UNIFORM) : 0.0f;
+            check_put(c, x, (size_t)(i * s->xs + l), l < s->c ? 50.0f + check_draw(c, CHECK_UNIFORM) : 0.0f);
     check_freeze(c, x);
     const size_t records = (size_t)c->need.units;
     float *to = check_work(c, "records", records * sl_moments_size(s->xs));
-    check_output_pixels(c, "mean", 1, s->c, s->xs, (struct check_tolerance){0.0, 4e-7, 4});
-    check_output_pixels(c, "var", 1, s->c, s->xs, (struct check_tolerance){1e-7, 1e-5, 0});
+    check_output_rows(c, "mean", 1, s->c, s->xs, (struct check_tolerance){0.0, 4e-7, 4});
+    check_output_rows(c, "var", 1, s->c, s->xs, (struct check_tolerance){1e-7, 1e-5, 0});
     *(struct sl_norm_moments *)c->args.bytes = (struct sl_norm_moments){x, to};
 }
 
@@ -67,7 +67,8 @@ static void join_moments(struct check_case *c)
     const struct sl_norm *s = c->shape;
     const struct sl_norm_join args = {check_find(c, "records"), c->need.units, check_find(c, "mean"),
                                       check_find(c, "var")};
-    check_reference(SL_OP_norm_join, s, &args);
+    const struct sl_norm channels = sl_norm_channels(s);
+    check_reference(SL_OP_norm_join, &channels, &args);
 }
 
 /* One fused multiply-add and one product: equal bits. */
@@ -115,7 +116,8 @@ static void join_sums(struct check_case *c)
         .a = check_find(c, "a"),
         .b = check_find(c, "b"),
     };
-    check_reference(SL_OP_norm_bwd_join, s, &args);
+    const struct sl_norm channels = sl_norm_channels(s);
+    check_reference(SL_OP_norm_bwd_join, &channels, &args);
 }
 
 /* Two multiply-adds of terms <= 2; every second shape in place. */
@@ -169,9 +171,9 @@ static void scale(struct check_case *c)
     t->gamma = check_input(c, "gamma", (size_t)s->c, CHECK_UNIFORM);
     t->beta = check_input(c, "beta", (size_t)s->c, CHECK_UNIFORM);
     t->epsilon = 1e-5;
-    t->rstd = check_output_pixels(c, "rstd", 1, s->c, s->xs, few_roundings);
-    t->scale = check_output_pixels(c, "scale", 1, s->c, s->xs, few_roundings);
-    t->shift = check_output_pixels(c, "shift", 1, s->c, s->xs, few_roundings);
+    t->rstd = check_output_rows(c, "rstd", 1, s->c, s->xs, few_roundings);
+    t->scale = check_output_rows(c, "scale", 1, s->c, s->xs, few_roundings);
+    t->shift = check_output_rows(c, "shift", 1, s->c, s->xs, few_roundings);
 }
 
 static void bwd_join(struct check_case *c)
@@ -185,8 +187,8 @@ static void bwd_join(struct check_case *c)
     t->rstd = input(c, "rstd", s, CHECK_POSITIVE);
     t->dbeta = check_output(c, "dbeta", (size_t)s->c, few_roundings);
     t->dgamma = check_output(c, "dgamma", (size_t)s->c, few_roundings);
-    t->a = check_output_pixels(c, "a", 1, s->c, s->xs, few_roundings);
-    t->b = check_output_pixels(c, "b", 1, s->c, s->xs, few_roundings);
+    t->a = check_output_rows(c, "a", 1, s->c, s->xs, few_roundings);
+    t->b = check_output_rows(c, "b", 1, s->c, s->xs, few_roundings);
 }
 
 /* Every third step is bad. */

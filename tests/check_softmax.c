@@ -45,13 +45,13 @@ static void fwd(struct check_case *c)
 {
     const struct sl_softmax *s = c->shape;
     struct sl_softmax_nll_fwd *t = (void *)c->args.bytes;
-    float *x = check_input_bytes(c, "x", sizeof *x * (size_t)s->n * (size_t)s->xs, sizeof *x);
+    void *x = check_input_elements(c, "x", (size_t)s->n * (size_t)s->xs);
     for (int32_t i = 0; i < s->n; i++)
         for (int32_t l = 0; l < s->xs; l++)
-            x[i * s->xs + l] = l < s->c ? logit(c, i, l) : 0.0f;
+            check_put(c, x, (size_t)i * (size_t)s->xs + (size_t)l, l < s->c ? logit(c, i, l) : 0.0f);
     check_freeze(c, x);
     t->x = x;
-    t->p = check_output_pixels(c, "p", s->n, s->c, s->xs, (struct check_tolerance){1e-30, 5e-7, 0});
+    t->p = check_output_rows(c, "p", s->n, s->c, s->xs, (struct check_tolerance){1e-30, 5e-7, 0});
     if (c->variant % 4 != 3) {
         t->labels = labels_of(c, s);
         t->loss = check_work_double(c, "losses", (size_t)s->n);
@@ -73,7 +73,7 @@ static void bwd(struct check_case *c)
 {
     const struct sl_softmax *s = c->shape;
     struct sl_softmax_nll_bwd *t = (void *)c->args.bytes;
-    t->p = check_input_pixels(c, "p", s->n, s->c, s->xs, CHECK_POSITIVE);
+    t->p = check_input_rows(c, "p", s->n, s->c, s->xs, CHECK_POSITIVE);
     t->labels = labels_of(c, s);
     t->factor = 1.0f / (float)s->n;
     t->dx = check_output_pixels(c, "dx", s->n, s->c, s->xs, check_exact);

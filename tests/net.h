@@ -39,9 +39,10 @@ struct net {
 };
 
 /* Takes over the graph and the device. */
-static inline void net_open_on(struct net *net, struct sl_graph *graph, int32_t batch, const struct sl_device *device)
+static inline void net_open_in(struct net *net, struct sl_graph *graph, int32_t batch, enum sl_element precision,
+                               const struct sl_device *device)
 {
-    const struct sl_plan_options options = {.batch = batch, .training = true};
+    const struct sl_plan_options options = {.batch = batch, .training = true, .precision = precision};
     const struct sl_updater_options updater = sl_updater_defaults();
     *net = (struct net){.graph = graph, .device = *device};
     MUST(sl_graph_check(graph));
@@ -49,6 +50,11 @@ static inline void net_open_on(struct net *net, struct sl_graph *graph, int32_t 
     MUST(sl_weights_init(net->weights, 11));
     MUST(sl_plan_open(graph, net->weights, &options, &net->plan));
     MUST(sl_updater_open(net->weights, &updater, &net->updater));
+}
+
+static inline void net_open_on(struct net *net, struct sl_graph *graph, int32_t batch, const struct sl_device *device)
+{
+    net_open_in(net, graph, batch, SL_ELEMENT_F32, device);
 }
 
 /* On the processor. `isa` limits the kernels: SL_CPU is the reference, whose sums are in double. */

@@ -16,6 +16,7 @@
 
 #include "kernels/activation/activation.h"
 #include "kernels/conv/conv.h"
+#include "kernels/convert/convert.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/image/image.h"
 #include "kernels/norm/norm.h"

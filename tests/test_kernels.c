@@ -16,7 +16,7 @@ enum { NAME_SIZE = 128 };
 /* One test: a row on a shape. */
 struct check_test {
     const struct check_op *op;
-    const struct sl_kernel_row *row, *reference;
+    const struct sl_kernel_row *row, *reference; /* the reference of floats, whatever the row's element */
     size_t index;
     char name[NAME_SIZE];
     const char *complaint;      /* why this row cannot be checked, or NULL */
@@ -28,7 +28,7 @@ static uint64_t seed = 1;
 static uint32_t runnable_isa(void)
 {
 #ifdef SL_CHECK_EMULATED
-    return sl_isa() | SL_AVX512;
+    return sl_isa() | SL_AVX512 | SL_BF16;
 #else
     return sl_isa();
 #endif
@@ -52,14 +52,32 @@ static bool close_enough(float got, float want, struct check_tolerance t)
     return got == want || error <= t.absolute + t.relative * fabs(want) || ulps(got, want) <= t.ulp;
 }
 
+static size_t numbers(const struct check_buffer *b)
+{
+    return b->bytes / sl_element_bytes(b->element);
+}
+
+/* A bf16 of what the reference says. Half a unit is at most 2^-8 of a normal number; and what is exact is rounded. */
+static bool close_in_bf16(float got, float want, struct check_tolerance t)
+{
+    const float rounded = sl_bf16_to_float(sl_bf16_from_float(want));
+    if (t.absolute == 0.0 && t.relative == 0.0 && t.ulp == 0)
+        return close_enough(got, rounded, check_exact);
+    t.relative += 0x1p-8;
+    t.absolute += 0x1p-133;
+    return close_enough(got, want, t) || got == rounded;
+}
+
 static void compare(const struct check_buffer *got, const struct check_buffer *want)
 {
-    const float *g = (const float *)got->at, *w = (const float *)want->at;
-    assert_int_equal(got->bytes, want->bytes);
-    for (size_t i = 0; i < got->bytes / sizeof(float); i++)
-        if (!close_enough(g[i], w[i], got->tolerance))
-            fail_msg("%s[%zu] of %zu: %.9g, the reference says %.9g (seed %llu)", got->name, i,
-                     got->bytes / sizeof(float), g[i], w[i], (unsigned long long)seed);
+    assert_int_equal(numbers(got), numbers(want));
+    for (size_t i = 0; i < numbers(got); i++) {
+        const float g = check_get(got, i), w = check_get(want, i);
+        if (got->element == SL_ELEMENT_BF16 ? !close_in_bf16(g, w, got->tolerance)
+                                            : !close_enough(g, w, got->tolerance))
+            fail_msg("%s[%zu] of %zu: %.9g, the reference says %.9g (seed %llu)", got->name, i, numbers(got), g, w,
+                     (unsigned long long)seed);
+    }
 }
 
 static void compare_bits(const struct check_buffer *one, const struct check_buffer *seven)
@@ -81,11 +99,12 @@ static void compare_rows(const struct check_buffer *one, const struct check_buff
 {
     const bool floats = one->tolerance.ulp >= 0;
     assert_int_equal(one->bytes, other->bytes);
-    for (size_t i = 0; i < one->bytes / sizeof(float); i++) {
-        const float *a = (const float *)one->at + i, *b = (const float *)other->at + i;
-        if (floats ? !same_number(*a, *b) : memcmp(a, b, sizeof *a) != 0)
+    for (size_t i = 0; i < numbers(one); i++) {
+        const float a = check_get(one, i), b = check_get(other, i);
+        const size_t bytes = sl_element_bytes(one->element), at = i * bytes;
+        if (floats ? !same_number(a, b) : memcmp(one->at + at, other->at + at, bytes) != 0)
             fail_msg("%s[%zu] of %zu: %.9g (%a), which has to equal %.9g (%a) of %s (seed %llu)", one->name, i,
-                     one->bytes / sizeof(float), *a, *a, *b, *b, row->name, (unsigned long long)seed);
+                     numbers(one), a, a, b, b, row->name, (unsigned long long)seed);
     }
 }
 
@@ -101,16 +120,18 @@ static void margins_are_whole(const struct check_case *c)
 
 static void padding_is_zero(const struct check_buffer *b)
 {
-    const float *at = (const float *)b->at;
     for (int64_t i = 0; i < b->pixels; i++)
-        for (int32_t l = b->channels; l < b->stride; l++)
-            if (at[i * b->stride + l] != 0.0f)
-                fail_msg("%s: padding lane %d of pixel %lld is %g", b->name, l, (long long)i, at[i * b->stride + l]);
+        for (int32_t l = b->channels; l < b->stride; l++) {
+            const float at = check_get(b, (size_t)(i * b->stride + l));
+            if (at != 0.0f)
+                fail_msg("%s: padding lane %d of pixel %lld is %g", b->name, l, (long long)i, at);
+        }
 }
 
 static void run_case(struct check_case *c, const struct check_test *test, const struct sl_kernel_row *row, bool sliced)
 {
-    *c = (struct check_case){.misaligned = sliced, .sliced = sliced, .seed = seed};
+    const bool rounded = test->row->kernel->element == SL_ELEMENT_BF16;
+    *c = (struct check_case){.misaligned = sliced, .sliced = sliced, .rounded = rounded, .seed = seed};
     assert_true(check_set_up_at(c, test->op, test->index, row));
     check_run(c);
     margins_are_whole(c);
@@ -118,15 +139,15 @@ static void run_case(struct check_case *c, const struct check_test *test, const 
         test->op->finish(c);
 }
 
-/* The plainest of the operation's vector rows that can run here; NULL: there is none. */
+/* The plainest of the operation's vector rows of that element that can run here; NULL: there is none. */
 static const struct sl_kernel_row *find_plainest(const struct check_test *test)
 {
     const struct sl_kernel_row *plainest = NULL;
-    const void *shape = test->op->shape(test->index, NULL, 0);
-    struct sl_need need;
+    const enum sl_element element = test->row->kernel->element;
     for (size_t i = 0; i < sl_kernel_row_count; i++) {
         const struct sl_kernel_row *row = &sl_kernel_rows[i];
-        if (row != test->reference && sl_row_takes(row, test->op->op, shape, runnable_isa(), &need))
+        if (row->op == test->op->op && row->kernel->element == element && row->needs != SL_CPU &&
+            !(row->needs & ~runnable_isa()) && check_takes(test->op, test->index, row))
             plainest = row;
     }
     return plainest;
@@ -135,8 +156,9 @@ static const struct sl_kernel_row *find_plainest(const struct check_test *test)
 /* Against the row whose every bit this one has to have. */
 static void compare_twin(struct check_test *test, const struct check_case *want, const struct check_case *got)
 {
-    const struct sl_kernel_row *row = test->op->bits == CHECK_ALL_EQUAL ? test->reference : find_plainest(test);
-    if (test->op->bits == CHECK_CLOSE || test->row == test->reference || test->row == row)
+    const struct sl_kernel_row *own = check_find_reference(test->op->op, test->row->kernel->element);
+    const struct sl_kernel_row *row = test->op->bits == CHECK_ALL_EQUAL ? own : find_plainest(test);
+    if (test->op->bits == CHECK_CLOSE || test->row == own || test->row == row)
         return;
     if (row != test->reference) {
         run_case(&test->cases[3], test, row, false);
@@ -185,14 +207,14 @@ static size_t list_row(const struct sl_kernel_row *row, struct check_test *tests
 {
     size_t n = 0;
     const struct check_op *op = check_find_op(row->op);
-    const struct check_test test = {.op = op, .row = row, .reference = check_find_reference(row->op)};
-    for (size_t i = 0; op && op->measured && test.reference && i < op->shapes; i++) {
+    const struct check_test test = {.op = op, .row = row, .reference = check_find_reference(row->op, SL_ELEMENT_F32)};
+    const bool last = check_find_reference(row->op, row->kernel->element);
+    for (size_t i = 0; op && op->measured && test.reference && last && i < op->shapes; i++) {
         char name[NAME_SIZE];
-        const void *shape = op->shape(i, name, sizeof name);
+        op->shape(i, name, sizeof name);
         /* need() itself is compiled for the row's instructions; a row that cannot run is listed and skipped. */
         const bool runs = !(row->needs & ~runnable_isa());
-        struct sl_need need;
-        if (runs && !sl_row_takes(row, row->op, shape, row->needs, &need))
+        if (runs && !check_takes(op, i, row))
             continue;
         if (tests) {
             tests[n] = test;
@@ -205,7 +227,8 @@ static size_t list_row(const struct sl_kernel_row *row, struct check_test *tests
         tests[0] = test;
         tests[0].complaint = !op               ? "no checker knows this operation: add one to tests/check_*.c"
                              : !op->measured   ? "no shape of the operation is measured: add one behind those to check"
-                             : !test.reference ? "the operation has no row `ref`"
+                             : !test.reference ? "the operation has no reference of floats"
+                             : !last           ? "the last row of this element needs more than any processor has"
                                                : "the row takes none of the checker's shapes";
         snprintf(tests[0].name, NAME_SIZE, "%s/%s", sl_op_name(row->op), row->name);
     }

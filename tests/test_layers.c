@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "kernels/element.h"
 #include "runtime/plan/plan_internal.h"
 
 static void every_row_has_a_case(void **state)
@@ -243,7 +244,7 @@ static void assert_clear_lanes(const struct layer_case *c, const struct sl_value
     const struct sl_tensor *t = &value->shape;
     for (int64_t pixel = 0; pixel < (int64_t)count * t->h * t->w; pixel++)
         for (int32_t lane = t->c; lane < t->stride; lane++)
-            if (value->data[pixel * t->stride + lane] != 0.0f)
+            if (sl_get(t->element, value->data, pixel * t->stride + lane) != 0.0f)
                 fail_msg("%s, %s: lane %d past %d channels is not zero", c->row, c->name, lane, t->c);
 }
 

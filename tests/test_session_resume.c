@@ -159,6 +159,9 @@ static void names_every_difference(void **state)
     other.crop_padding = 2;
     assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG, "and this run flip 0, crop 2");
     other = options;
+    other.precision = SL_ELEMENT_BF16;
+    assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG, "it has precision fp32 and this run bf16");
+    other = options;
     other.range = SL_PIXELS_STANDARDISED;
     assert_fails(resume("run", &other, 4, &session), SL_BAD_CONFIG, "range 1");
     assert_fails(resume("run", &options, 6, &session), SL_BAD_CONFIG, "its network \"small\" (");
@@ -365,7 +368,7 @@ static void old_checkpoints_are_resumed(void **state)
     make_data("data", 1);
     struct sl_session_options options = defaults("data");
     make_run("run", &options, &first);
-    forge("old", SAVED, position, SL_IDENTITY_KEYS - 2, &first);
+    forge("old", SAVED, position, SL_IDENTITY_KEYS - 3, &first);
     assert_ok(resume("old", &options, 4, &again));
     assert_non_null(strstr(reports, "older version and does not name its data-set: not compared"));
     assert_non_null(strstr(reports, "does not name its kernels: not compared"));

@@ -115,12 +115,19 @@ static void assert_same_parameters(const char *name, const struct sl_weights *a,
     sl_weights_image_close(&y);
 }
 
-static void open_pair(struct net pair[2], struct sl_graph *(*make)(const void *), const void *self, int32_t batch)
+static void open_pair_in(struct net pair[2], struct sl_graph *(*make)(const void *), const void *self, int32_t batch,
+                         enum sl_element precision)
 {
     struct sl_device device;
     strict_device_open(2, &device);
-    net_open_on(&pair[0], make(self), batch, &device);
-    net_open(&pair[1], make(self), batch, ~0u, 2);
+    net_open_in(&pair[0], make(self), batch, precision, &device);
+    MUST(sl_device_cpu_open(2, &device));
+    net_open_in(&pair[1], make(self), batch, precision, &device);
+}
+
+static void open_pair(struct net pair[2], struct sl_graph *(*make)(const void *), const void *self, int32_t batch)
+{
+    open_pair_in(pair, make, self, batch, SL_ELEMENT_F32);
 }
 
 static struct sl_graph *graph_of_case(const void *self)
@@ -143,11 +150,11 @@ static void train_pair(struct net pair[2])
 static void layers_train_alike(void **state)
 {
     (void)state;
-    for (size_t k = 0; k < CASES; k++) {
+    for (size_t k = 0; k < 2 * CASES; k++) {
         struct net pair[2];
-        open_pair(pair, graph_of_case, &cases[k], 5);
+        open_pair_in(pair, graph_of_case, &cases[k / 2], 5, k % 2 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32);
         train_pair(pair);
-        assert_same_parameters(cases[k].name, pair[0].weights, pair[1].weights);
+        assert_same_parameters(cases[k / 2].name, pair[0].weights, pair[1].weights);
         net_close(&pair[0]);
         net_close(&pair[1]);
     }

@@ -1,5 +1,5 @@
 /* Leaky ReLU; slope 0 is ReLU.   y = x >= 0 ? x : slope*x;   dx = x >= 0 ? dy : slope*dy.
- * Flat arrays of n floats; y may be x, dx may be dy. */
+ * Flat arrays of n elements; y may be x, dx may be dy. */
 #ifndef SL_KERNELS_ACTIVATION_ACTIVATION_H
 #define SL_KERNELS_ACTIVATION_ACTIVATION_H
 
@@ -12,12 +12,12 @@ struct sl_leaky_relu {
 };
 
 struct sl_leaky_relu_fwd {
-    const float *x;
-    float *y;
+    const void *x;
+    void *y;
 };
 
 struct sl_leaky_relu_bwd {
-    const float *x, *dy;
-    float *dx;
+    const void *x, *dy;
+    void *dx;
 };
 #endif

@@ -1,17 +1,17 @@
-/* Leaky ReLU, once for all vector lengths. */
+/* Leaky ReLU, once for all vector lengths and elements. */
 #include "kernels/activation/activation.h"
 #include "kernels/contract.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 
 /* out = x >= 0 ? v : slope*v, n elements. */
-static inline void leak_some(const float *x, const float *v, float *out, vf slope, int n)
+static inline void leak_some(const ve *x, const ve *v, ve *out, vf slope, int n)
 {
-    const vf a = v_load_some(v, n);
-    v_store_some(out, v_select(v_ge(v_load_some(x, n), v_zero()), a, v_mul(slope, a)), n);
+    const vf a = e_load_some(v, n);
+    e_store_some(out, v_select(v_ge(e_load_some(x, n), v_zero()), a, v_mul(slope, a)), n);
 }
 
-static void leak(const struct sl_leaky_relu *s, const float *x, const float *v, float *out, const struct sl_work *work)
+static void leak(const struct sl_leaky_relu *s, const ve *x, const ve *v, ve *out, const struct sl_work *work)
 {
     assert(sl_work_fits(work, sl_flat_need, s));
     const int64_t end = sl_flat_end(work, s->n);
@@ -35,5 +35,5 @@ static void leaky_relu_bwd(const void *shape, const void *args, const struct sl_
     leak(shape, t->x, t->dy, t->dx, work);
 }
 
-const struct sl_kernel V_NAME(sl_leaky_relu_fwd) = {.need = sl_flat_need, .run = leaky_relu_fwd};
-const struct sl_kernel V_NAME(sl_leaky_relu_bwd) = {.need = sl_flat_need, .run = leaky_relu_bwd};
+const struct sl_kernel E_NAME(sl_leaky_relu_fwd) = {.element = E_ELEMENT, .need = sl_flat_need, .run = leaky_relu_fwd};
+const struct sl_kernel E_NAME(sl_leaky_relu_bwd) = {.element = E_ELEMENT, .need = sl_flat_need, .run = leaky_relu_bwd};

@@ -112,11 +112,11 @@ static int32_t fill_offsets(const struct sl_band *b, int32_t rows, int32_t image
     return t;
 }
 
-struct sl_unit_source sl_band_source(const struct sl_band *b, const float *x, int64_t unit)
+struct sl_unit_source sl_band_source(const struct sl_band *b, int64_t unit)
 {
     const struct sl_unit at = sl_units_at(&b->units, unit);
     const int64_t begin = (int64_t)at.p * b->stride_h - b->pad_top;
-    return sl_unit_source(&at, x, begin, begin + input_rows(b, at.rows), b->h, b->w, b->xs);
+    return sl_unit_source(&at, begin, begin + input_rows(b, at.rows), b->h, b->w);
 }
 
 struct sl_band_view sl_band_open(const struct sl_band *b, const float *x, int64_t unit, void *scratch)

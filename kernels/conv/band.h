@@ -42,7 +42,7 @@ struct sl_band sl_band_plan(const struct sl_conv2d *shape, int32_t c, const stru
 size_t sl_band_scratch(const struct sl_band *band);
 
 /* What a unit reads of the source. */
-struct sl_unit_source sl_band_source(const struct sl_band *band, const float *x, int64_t unit);
+struct sl_unit_source sl_band_source(const struct sl_band *band, int64_t unit);
 
 /* Prepares a unit. `x` points at the first channel taken of the first pixel of the source. */
 struct sl_band_view sl_band_open(const struct sl_band *band, const float *x, int64_t unit, void *scratch);

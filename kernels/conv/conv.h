@@ -8,9 +8,12 @@
  *   db[k]       = sum_{n,p,q} dy[n,p,q,k]
  * where x is zero outside its borders.
  *
- * Activations are NHWC; one pixel holds `xs` (input side) or `ys` (output side) floats, of which the first
+ * Activations are NHWC; one pixel holds `xs` (input side) or `ys` (output side) elements, of which the first
  * c (k) are channels and the rest are zero: readers may rely on that, writers must keep it. Weights are OHWI,
  * dense: w[k][kh][kw][c]. A dense layer is the case h = batch, n = w = kh = kw = 1.
+ *
+ * Activations and their gradients are of the shape's element, everything else is float: weights, bias, moments, dw, db,
+ * and the sums of all rows. A row whose element is bf16 rounds a sum once, to the nearest, when it stores it.
  * Work: 2*n*oh*ow*k*kh*kw*c floating-point operations each. */
 #ifndef SL_KERNELS_CONV_CONV_H
 #define SL_KERNELS_CONV_CONV_H
@@ -87,7 +90,7 @@ static inline bool sl_conv2d_is_sound(const struct sl_conv2d *shape)
            shape->ys <= SL_MAX_LENGTH;
 }
 
-/* Floats of x or dx, and of y or dy. */
+/* Elements of x or dx, and of y or dy. */
 static inline size_t sl_conv2d_inputs(const struct sl_conv2d *shape)
 {
     return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;

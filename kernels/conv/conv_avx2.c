@@ -8,5 +8,7 @@
 #define DIRECT_PIECE_BYTES (128 << 10)
 #include "kernels/conv/conv_bias.h"
 #include "kernels/conv/conv_direct.h"
+#include "kernels/conv/conv_direct_bf16.h"
 #include "kernels/conv/conv_direct_pool.h"
 #include "kernels/conv/conv_direct_weights.h"
+#include "kernels/conv/conv_direct_weights_bf16.h"

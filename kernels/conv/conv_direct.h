@@ -113,9 +113,9 @@ static struct direct_ahead direct_next(const struct direct *d, int64_t next, int
     const int64_t tiles = (sl_units_pixels(&w->units) + DIRECT_TILE - 1) / DIRECT_TILE * direct_blocks(d);
     if (next >= end)
         return direct_ahead_of(NULL, 0, 0, 0, tiles);
-    const struct sl_unit_source source = sl_window_source(w, d->x, next);
-    return direct_ahead_of(source.x, source.pixels, w->c * (ptrdiff_t)sizeof(float), w->xs * (ptrdiff_t)sizeof(float),
-                           tiles);
+    const struct sl_unit_source source = sl_window_source(w, next);
+    return direct_ahead_of(d->x + source.first * w->xs, source.pixels, w->c * (ptrdiff_t)sizeof(float),
+                           w->xs * (ptrdiff_t)sizeof(float), tiles);
 }
 
 /* Blocks [begin, end) of the output channels of some pixels. The last one clears the lanes past it. */
@@ -197,7 +197,7 @@ static void direct_forward_slice(const void *shape, const void *args, const stru
     struct direct d = *(const struct direct *)work->state;
     (void)shape; /* the state holds what follows from it */
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, direct_forward_need, shape));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
+    assert(sl_are_apart(SL_ELEMENT_F32, a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
     d.x = a->x;
     d.weights = a->weights;
     d.bias = a->bias;
@@ -251,7 +251,7 @@ static void direct_backward_slice(const void *shape, const void *args, const str
     struct direct d = *(const struct direct *)work->state;
     (void)shape; /* the state holds what follows from it */
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, direct_backward_need, shape));
-    assert(sl_are_apart(a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
+    assert(sl_are_apart(SL_ELEMENT_F32, a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
     d.x = a->dy;
     d.weights = a->weights;
     d.y = a->dx;

@@ -81,7 +81,7 @@ static void direct_pooled_slice(const void *shape, const void *args, const struc
     struct direct d = *(const struct direct *)work->state;
     (void)shape;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, direct_pooled_need, shape));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_pooled_outputs(shape)));
+    assert(sl_are_apart(SL_ELEMENT_F32, a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_pooled_outputs(shape)));
     assert(!a->moments && a->slope >= 0.0f);
     d.x = a->x;
     d.weights = a->weights;

@@ -287,8 +287,8 @@ static void gradient_one_area(const struct sl_conv2d *s, const struct sl_conv2d_
         const struct sl_band_view view = sl_band_open(&band, x + area->c, i, scratch);
         struct gradient_ahead ahead = {{0}, {0}};
         if (i + 1 < units) {
-            const struct sl_unit_source source = sl_band_source(&band, x + area->c, i + 1);
-            ahead.x = direct_ahead_of(source.x, source.pixels, c * (ptrdiff_t)sizeof(float),
+            const struct sl_unit_source source = sl_band_source(&band, i + 1);
+            ahead.x = direct_ahead_of(x + area->c + source.first * s->xs, source.pixels, c * (ptrdiff_t)sizeof(float),
                                       s->xs * (ptrdiff_t)sizeof(float), tiles);
         }
         gradient_add(&job, &view, &ahead);

@@ -1,9 +1,11 @@
-/* Convolution as its formulas say (conv.h), in double: the arbiter of every other row. */
+/* Convolution as its formulas say (conv.h), in double: the arbiter of every other row. Activations of both elements are
+ * read and written through get() and put(). */
 #include <math.h>
 #include <string.h>
 
 #include "kernels/contract.h"
 #include "kernels/conv/conv.h"
+#include "kernels/element.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
@@ -24,53 +26,73 @@ static bool each_filter(const void *shape, struct sl_need *need)
     return true;
 }
 
-/* Pixel (i, j) of image n: `size` floats each, h rows of w. NULL outside the borders. */
-static const float *pixel(const float *x, int32_t h, int32_t w, int32_t size, int64_t n, int32_t i, int32_t j)
+static double get(enum sl_element element, const void *from, size_t i)
 {
-    return i < 0 || i >= h || j < 0 || j >= w ? NULL : x + (size_t)((n * h + i) * w + j) * (size_t)size;
+    return (double)sl_get(element, from, (int64_t)i);
 }
 
-static double forward_sum(const struct sl_conv2d *s, const float *x, const float *weights, int64_t n, int32_t p,
+static void put(enum sl_element element, void *to, size_t i, double value)
+{
+    sl_put(element, to, (int64_t)i, (float)value);
+}
+
+/* Is there a pixel (i, j) in images of h rows of w? */
+static bool is_inside(int32_t h, int32_t w, int32_t i, int32_t j)
+{
+    return i >= 0 && i < h && j >= 0 && j < w;
+}
+
+/* Where pixel (i, j) of image n begins: `size` elements each, h rows of w. */
+static size_t pixel(int32_t h, int32_t w, int32_t size, int64_t n, int32_t i, int32_t j)
+{
+    return (size_t)((n * h + i) * w + j) * (size_t)size;
+}
+
+static double forward_sum(const struct sl_conv2d *s, const void *x, const float *weights, int64_t n, int32_t p,
                           int32_t q, int32_t k)
 {
     double sum = 0.0;
     for (int32_t r = 0; r < s->kh; r++)
         for (int32_t t = 0; t < s->kw; t++) {
-            const float *from =
-                pixel(x, s->h, s->w, s->xs, n, p * s->stride_h + r - s->pad_top, q * s->stride_w + t - s->pad_left);
+            const int32_t i = p * s->stride_h + r - s->pad_top, j = q * s->stride_w + t - s->pad_left;
+            if (!is_inside(s->h, s->w, i, j))
+                continue;
+            const size_t from = pixel(s->h, s->w, s->xs, n, i, j);
             const float *w = weights + sl_conv2d_weight_at(s, k, r, t);
-            for (int32_t c = 0; from && c < s->c; c++)
-                sum += (double)from[c] * (double)w[c];
+            for (int32_t c = 0; c < s->c; c++)
+                sum += get(s->element, x, from + (size_t)c) * (double)w[c];
         }
     return sum;
 }
 
-/* Moments of the pixels of one image. */
-static void image_moments(const struct sl_conv2d *s, const float *y, float *record)
+/* Moments of what is stored, of the pixels of one image: those from `first` on. */
+static void image_moments(const struct sl_conv2d *s, const void *y, size_t first, float *record)
 {
-    const int64_t pixels = (int64_t)s->oh * s->ow;
-    for (int32_t k = 0; k < s->ys; k++) {
+    const size_t pixels = (size_t)s->oh * (size_t)s->ow, ys = (size_t)s->ys;
+    for (size_t k = 0; k < ys; k++) {
         double sum = 0.0, squares = 0.0;
-        for (int64_t i = 0; i < pixels; i++)
-            sum += (double)y[i * s->ys + k];
+        for (size_t i = 0; i < pixels; i++)
+            sum += get(s->element, y, first + i * ys + k);
         const double mean = sum / (double)pixels;
-        for (int64_t i = 0; i < pixels; i++)
-            squares += ((double)y[i * s->ys + k] - mean) * ((double)y[i * s->ys + k] - mean);
+        for (size_t i = 0; i < pixels; i++) {
+            const double apart = get(s->element, y, first + i * ys + k) - mean;
+            squares += apart * apart;
+        }
         record[k] = (float)mean;
-        record[s->ys + k] = (float)squares;
+        record[ys + k] = (float)squares;
     }
-    memset(record + 2 * s->ys, 0, SL_LANES * sizeof *record);
-    record[2 * s->ys] = (float)pixels;
+    memset(record + 2 * ys, 0, SL_LANES * sizeof *record);
+    record[2 * ys] = (float)pixels;
 }
 
 /* y[n,p,q,k] of conv2d_fwd. */
-static float output(const struct sl_conv2d *s, const struct sl_conv2d_fwd *a, int64_t n, int32_t p, int32_t q,
+static double output(const struct sl_conv2d *s, const struct sl_conv2d_fwd *a, int64_t n, int32_t p, int32_t q,
                     int32_t k)
 {
     double v = 0.0;
     if (k < s->k)
         v = forward_sum(s, a->x, a->weights, n, p, q, k) + (a->bias ? (double)a->bias[k] : 0.0);
-    return (float)(v >= 0.0 ? v : (double)a->slope * v);
+    return v >= 0.0 ? v : (double)a->slope * v;
 }
 
 static void forward(const void *shape, const void *args, const struct sl_work *work)
@@ -78,16 +100,16 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
+    assert(sl_are_apart(s->element, a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
-        float *image = (float *)a->y + (size_t)n * (size_t)s->oh * (size_t)s->ow * (size_t)s->ys;
-        float *y = image;
+        const size_t image = pixel(s->oh, s->ow, s->ys, n, 0, 0);
+        size_t y = image;
         for (int32_t p = 0; p < s->oh; p++)
-            for (int32_t q = 0; q < s->ow; q++, y += s->ys)
+            for (int32_t q = 0; q < s->ow; q++)
                 for (int32_t k = 0; k < s->ys; k++)
-                    y[k] = output(s, a, n, p, q, k);
+                    put(s->element, a->y, y++, output(s, a, n, p, q, k));
         if (a->moments)
-            image_moments(s, image, a->moments + (size_t)n * sl_moments_size(s->ys));
+            image_moments(s, a->y, image, a->moments + (size_t)n * sl_moments_size(s->ys));
     }
 }
 
@@ -96,16 +118,16 @@ static void pool_forward(const void *shape, const void *args, const struct sl_wo
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_fwd *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_poolable_image, s));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_pooled_outputs(s)));
+    assert(sl_are_apart(s->element, a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_pooled_outputs(s)));
     assert(!a->moments && a->slope >= 0.0f);
     for (int64_t n = work->begin; n < work->end; n++) {
         float *y = (float *)a->y + (size_t)n * (size_t)(s->oh / 2) * (size_t)(s->ow / 2) * (size_t)s->ys;
         for (int32_t p = 0; p < s->oh; p += 2)
             for (int32_t q = 0; q < s->ow; q += 2, y += s->ys)
                 for (int32_t k = 0; k < s->ys; k++) {
-                    y[k] = output(s, a, n, p, q, k);
+                    y[k] = (float)output(s, a, n, p, q, k);
                     for (int32_t i = 1; i < 4; i++)
-                        y[k] = fmaxf(y[k], output(s, a, n, p + i / 2, q + i % 2, k));
+                        y[k] = fmaxf(y[k], (float)output(s, a, n, p + i / 2, q + i % 2, k));
                 }
     }
 }
@@ -126,10 +148,12 @@ static double backward_data_sum(const struct sl_conv2d *s, const struct sl_conv2
         for (int32_t t = 0; t < s->kw; t++) {
             const int32_t p = output_of(i, r, s->stride_h, s->pad_top, s->oh);
             const int32_t q = output_of(j, t, s->stride_w, s->pad_left, s->ow);
-            const float *dy = pixel(a->dy, s->oh, s->ow, s->ys, n, p, q);
+            if (!is_inside(s->oh, s->ow, p, q))
+                continue;
+            const size_t dy = pixel(s->oh, s->ow, s->ys, n, p, q);
             const float *w = a->weights + sl_conv2d_weight_at(s, 0, r, t) + (size_t)c;
-            for (int32_t k = 0; dy && k < s->k; k++)
-                sum += (double)dy[k] * (double)w[(size_t)k * filter];
+            for (int32_t k = 0; k < s->k; k++)
+                sum += get(s->element, a->dy, dy + (size_t)k) * (double)w[(size_t)k * filter];
         }
     return sum;
 }
@@ -139,13 +163,13 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_data *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(sl_are_apart(a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
+    assert(sl_are_apart(s->element, a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
-        float *dx = (float *)a->dx + (size_t)n * (size_t)s->h * (size_t)s->w * (size_t)s->xs;
+        size_t dx = pixel(s->h, s->w, s->xs, n, 0, 0);
         for (int32_t i = 0; i < s->h; i++)
-            for (int32_t j = 0; j < s->w; j++, dx += s->xs)
+            for (int32_t j = 0; j < s->w; j++)
                 for (int32_t c = 0; c < s->xs; c++)
-                    dx[c] = c < s->c ? (float)backward_data_sum(s, a, n, i, j, c) : 0.0f;
+                    put(s->element, a->dx, dx++, c < s->c ? backward_data_sum(s, a, n, i, j, c) : 0.0);
     }
 }
 
@@ -153,14 +177,14 @@ static double backward_weights_sum(const struct sl_conv2d *s, const struct sl_co
                                    int32_t r, int32_t t, int32_t c)
 {
     double sum = 0.0;
-    const float *dy = (const float *)a->dy + k;
+    size_t dy = (size_t)k;
     for (int64_t n = 0; n < s->n; n++)
         for (int32_t p = 0; p < s->oh; p++)
-            for (int32_t q = 0; q < s->ow; q++, dy += s->ys) {
-                const float *x = pixel(a->x, s->h, s->w, s->xs, n, p * s->stride_h + r - s->pad_top,
-                                       q * s->stride_w + t - s->pad_left);
-                if (x)
-                    sum += (double)*dy * (double)x[c];
+            for (int32_t q = 0; q < s->ow; q++, dy += (size_t)s->ys) {
+                const int32_t i = p * s->stride_h + r - s->pad_top, j = q * s->stride_w + t - s->pad_left;
+                if (is_inside(s->h, s->w, i, j))
+                    sum += get(s->element, a->dy, dy) *
+                           get(s->element, a->x, pixel(s->h, s->w, s->xs, n, i, j) + (size_t)c);
             }
     return sum;
 }
@@ -183,13 +207,12 @@ static void bias_backward(const void *shape, const void *args, const struct sl_w
 {
     const struct sl_conv2d *s = shape;
     const struct sl_bias_bwd *a = args;
-    const float *dy = a->dy;
-    const int64_t pixels = (int64_t)s->n * s->oh * s->ow;
+    const size_t pixels = (size_t)s->n * (size_t)s->oh * (size_t)s->ow;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_filter, s));
     for (int64_t k = work->begin; k < work->end; k++) {
         double sum = 0.0;
-        for (int64_t i = 0; i < pixels; i++)
-            sum += (double)dy[i * s->ys + k];
+        for (size_t i = 0; i < pixels; i++)
+            sum += get(s->element, a->dy, i * (size_t)s->ys + (size_t)k);
         a->db[k] = (float)sum;
     }
 }
@@ -199,3 +222,11 @@ const struct sl_kernel sl_conv2d_pool_fwd_ref = {.need = each_poolable_image, .r
 const struct sl_kernel sl_conv2d_bwd_data_ref = {.need = each_image, .run = backward_data};
 const struct sl_kernel sl_conv2d_bwd_weights_ref = {.need = each_filter, .run = backward_weights};
 const struct sl_kernel sl_bias_bwd_ref = {.need = each_filter, .run = bias_backward};
+
+/* The same for activations in bf16. */
+const struct sl_kernel sl_conv2d_fwd_bf16_ref = {.element = SL_ELEMENT_BF16, .need = each_image, .run = forward};
+const struct sl_kernel sl_conv2d_bwd_data_bf16_ref = {
+    .element = SL_ELEMENT_BF16, .need = each_image, .run = backward_data};
+const struct sl_kernel sl_conv2d_bwd_weights_bf16_ref = {
+    .element = SL_ELEMENT_BF16, .need = each_filter, .run = backward_weights};
+const struct sl_kernel sl_bias_bwd_bf16_ref = {.element = SL_ELEMENT_BF16, .need = each_filter, .run = bias_backward};

@@ -11,13 +11,15 @@
 #include "kernels/conv/conv_winograd_pack.h"
 #include "kernels/kernels.h"
 
-/* An output that the caches cannot hold until it is read is not brought into them to be overwritten. */
+/* An output that the caches cannot hold until it is read is not brought into them to be overwritten. It leaves in whole
+ * cache lines, or not at all. */
 static bool winograd_streams(const struct winograd *w)
 {
     const size_t pixels =
         (size_t)(w->tiles / (w->down * w->across)) * (size_t)(w->oh / w->pool) * (size_t)(w->ow / w->pool);
-    return w->ys % SL_LANES == 0 && (uintptr_t)w->y % (SL_LANES * sizeof(float)) == 0 &&
-           pixels * (size_t)w->ys * sizeof(float) >= WINOGRAD_FAR;
+    const size_t line = WINOGRAD_LINE * VL * sizeof *w->y, pixel = (size_t)w->ys * sizeof *w->y;
+    return line == SL_LANES * sizeof(float) && pixel % line == 0 && (uintptr_t)w->y % line == 0 &&
+           pixels * pixel >= WINOGRAD_FAR;
 }
 
 static void winograd_slice(struct winograd *w, const struct sl_work *work)
@@ -75,12 +77,13 @@ static void winograd_forward_slice(const void *shape, const void *args, const st
     const struct sl_conv2d_fwd *a = args;
     (void)shape;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_forward_need, shape));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
+    assert(sl_are_apart(CONV_ELEMENT, a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_outputs(shape)));
     winograd_forward_run(a, work);
 }
 
 /* --- conv2d_pool_fwd ------------------------------------------------------------------------------------------- */
 
+#ifndef CONV_BF16 /* of bf16 the form of 2 x 2 kernels has no whole windows */
 static bool winograd_pooled_need(const void *shape, struct sl_need *need)
 {
     const struct sl_conv2d *s = shape;
@@ -102,10 +105,11 @@ static void winograd_pooled_slice(const void *shape, const void *args, const str
     const struct sl_conv2d_fwd *a = args;
     (void)shape;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_pooled_need, shape));
-    assert(sl_are_apart(a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_pooled_outputs(shape)));
+    assert(sl_are_apart(CONV_ELEMENT, a->x, sl_conv2d_inputs(shape), a->y, sl_conv2d_pooled_outputs(shape)));
     assert(!a->moments && a->slope >= 0.0f);
     winograd_forward_run(a, work);
 }
+#endif
 
 /* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */
 
@@ -131,14 +135,15 @@ static void winograd_backward_slice(const void *shape, const void *args, const s
     struct winograd w = *(const struct winograd *)work->state;
     (void)shape;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, winograd_backward_need, shape));
-    assert(sl_are_apart(a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
+    assert(sl_are_apart(CONV_ELEMENT, a->dy, sl_conv2d_outputs(shape), a->dx, sl_conv2d_inputs(shape)));
     w.x = a->dy;
     w.weights = a->weights;
     w.y = a->dx;
     winograd_slice(&w, work);
 }
 
-const struct sl_kernel V_NAME(sl_conv2d_fwd_winograd) = {
+const struct sl_kernel CONV_NAME(sl_conv2d_fwd_winograd) = {
+    .element = CONV_ELEMENT,
     .transforms = true,
     .need = winograd_forward_need,
     .open = winograd_forward_open,
@@ -146,6 +151,7 @@ const struct sl_kernel V_NAME(sl_conv2d_fwd_winograd) = {
     .run = winograd_forward_slice,
 };
 
+#ifndef CONV_BF16
 const struct sl_kernel V_NAME(sl_conv2d_pool_fwd_winograd) = {
     .transforms = true,
     .need = winograd_pooled_need,
@@ -153,8 +159,10 @@ const struct sl_kernel V_NAME(sl_conv2d_pool_fwd_winograd) = {
     .pack = winograd_pack_slice,
     .run = winograd_pooled_slice,
 };
+#endif
 
-const struct sl_kernel V_NAME(sl_conv2d_bwd_data_winograd) = {
+const struct sl_kernel CONV_NAME(sl_conv2d_bwd_data_winograd) = {
+    .element = CONV_ELEMENT,
     .transforms = true,
     .need = winograd_backward_need,
     .open = winograd_backward_open,

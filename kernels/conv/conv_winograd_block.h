@@ -63,15 +63,15 @@ static void winograd_input_block(const struct winograd *w, int64_t first, int32_
 static void winograd_product(const struct winograd *w, int32_t row, int32_t count, const float *v, const float *u,
                              float *m)
 {
-    const int32_t rows = winograd_rows(w->width), channels = winograd_channels(w);
+    const int32_t rows = winograd_rows(w->width), all = winograd_steps(w);
     const ptrdiff_t v_group = winograd_v_group(w), m_group = winograd_m_group(w);
-    for (int32_t c = 0, steps; c < channels; c += steps) {
-        steps = channels - c < WINOGRAD_PIECE ? channels - c : WINOGRAD_PIECE;
+    for (int32_t c = 0, steps; c < all; c += steps) {
+        steps = all - c < WINOGRAD_PIECE ? all - c : WINOGRAD_PIECE;
         struct winograd_piece piece = {
             .v = v + c / WINOGRAD_CHUNK * winograd_v_chunk(w),
             .v_chunk = winograd_v_chunk(w),
             .u = u + (ptrdiff_t)c * w->width,
-            .channels = steps,
+            .steps = steps,
             .m = m,
             .begins = c == 0,
             .next = (const char *)(u + (ptrdiff_t)(c + steps) * w->width),

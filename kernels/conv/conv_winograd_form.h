@@ -10,8 +10,10 @@
 WINOGRAD_INLINE void winograd_input_channels(const int t, const bool whole, const struct winograd_square *s,
                                              int32_t channels, float *v, ptrdiff_t v_chunk, ptrdiff_t step)
 {
-    for (int32_t c = 0; c < channels; c += VL)
-        winograd_input_square(t, whole, s, c, v + c / WINOGRAD_CHUNK * v_chunk + c % WINOGRAD_CHUNK, step, 0);
+    for (int32_t c = 0; c < channels; c += VL) {
+        const int32_t at = c / WINOGRAD_PAIR;
+        winograd_input_square(t, whole, s, c, v + at / WINOGRAD_CHUNK * v_chunk + at % WINOGRAD_CHUNK, step, 0);
+    }
 }
 
 WINOGRAD_INLINE void winograd_input_tile_of(const int t, const struct winograd_square *s, int32_t channels, float *v,

@@ -17,20 +17,49 @@ WINOGRAD_INLINE float *winograd_panels_at(const struct winograd_panels *panels, 
     return panels->at + channel / panels->width * panels->panel + channel % panels->width;
 }
 
-/* x under one tile; the row of the next tile is asked for. */
+#ifdef WINOGRAD_DOT
+/* The values of two tiles, places of VL/2 each, side by side. */
+WINOGRAD_INLINE void winograd_join_values(int32_t frequencies,
+                                          float values[2][WINOGRAD_POINTS * WINOGRAD_POINTS][VL / 2],
+                                          const struct winograd_panels *to, float *at)
+{
+    for (int32_t f = 0; f < frequencies; f++, at += to->frequency) {
+        __builtin_prefetch(at + to->width, 1);
+        v_store(at, v_zip_bf16((const sl_bf16 *)values[0][f], (const sl_bf16 *)values[1][f]));
+    }
+}
+#endif
+
+/* x under the tiles of a step; the row of the next step is asked for. */
 WINOGRAD_INLINE void winograd_gradient_x(const int t, const bool whole, const struct winograd_square *s,
                                          int32_t channels, const struct winograd_panels *to)
 {
-    for (int32_t c = 0; c < channels; c += VL)
+    for (int32_t c = 0; c < channels; c += VL) {
+#ifdef WINOGRAD_DOT
+        float values[2][WINOGRAD_POINTS * WINOGRAD_POINTS][VL / 2];
+        for (int i = 0; i < 2; i++)
+            winograd_input_square(t, whole, &s[i], c, values[i][0], VL / 2, 0);
+        winograd_join_values(t * t, values, to, winograd_panels_at(to, c));
+#else
         winograd_input_square(t, whole, s, c, winograd_panels_at(to, c), to->frequency, to->width);
+#endif
+    }
 }
 
-/* dy under one tile of n x n. */
+/* dy under the tiles of a step, of n x n. */
 WINOGRAD_INLINE void winograd_gradient_dy(const int t, const int n, const bool whole, const struct winograd_square *s,
                                           int32_t channels, const struct winograd_panels *to)
 {
-    for (int32_t k = 0; k < channels; k += VL)
+    for (int32_t k = 0; k < channels; k += VL) {
+#ifdef WINOGRAD_DOT
+        float values[2][WINOGRAD_POINTS * WINOGRAD_POINTS][VL / 2];
+        for (int i = 0; i < 2; i++)
+            winograd_gradient_square(t, n, whole, &s[i], k, values[i][0], VL / 2, 0);
+        winograd_join_values(t * t, values, to, winograd_panels_at(to, k));
+#else
         winograd_gradient_square(t, n, whole, s, k, winograd_panels_at(to, k), to->frequency, to->width);
+#endif
+    }
 }
 
 /* One output channel of dw, its taps `tap` floats apart, from its row of sums. The next row and the next channel are
@@ -57,7 +86,13 @@ WINOGRAD_INLINE void winograd_gradient_dw(const int t, const int r, const struct
     }
 }
 
-/* The functions of a form. */
+/* Do all squares of a step lie within? */
+WINOGRAD_INLINE bool winograd_are_whole(const struct winograd_square s[WINOGRAD_PAIR], int32_t n)
+{
+    return winograd_is_whole(&s[0], n) && winograd_is_whole(&s[WINOGRAD_PAIR - 1], n);
+}
+
+/* The functions of a form. x and dy take the squares of a step. */
 struct winograd_gradient_form {
     void (*x)(const struct winograd_square *s, int32_t channels, const struct winograd_panels *to);
     void (*dy)(const struct winograd_square *s, int32_t channels, const struct winograd_panels *to);
@@ -68,7 +103,7 @@ struct winograd_gradient_form {
     static __attribute__((noinline)) void winograd_gradient_x_##t(const struct winograd_square *s, int32_t channels, \
                                                                   const struct winograd_panels *to)                  \
     {                                                                                                                \
-        if (winograd_is_whole(s, t))                                                                                 \
+        if (winograd_are_whole(s, t))                                                                                \
             winograd_gradient_x(t, true, s, channels, to);                                                           \
         else                                                                                                         \
             winograd_gradient_x(t, false, s, channels, to);                                                          \
@@ -77,7 +112,7 @@ struct winograd_gradient_form {
     static __attribute__((noinline)) void winograd_gradient_dy_##m##_##r(                                   \
         const struct winograd_square *s, int32_t channels, const struct winograd_panels *to)                \
     {                                                                                                       \
-        if (winograd_is_whole(s, m))                                                                        \
+        if (winograd_are_whole(s, m))                                                                       \
             winograd_gradient_dy(m + r - 1, m, true, s, channels, to);                                      \
         else                                                                                                \
             winograd_gradient_dy(m + r - 1, m, false, s, channels, to);                                     \

@@ -2,15 +2,17 @@
  * input channels, kept in registers while the tiles of one block are added to them. A template over the names of
  * simd/vec_*.h.
  *
- * One step adds one tile of the image: it loads the panel of its transformed x, broadcasts each float of its
- * transformed dy, and multiplies. A panel of dy is 16 output channels; how they are cut depends on the width of the
- * panel of x, so that there are enough sums to hide the time that a multiplication takes, and enough registers. */
+ * One step adds one tile of the image, or a pair of them (conv_winograd_value.h): it loads the panel of its transformed
+ * x, broadcasts each float of its transformed dy, and multiplies. A panel of dy is 16 output channels; how they are cut
+ * depends on the width of the panel of x, so that there are enough sums to hide the time that a multiplication takes,
+ * and enough registers. */
 #ifndef SL_KERNELS_CONV_WINOGRAD_GRADIENT_TILE_H
 #define SL_KERNELS_CONV_WINOGRAD_GRADIENT_TILE_H
 
 #include "kernels/base.h"
 #include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_winograd_transform.h"
+#include "kernels/conv/conv_winograd_value.h"
 
 enum {
     WINOGRAD_GRADIENT_DY = SL_LANES,                       /* output channels of a panel of dy */
@@ -26,8 +28,8 @@ struct winograd_gradient_ahead {
 
 /* A piece of the sums of two panels: the tiles of one block. */
 struct winograd_gradient_piece {
-    const float *x, *dy; /* [tile][panel] */
-    int32_t tiles;
+    const float *x, *dy; /* [step][panel] */
+    int32_t steps;
     bool first;                 /* the sums hold nothing yet; else the piece, summed on its own, is added to them */
     struct direct_ahead *ahead; /* a line in each of the first steps */
 };
@@ -46,7 +48,7 @@ WINOGRAD_INLINE void winograd_gradient_tile(const int rows, const int vectors,
     }
     const float *x = piece->x, *dy = piece->dy + row;
     struct direct_ahead ahead = *piece->ahead;
-    for (int32_t t = 0; t < piece->tiles; t++, x += vectors * VL, dy += WINOGRAD_GRADIENT_DY) {
+    for (int32_t t = 0; t < piece->steps; t++, x += vectors * VL, dy += WINOGRAD_GRADIENT_DY) {
         vf panel[WINOGRAD_GRADIENT_VECTORS];
         WINOGRAD_UNROLL
         for (int j = 0; j < vectors; j++)
@@ -58,7 +60,7 @@ WINOGRAD_INLINE void winograd_gradient_tile(const int rows, const int vectors,
             const vf a = v_set1(dy[i]);
             WINOGRAD_UNROLL
             for (int j = 0; j < vectors; j++)
-                sum[i][j] = v_fma(a, panel[j], sum[i][j]);
+                sum[i][j] = winograd_multiply(a, panel[j], sum[i][j]);
         }
     }
     *piece->ahead = ahead;

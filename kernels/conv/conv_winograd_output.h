@@ -6,7 +6,8 @@
 
 #include "kernels/conv/conv_winograd_square.h"
 
-enum { WINOGRAD_LINE = SL_LANES / VL }; /* vectors of a cache line */
+/* Vectors whose channels are finished together: those of a cache line, as far as a panel has them. */
+enum { WINOGRAD_LINE = V_REGISTERS == 32 ? SL_LANES * sizeof(float) / sizeof(conv_element) / VL : SL_LANES / VL };
 
 /* Moments so far, of the channels of a panel. Those of a tile of p pixels are joined to those of q before it (Chan,
  * Golub & LeVeque 1983). */
@@ -18,10 +19,10 @@ struct winograd_moments {
 
 /* Where the outputs of a tile go: a panel of channels of `rows` x `columns` pixels, all that the image has of them. */
 struct winograd_output {
-    float *y;
-    ptrdiff_t row, pixel; /* floats from one to the next */
+    conv_element *y;
+    ptrdiff_t row, pixel; /* elements from one to the next */
     int32_t rows, columns;
-    int32_t lanes;     /* floats of a pixel, from the panel's first channel on */
+    int32_t lanes;     /* elements of a pixel, from the panel's first channel on */
     bool streams;      /* whole vectors go past the caches */
     const float *bias; /* of the panel, with zeros past the last channel */
     float slope;
@@ -68,15 +69,15 @@ WINOGRAD_INLINE bool winograd_keeps(const bool whole, const struct winograd_outp
     return whole || (i < o->rows && j < o->columns);
 }
 
-WINOGRAD_INLINE void winograd_store(const struct winograd_output *o, float *y, vf a, int lanes)
+WINOGRAD_INLINE void winograd_store(const struct winograd_output *o, conv_element *y, vf a, int lanes)
 {
     if (lanes == VL && o->streams)
-        v_stream(y, a);
+        conv_stream(y, a);
     else
-        v_store_some(y, a, lanes);
+        conv_store_some(y, a, lanes);
 }
 
-/* Joins the moments of a tile to those of the tiles before it. */
+/* Joins the moments of what is stored of a tile to those of the tiles before it. */
 WINOGRAD_INLINE void winograd_join(const int n, const bool whole, const struct winograd_output *o, int32_t c, int lanes,
                                    vf y[WINOGRAD_OUTPUTS][WINOGRAD_OUTPUTS])
 {
@@ -87,7 +88,7 @@ WINOGRAD_INLINE void winograd_join(const int n, const bool whole, const struct w
         WINOGRAD_UNROLL
         for (int j = 0; j < n; j++)
             if (winograd_keeps(whole, o, i, j))
-                sum = v_add(sum, y[i][j]);
+                sum = v_add(sum, conv_round(y[i][j]));
     }
     const vf mean = v_mul(sum, v_set1(mo->pixels));
     WINOGRAD_UNROLL
@@ -95,7 +96,7 @@ WINOGRAD_INLINE void winograd_join(const int n, const bool whole, const struct w
         WINOGRAD_UNROLL
         for (int j = 0; j < n; j++)
             if (winograd_keeps(whole, o, i, j)) {
-                const vf d = v_sub(y[i][j], mean);
+                const vf d = v_sub(conv_round(y[i][j]), mean);
                 squares = v_fma(d, d, squares);
             }
     }
@@ -106,9 +107,9 @@ WINOGRAD_INLINE void winograd_join(const int n, const bool whole, const struct w
     v_store_some(mo->squares + c, squares, lanes);
 }
 
-/* One cache line of channels: n x n outputs of t x t sums, or n/pool x n/pool of them. `whole`: the image has all
- * pixels of the tile, and y all lanes of the line. Its vectors are stored side by side: halves of a line that leave for
- * memory at different times cost two lines. */
+/* WINOGRAD_LINE vectors of channels: n x n outputs of t x t sums, or n/pool x n/pool of them. `whole`: the image has
+ * all pixels of the tile, and y all lanes of the line. Its vectors are stored side by side: halves of a line that leave
+ * for memory at different times cost two lines. */
 WINOGRAD_INLINE void winograd_finish(const int t, const int n, const int pool, const bool whole,
                                      const struct winograd_output *o, const float *m, ptrdiff_t step, int32_t c)
 {
@@ -142,8 +143,9 @@ WINOGRAD_INLINE void winograd_output_panel(const int t, const int n, const int p
                                            const float *m, ptrdiff_t step, int32_t width)
 {
     const bool inside = o->rows == n / pool && o->columns == n / pool;
-    for (int32_t c = 0; c < width && c < o->lanes; c += SL_LANES)
-        if (inside && o->lanes - c >= SL_LANES)
+    const int32_t line = WINOGRAD_LINE * VL;
+    for (int32_t c = 0; c < width && c < o->lanes; c += line)
+        if (inside && o->lanes - c >= line)
             winograd_finish(t, n, pool, true, o, m, step, c);
         else
             winograd_finish(t, n, pool, false, o, m, step, c);

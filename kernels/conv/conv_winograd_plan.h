@@ -4,6 +4,7 @@
 #define SL_KERNELS_CONV_WINOGRAD_PLAN_H
 
 #include "kernels/conv/conv.h"
+#include "kernels/conv/conv_element.h"
 #include "kernels/conv/conv_winograd_tile.h"
 #include "kernels/conv/units.h"
 #include "kernels/kernels.h"
@@ -21,7 +22,7 @@ enum {
 /* What both passes have become. */
 struct winograd {
     enum sl_winograd which;
-    int32_t h, w, c, xs;   /* source: rows, columns, channels, floats of a pixel */
+    int32_t h, w, c, xs;   /* source: rows, columns, channels, elements of a pixel */
     int32_t oh, ow, k, ys; /* output */
     int32_t pad_top, pad_left;
     bool turned;
@@ -30,9 +31,11 @@ struct winograd {
     int64_t tiles;        /* of all images */
     int32_t width, block; /* output channels of a panel; tiles of a block */
     int32_t stretch;      /* tiles of a unit, which computes one panel of them */
-    const float *x, *weights, *bias;
+    const conv_element *x;
+    const float *weights, *bias;
     float slope;
-    float *y, *moments;
+    conv_element *y;
+    float *moments;
     bool streams; /* y goes past the caches */
 };
 
@@ -49,7 +52,13 @@ static int32_t winograd_channels(const struct winograd *w)
     return sl_round_up(w->c, SL_LANES);
 }
 
-/* V is [group][chunk of channels][frequency][row][WINOGRAD_CHUNK]. */
+/* Steps of a sum. */
+static int32_t winograd_steps(const struct winograd *w)
+{
+    return winograd_channels(w) / WINOGRAD_PAIR;
+}
+
+/* V is [group][chunk of steps][frequency][row][WINOGRAD_CHUNK]. */
 static ptrdiff_t winograd_v_step(const struct winograd *w)
 {
     return (ptrdiff_t)winograd_rows(w->width) * WINOGRAD_CHUNK;
@@ -62,7 +71,7 @@ static ptrdiff_t winograd_v_chunk(const struct winograd *w)
 
 static ptrdiff_t winograd_v_group(const struct winograd *w)
 {
-    return (winograd_channels(w) + WINOGRAD_CHUNK - 1) / WINOGRAD_CHUNK * winograd_v_chunk(w);
+    return (winograd_steps(w) + WINOGRAD_CHUNK - 1) / WINOGRAD_CHUNK * winograd_v_chunk(w);
 }
 
 /* M is [group][frequency][row][panel], with a line free after each frequency: the frequencies of an output should not
@@ -79,7 +88,7 @@ static ptrdiff_t winograd_m_group(const struct winograd *w)
 
 static ptrdiff_t winograd_u_step(const struct winograd *w)
 {
-    return (ptrdiff_t)winograd_channels(w) * w->width + WINOGRAD_GAP;
+    return (ptrdiff_t)winograd_steps(w) * w->width + WINOGRAD_GAP;
 }
 
 static ptrdiff_t winograd_u_panel(const struct winograd *w)
@@ -137,7 +146,7 @@ static int32_t winograd_most_groups(const struct winograd *w)
 
 static void winograd_plan(struct winograd *w, int32_t r, int32_t n)
 {
-    w->which = sl_winograd_choose(r, w->oh, w->ow);
+    w->which = winograd_choose(r, w->oh, w->ow);
     if (w->pool == 2 && w->which == SL_WINOGRAD_3_2)
         w->which = SL_WINOGRAD_4_2; /* which has whole windows */
     const int32_t m = sl_winograd_forms[w->which].m;
@@ -186,7 +195,7 @@ static bool winograd_takes(const struct sl_conv2d *s)
 /* Packing hands out vectors of output channels x SL_LANES channels of the source. */
 static int64_t winograd_pack_units(const struct winograd *w)
 {
-    return (int64_t)winograd_panels(w) * (w->width / VL) * (winograd_channels(w) / SL_LANES);
+    return (int64_t)winograd_panels(w) * (w->width * WINOGRAD_PAIR / VL) * (winograd_channels(w) / SL_LANES);
 }
 
 static bool winograd_need(const struct winograd *w, struct sl_need *need)

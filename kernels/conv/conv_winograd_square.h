@@ -7,19 +7,21 @@
 #include <stddef.h>
 
 #include "kernels/base.h"
+#include "kernels/conv/conv_element.h"
 #include "kernels/conv/conv_winograd_transform.h"
+#include "kernels/conv/conv_winograd_value.h"
 
 /* A square of pixels of an image. It may reach over the border: its rows [top, bottom) and columns [left, right) lie
  * within. */
 struct winograd_square {
-    const float *image;
+    const conv_element *image;
     ptrdiff_t at;         /* of its first pixel, from the image's first */
-    ptrdiff_t row, pixel; /* floats from one to the next */
+    ptrdiff_t row, pixel; /* elements from one to the next */
     int32_t top, bottom, left, right;
 };
 
 /* Where row i, column j begins; only where they lie within. */
-WINOGRAD_INLINE const float *winograd_pixel(const struct winograd_square *s, int i, int j)
+WINOGRAD_INLINE const conv_element *winograd_pixel(const struct winograd_square *s, int i, int j)
 {
     return s->image + (s->at + i * s->row + j * s->pixel);
 }
@@ -39,7 +41,7 @@ WINOGRAD_INLINE void winograd_put(float *to, vf value, const ptrdiff_t ahead)
 {
     if (ahead)
         __builtin_prefetch(to + ahead, 1);
-    v_store(to, value);
+    winograd_put_values(to, value);
 }
 
 /* One vector of channels of t x t pixels, zeros outside the image, to v[frequency*step]. `whole`: all of them lie
@@ -53,7 +55,7 @@ WINOGRAD_INLINE void winograd_input_square(const int t, const bool whole, const 
         vf line[WINOGRAD_POINTS];
         WINOGRAD_UNROLL
         for (int j = 0; j < t; j++)
-            line[j] = whole || winograd_is_within(s, i, j) ? v_load(winograd_pixel(s, i, j) + c) : v_zero();
+            line[j] = whole || winograd_is_within(s, i, j) ? conv_load(winograd_pixel(s, i, j) + c) : v_zero();
         winograd_input(t, line, half[i]);
     }
     WINOGRAD_UNROLL
@@ -80,7 +82,7 @@ WINOGRAD_INLINE void winograd_gradient_square(const int t, const int n, const bo
         vf line[WINOGRAD_OUTPUTS];
         WINOGRAD_UNROLL
         for (int j = 0; j < n; j++)
-            line[j] = whole || winograd_is_within(s, i, j) ? v_load(winograd_pixel(s, i, j) + c) : v_zero();
+            line[j] = whole || winograd_is_within(s, i, j) ? conv_load(winograd_pixel(s, i, j) + c) : v_zero();
         winograd_evaluate(t, n, line, half[i]);
     }
     WINOGRAD_UNROLL
@@ -119,7 +121,7 @@ WINOGRAD_INLINE void winograd_kernel_square(const int t, const int n, const floa
         winograd_evaluate(t, n, line, value);
         WINOGRAD_UNROLL
         for (int i = 0; i < t; i++)
-            v_store(v + (i * t + j) * step, v_mul(value[i], v_set1(scale[i * t + j])));
+            winograd_put_values(v + (i * t + j) * step, v_mul(value[i], v_set1(scale[i * t + j])));
     }
 }
 

@@ -2,8 +2,9 @@
  * channels, kept in registers while one piece of the sum over the channels of the source is added to them. A template
  * over the names of simd/vec_*.h.
  *
- * One step adds the products with one channel: it loads the panel's weights for that channel, broadcasts the value of
- * each tile, and multiplies. README.md counts the registers and draws V, U and M. */
+ * One step adds the products with one channel, or with a pair of them (conv_winograd_value.h): it loads the panel's
+ * weights for that channel, broadcasts the value of each tile, and multiplies. README.md counts the registers and draws
+ * V, U and M. */
 #ifndef SL_KERNELS_CONV_WINOGRAD_TILE_H
 #define SL_KERNELS_CONV_WINOGRAD_TILE_H
 
@@ -11,21 +12,22 @@
 
 #include "kernels/base.h"
 #include "kernels/conv/conv_winograd_transform.h"
+#include "kernels/conv/conv_winograd_value.h"
 
 enum {
-    WINOGRAD_CHUNK = 2 * SL_LANES,                /* channels of V that follow each other */
+    WINOGRAD_CHUNK = 2 * SL_LANES,                /* steps of V that follow each other */
     WINOGRAD_VECTORS = V_REGISTERS == 32 ? 4 : 2, /* vectors of the widest panel */
     WINOGRAD_SUMS = V_REGISTERS == 32 ? 24 : 12,  /* accumulators of a full tile */
     WINOGRAD_ROWS = WINOGRAD_SUMS / 2,            /* of the longest tile: the narrowest panel has two vectors */
-    WINOGRAD_PIECE = 128, /* channels: their weights stay in the first-level cache, and no sum in float is long */
+    WINOGRAD_PIECE = 128, /* steps: their weights stay in the first-level cache, and no sum in float is long */
 };
 
 /* A piece of the sums at one frequency, for one group of tiles and one panel. */
 struct winograd_piece {
     const float *v;    /* [chunk][row][WINOGRAD_CHUNK]: the first chunk */
     ptrdiff_t v_chunk; /* floats from one chunk to the next */
-    const float *u;    /* [channel][panel]: the first channel */
-    int32_t channels;
+    const float *u;    /* [step][panel]: the first step */
+    int32_t steps;
     float *m;         /* [row][panel] */
     bool begins;      /* nothing is in m yet; else the piece, summed on its own, is added to it */
     const char *next; /* one line of what comes next is asked into the second-level cache at each step */
@@ -43,7 +45,7 @@ WINOGRAD_INLINE void winograd_tile(const int rows, const int vectors, const stru
     const float *u = piece->u, *v = piece->v;
     const char *next = piece->next;
     float *m = piece->m;
-    for (int32_t left = piece->channels; left > 0; left -= WINOGRAD_CHUNK, v += piece->v_chunk - WINOGRAD_CHUNK)
+    for (int32_t left = piece->steps; left > 0; left -= WINOGRAD_CHUNK, v += piece->v_chunk - WINOGRAD_CHUNK)
         for (const float *end = v + (left < WINOGRAD_CHUNK ? left : WINOGRAD_CHUNK); v != end;
              v++, u += vectors * VL, next += 64) {
             vf weight[WINOGRAD_VECTORS];
@@ -56,7 +58,7 @@ WINOGRAD_INLINE void winograd_tile(const int rows, const int vectors, const stru
                 const vf a = v_set1(v[i * WINOGRAD_CHUNK]);
                 WINOGRAD_UNROLL
                 for (int j = 0; j < vectors; j++)
-                    sum[i][j] = v_fma(a, weight[j], sum[i][j]);
+                    sum[i][j] = winograd_multiply(a, weight[j], sum[i][j]);
             }
         }
     WINOGRAD_UNROLL

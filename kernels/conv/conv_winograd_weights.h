@@ -71,7 +71,7 @@ static struct sl_cells winograd_gradient_cells(const struct winograd_gradient *g
 
 static struct winograd_gradient winograd_gradient_plan(const struct sl_conv2d *s)
 {
-    struct winograd_gradient g = {.form = sl_winograd_choose(s->kh, s->oh, s->ow)};
+    struct winograd_gradient g = {.form = winograd_choose(s->kh, s->oh, s->ow)};
     g.m = sl_winograd_forms[g.form].m;
     g.t = sl_winograd_forms[g.form].t;
     g.down = (s->oh + g.m - 1) / g.m;
@@ -90,8 +90,8 @@ struct winograd_gradient_layout {
 
 static struct winograd_gradient_layout winograd_gradient_layout(const struct winograd_gradient *g, int32_t k, int32_t c)
 {
-    return (struct winograd_gradient_layout){.x = (ptrdiff_t)g->block * c + WINOGRAD_GRADIENT_GAP,
-                                             .dy = (ptrdiff_t)g->block * k + WINOGRAD_GRADIENT_GAP,
+    return (struct winograd_gradient_layout){.x = (ptrdiff_t)g->block / WINOGRAD_PAIR * c + WINOGRAD_GRADIENT_GAP,
+                                             .dy = (ptrdiff_t)g->block / WINOGRAD_PAIR * k + WINOGRAD_GRADIENT_GAP,
                                              .sums = (ptrdiff_t)k * c + WINOGRAD_GRADIENT_GAP};
 }
 
@@ -132,8 +132,8 @@ static int winograd_gradient_open(const void *shape, const struct sl_device *dev
 struct winograd_gradient_job {
     const struct sl_conv2d *s;
     const struct winograd_gradient *g;
-    const float *from_x, *from_dy; /* at the first channel of the area */
-    int32_t k, c;                  /* channels of the area */
+    const conv_element *from_x, *from_dy; /* at the first channel of the area */
+    int32_t k, c;                         /* channels of the area */
     const struct winograd_gradient_cut *cut;
     struct winograd_panels x, dy, sums;
 };
@@ -145,15 +145,18 @@ static struct winograd_gradient_job winograd_gradient_job(const struct sl_conv2d
 {
     const int32_t k = area->k_end - area->k, c = area->c_end - area->c;
     const struct winograd_gradient_layout layout = winograd_gradient_layout(g, k, c);
-    struct winograd_gradient_job job = {
-        .s = s, .g = g, .from_x = (const float *)a->x + area->c, .from_dy = (const float *)a->dy + area->k};
+    struct winograd_gradient_job job = {.s = s,
+                                        .g = g,
+                                        .from_x = (const conv_element *)a->x + area->c,
+                                        .from_dy = (const conv_element *)a->dy + area->k};
     job.k = k;
     job.c = c;
     job.cut = winograd_gradient_cut_of(c);
     const int32_t width = job.cut->vectors * VL, frequencies = g->t * g->t;
-    job.x = (struct winograd_panels){scratch, width, layout.x, (ptrdiff_t)g->block * width};
+    const ptrdiff_t steps = g->block / WINOGRAD_PAIR;
+    job.x = (struct winograd_panels){scratch, width, layout.x, steps * width};
     scratch += frequencies * layout.x;
-    job.dy = (struct winograd_panels){scratch, WINOGRAD_GRADIENT_DY, layout.dy, g->block * WINOGRAD_GRADIENT_DY};
+    job.dy = (struct winograd_panels){scratch, WINOGRAD_GRADIENT_DY, layout.dy, steps * WINOGRAD_GRADIENT_DY};
     scratch += frequencies * layout.dy;
     job.sums = (struct winograd_panels){scratch, width, layout.sums, (ptrdiff_t)k * width};
     return job;
@@ -165,8 +168,8 @@ static int32_t winograd_gradient_within(int64_t i, int32_t most)
 }
 
 /* The square of side x side pixels from (row, column) of an h x w image on. */
-static struct winograd_square winograd_gradient_square_at(const float *image, int32_t h, int32_t w, int32_t pixel,
-                                                          int64_t row, int64_t column, int32_t side)
+static struct winograd_square winograd_gradient_square_at(const conv_element *image, int32_t h, int32_t w,
+                                                          int32_t pixel, int64_t row, int64_t column, int32_t side)
 {
     struct winograd_square s = {.image = image, .row = (ptrdiff_t)w * pixel, .pixel = pixel};
     s.at = (ptrdiff_t)(row * s.row + column * pixel);
@@ -177,22 +180,32 @@ static struct winograd_square winograd_gradient_square_at(const float *image, in
     return s;
 }
 
-/* Transforms x and dy under tiles [first, first + count). */
-static void winograd_gradient_transform(const struct winograd_gradient_job *job, int64_t first, int32_t count)
+/* x and dy under a tile; nothing of the image under tile -1. */
+static void winograd_gradient_squares(const struct winograd_gradient_job *job, int64_t tile, struct winograd_square *in,
+                                      struct winograd_square *out)
 {
     const struct sl_conv2d *s = job->s;
     const struct winograd_gradient *g = job->g;
+    *in = *out = (struct winograd_square){0};
+    if (tile < 0)
+        return;
+    const int64_t n = tile / g->across / g->down;
+    const int32_t p = (int32_t)(tile / g->across % g->down) * g->m, q = (int32_t)(tile % g->across) * g->m;
+    *in = winograd_gradient_square_at(job->from_x + n * s->h * s->w * s->xs, s->h, s->w, s->xs, (int64_t)p - s->pad_top,
+                                      (int64_t)q - s->pad_left, g->t);
+    *out = winograd_gradient_square_at(job->from_dy + n * s->oh * s->ow * s->ys, s->oh, s->ow, s->ys, p, q, g->m);
+}
+
+/* Transforms x and dy under tiles [first, first + count). */
+static void winograd_gradient_transform(const struct winograd_gradient_job *job, int64_t first, int32_t count)
+{
     struct winograd_panels x = job->x, dy = job->dy;
-    for (int64_t i = first; i < first + count; i++, x.at += x.width, dy.at += dy.width) {
-        const int64_t n = i / g->across / g->down;
-        const int32_t p = (int32_t)(i / g->across % g->down) * g->m, q = (int32_t)(i % g->across) * g->m;
-        const struct winograd_square in =
-            winograd_gradient_square_at(job->from_x + n * s->h * s->w * s->xs, s->h, s->w, s->xs,
-                                        (int64_t)p - s->pad_top, (int64_t)q - s->pad_left, g->t);
-        const struct winograd_square out =
-            winograd_gradient_square_at(job->from_dy + n * s->oh * s->ow * s->ys, s->oh, s->ow, s->ys, p, q, g->m);
-        winograd_gradient_forms[g->form].x(&in, job->c, &x);
-        winograd_gradient_forms[g->form].dy(&out, job->k, &dy);
+    for (int32_t i = 0; i < count; i += WINOGRAD_PAIR, x.at += x.width, dy.at += dy.width) {
+        struct winograd_square in[WINOGRAD_PAIR], out[WINOGRAD_PAIR];
+        for (int32_t t = 0; t < WINOGRAD_PAIR; t++)
+            winograd_gradient_squares(job, i + t < count ? first + i + t : -1, &in[t], &out[t]);
+        winograd_gradient_forms[job->g->form].x(in, job->c, &x);
+        winograd_gradient_forms[job->g->form].dy(out, job->k, &dy);
     }
 }
 
@@ -200,7 +213,8 @@ static void winograd_gradient_transform(const struct winograd_gradient_job *job,
 static void winograd_gradient_multiply(const struct winograd_gradient_job *job, int32_t count, bool first,
                                        struct winograd_gradient_ahead *ahead)
 {
-    struct winograd_gradient_piece piece = {.tiles = count, .first = first};
+    struct winograd_gradient_piece piece = {.first = first};
+    piece.steps = (count + WINOGRAD_PAIR - 1) / WINOGRAD_PAIR;
     for (int32_t f = 0; f < job->g->t * job->g->t; f++)
         for (int32_t c = 0; c < job->c; c += job->x.width)
             for (int32_t k = 0; k < job->k; k += WINOGRAD_GRADIENT_DY) {
@@ -230,12 +244,13 @@ static struct winograd_gradient_ahead winograd_gradient_next(const struct winogr
         return ahead;
     const int64_t end = first + g->block < g->tiles ? first + g->block : g->tiles;
     const int64_t tiles = (int64_t)(g->t * g->t) * (job->c / job->x.width) * (job->k / job->dy.width) * job->cut->count;
+    const ptrdiff_t size = sizeof(conv_element);
     const int64_t x = winograd_gradient_pixel(g, first, s->h, s->w);
     const int64_t dy = winograd_gradient_pixel(g, first, s->oh, s->ow);
     ahead.of[0] = direct_ahead_of(job->from_x + x * s->xs, winograd_gradient_pixel(g, end, s->h, s->w) - x,
-                                  job->c * (ptrdiff_t)sizeof(float), s->xs * (ptrdiff_t)sizeof(float), tiles / 2);
+                                  job->c * size, s->xs * size, tiles / 2);
     ahead.of[1] = direct_ahead_of(job->from_dy + dy * s->ys, winograd_gradient_pixel(g, end, s->oh, s->ow) - dy,
-                                  job->k * (ptrdiff_t)sizeof(float), s->ys * (ptrdiff_t)sizeof(float), tiles / 2);
+                                  job->k * size, s->ys * size, tiles / 2);
     return ahead;
 }
 
@@ -275,7 +290,8 @@ static void winograd_gradient_slice(const void *shape, const void *args, const s
     }
 }
 
-const struct sl_kernel V_NAME(sl_conv2d_bwd_weights_winograd) = {
+const struct sl_kernel CONV_NAME(sl_conv2d_bwd_weights_winograd) = {
+    .element = CONV_ELEMENT,
     .transforms = true,
     .need = winograd_gradient_need,
     .open = winograd_gradient_open,

@@ -38,11 +38,9 @@ struct sl_unit sl_units_at(const struct sl_units *u, int64_t unit)
     return at;
 }
 
-struct sl_unit_source sl_unit_source(const struct sl_unit *unit, const float *x, int64_t begin, int64_t end, int32_t h,
-                                     int32_t w, int32_t xs)
+struct sl_unit_source sl_unit_source(const struct sl_unit *unit, int64_t begin, int64_t end, int32_t h, int32_t w)
 {
     const int64_t first = begin < 0 ? 0 : begin < h ? begin : h;
     const int64_t last = end < first ? first : end < h ? end : h;
-    return (struct sl_unit_source){x + (unit->n * h + first) * w * xs,
-                                   ((unit->images - 1) * (int64_t)h + last - first) * w};
+    return (struct sl_unit_source){(unit->n * h + first) * w, ((unit->images - 1) * (int64_t)h + last - first) * w};
 }

@@ -34,7 +34,7 @@ struct sl_unit {
 
 /* Pixels of the source that follow each other: what is prefetched for a unit. */
 struct sl_unit_source {
-    const float *x;
+    int64_t first; /* counted over all images */
     int64_t pixels;
 };
 
@@ -53,10 +53,9 @@ static inline bool sl_units_fill(int64_t units)
 
 struct sl_unit sl_units_at(const struct sl_units *units, int64_t unit);
 
-/* What a unit reads of a source [n][h][w] whose pixels have xs floats: from row `begin` of its first image to row `end`
- * of its last. Rows that the image does not have are left out. */
-struct sl_unit_source sl_unit_source(const struct sl_unit *unit, const float *x, int64_t begin, int64_t end, int32_t h,
-                                     int32_t w, int32_t xs);
+/* What a unit reads of a source [n][h][w]: from row `begin` of its first image to row `end` of its last. Rows that the
+ * image does not have are left out. */
+struct sl_unit_source sl_unit_source(const struct sl_unit *unit, int64_t begin, int64_t end, int32_t h, int32_t w);
 
 static inline int64_t sl_units_count(const struct sl_units *u)
 {

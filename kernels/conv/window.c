@@ -179,11 +179,19 @@ int64_t sl_window_tap(const struct sl_window *w, int64_t number)
     return (r + number / row_taps * w->rows.spacing) * w->columns.kernel + s + number % row_taps * w->columns.spacing;
 }
 
-struct sl_unit_source sl_window_source(const struct sl_window *w, const float *x, int64_t unit)
+struct sl_unit_source sl_window_source(const struct sl_window *w, int64_t unit)
 {
     const struct sl_unit at = sl_units_at(&w->units, unit);
     const struct sl_axis *a = &w->rows;
     const int64_t begin = ((int64_t)at.p * a->stride - a->padding) / a->spacing;
     const int64_t end = ((int64_t)(at.p + at.rows - 1) * a->stride - a->padding + a->kernel) / a->spacing + 1;
-    return sl_unit_source(&at, x, begin, end, a->source, w->columns.source, w->xs);
+    return sl_unit_source(&at, begin, end, a->source, w->columns.source);
+}
+
+int64_t sl_window_source_pixels(const struct sl_window *w)
+{
+    const struct sl_axis *a = &w->rows;
+    const int64_t rows = ((int64_t)(w->units.rows - 1) * a->stride + a->kernel) / a->spacing + 2;
+    return (rows < a->source ? rows : a->source) * w->columns.source +
+           (int64_t)(w->units.images - 1) * a->source * w->columns.source;
 }

@@ -86,5 +86,8 @@ int64_t sl_window_tap_number(const struct sl_window *window, const struct sl_gro
 int64_t sl_window_tap(const struct sl_window *window, int64_t number);
 
 /* What a unit reads of the source, possibly with one row too many. */
-struct sl_unit_source sl_window_source(const struct sl_window *window, const float *x, int64_t unit);
+struct sl_unit_source sl_window_source(const struct sl_window *window, int64_t unit);
+
+/* At least as many pixels as any unit reads. */
+int64_t sl_window_source_pixels(const struct sl_window *window);
 #endif

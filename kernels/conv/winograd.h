@@ -62,11 +62,17 @@ static inline int64_t sl_winograd_cost(enum sl_winograd form, int32_t oh, int32_
     return (int64_t)((oh + f->m - 1) / f->m) * ((ow + f->m - 1) / f->m) * f->t * f->t;
 }
 
+/* The form of small tiles for a kernel of r x r, r = 2 or 3. */
+static inline enum sl_winograd sl_winograd_small(int32_t r)
+{
+    return r == 2 ? SL_WINOGRAD_3_2 : SL_WINOGRAD_2_3;
+}
+
 /* The form with the fewest multiplications for a kernel of r x r, r = 2 or 3; of equals, the one of smaller error. */
 static inline enum sl_winograd sl_winograd_choose(int32_t r, int32_t oh, int32_t ow)
 {
     const enum sl_winograd large = r == 2 ? SL_WINOGRAD_4_2 : SL_WINOGRAD_4_3;
-    const enum sl_winograd small = r == 2 ? SL_WINOGRAD_3_2 : SL_WINOGRAD_2_3;
+    const enum sl_winograd small = sl_winograd_small(r);
     return sl_winograd_cost(large, oh, ow) < sl_winograd_cost(small, oh, ow) ? large : small;
 }
 #endif

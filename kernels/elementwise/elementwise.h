@@ -1,4 +1,5 @@
-/* Operations on whole buffers: sums, channel copies (concatenation), dropout, scaling. */
+/* Operations on whole buffers: sums, channel copies (concatenation), dropout; of floats alone weighted sums and
+ * scaling. An operation on elements computes in floats and rounds once. */
 #ifndef SL_KERNELS_ELEMENTWISE_ELEMENTWISE_H
 #define SL_KERNELS_ELEMENTWISE_ELEMENTWISE_H
 
@@ -13,14 +14,14 @@ struct sl_flat {
 
 /* add_fwd: y = a + b; y may be a or b. */
 struct sl_add_fwd {
-    const float *a, *b;
-    float *y;
+    const void *a, *b;
+    void *y;
 };
 
 /* accumulate: y += x. */
 struct sl_accumulate {
-    const float *x;
-    float *y;
+    const void *x;
+    void *y;
 };
 
 /* channel_copy: for each of `pixels` pixels, to[to_at + i] (=|+=) from[from_at + i], i < c. Concatenation forward, and
@@ -40,8 +41,8 @@ static inline bool sl_channels_are_sound(const struct sl_channels *shape)
 }
 
 struct sl_channel_copy {
-    const float *from;
-    float *to;
+    const void *from;
+    void *to;
 };
 
 /* dropout: y[i] = keep(i) ? x[i] * (1 / (1 - rate)) : 0; forward and backward are the same map, so nothing is stored.
@@ -54,8 +55,8 @@ struct sl_dropout_shape {
     enum sl_element element;
 };
 struct sl_dropout {
-    const float *x;
-    float *y;
+    const void *x;
+    void *y;
     const struct sl_now *now; /* seed and iteration */
     uint64_t stream;          /* of this layer, at iteration 0 */
 };

@@ -1,4 +1,7 @@
 /* elementwise_vec.h with the vectors of AVX2. */
 #include "kernels/simd/vec_avx2.h"
 
+#include "kernels/simd/element_f32.h"
+
 #include "kernels/elementwise/elementwise_vec.h"
+#include "kernels/elementwise/elementwise_weighted_vec.h"

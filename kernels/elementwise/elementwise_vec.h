@@ -1,4 +1,4 @@
-/* Sums, channel copies, dropout and scaling, once for all vector lengths: one pass, one vector at a time. */
+/* Sums, channel copies and dropout, once for all vector lengths and elements: one pass, one vector at a time. */
 #include "kernels/contract.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
@@ -11,10 +11,10 @@ static void add_fwd(const void *shape, const void *args, const struct sl_work *w
     int64_t i = sl_flat_begin(work);
     assert(sl_work_fits(work, sl_flat_need, shape));
     for (; i + VL <= end; i += VL)
-        v_store(t->y + i, v_add(v_load(t->a + i), v_load(t->b + i)));
+        e_store(e_to(t->y, i), v_add(e_load(e_at(t->a, i)), e_load(e_at(t->b, i))));
     if (i < end) {
         const int n = (int)(end - i);
-        v_store_head(t->y + i, v_add(v_load_head(t->a + i, n), v_load_head(t->b + i, n)), n);
+        e_store_head(e_to(t->y, i), v_add(e_load_head(e_at(t->a, i), n), e_load_head(e_at(t->b, i), n)), n);
     }
 }
 
@@ -34,10 +34,10 @@ static bool channel_copy_need(const void *shape, struct sl_need *need)
     return true;
 }
 
-static inline void copy_some(const float *from, float *to, bool add, int n)
+static inline void copy_some(const ve *from, ve *to, bool add, int n)
 {
-    const vf x = v_load_some(from, n);
-    v_store_some(to, add ? v_add(v_load_some(to, n), x) : x, n);
+    const vf x = e_load_some(from, n);
+    e_store_some(to, add ? v_add(e_load_some(to, n), x) : x, n);
 }
 
 static void channel_copy(const void *shape, const void *args, const struct sl_work *work)
@@ -47,8 +47,8 @@ static void channel_copy(const void *shape, const void *args, const struct sl_wo
     const int64_t end = work->end * PIXEL_GROUP < s->pixels ? work->end * PIXEL_GROUP : s->pixels;
     assert(sl_channels_are_sound(s) && sl_work_fits(work, channel_copy_need, s));
     for (int64_t pixel = work->begin * PIXEL_GROUP; pixel < end; pixel++) {
-        const float *from = t->from + pixel * s->from_stride + s->from_at;
-        float *to = t->to + pixel * s->to_stride + s->to_at;
+        const ve *from = e_at(t->from, pixel * s->from_stride + s->from_at);
+        ve *to = e_to(t->to, pixel * s->to_stride + s->to_at);
         int32_t c = 0;
         for (; c + VL <= s->c; c += VL)
             copy_some(from + c, to + c, s->add, VL);
@@ -83,8 +83,8 @@ static inline void philox(uint64_t key, uint64_t stream, uint64_t counter, vi wo
 /* Elements [i, i + VL) of the run, of which n are there. */
 static inline void drop_some(const struct sl_dropout *t, int64_t i, vi bits, vf rate, vf factor, int n)
 {
-    const vf kept = v_mul(v_load_some(t->x + i, n), factor);
-    v_store_some(t->y + i, v_keep(v_ge(vi_uniform(bits), rate), kept), n);
+    const vf kept = v_mul(e_load_some(e_at(t->x, i), n), factor);
+    e_store_some(e_to(t->y, i), v_keep(v_ge(vi_uniform(bits), rate), kept), n);
 }
 
 static void dropout(const void *shape, const void *args, const struct sl_work *work)
@@ -109,71 +109,7 @@ static void dropout(const void *shape, const void *args, const struct sl_work *w
         }
 }
 
-/* VL elements from i on, of which n are there: four such sums at once hide the latency of an addition. */
-enum { SUMS = 4 };
-
-static inline float part_weight(const struct sl_weighted_sum *t, int32_t part)
-{
-    return t->weights ? t->weights[part] : 1.0f;
-}
-
-static inline void weigh_some(const struct sl_weighted_sum_shape *s, const struct sl_weighted_sum *t, int64_t i, int n)
-{
-    vf sum = v_mul(v_set1(part_weight(t, 0)), v_load_some(t->x + i, n));
-    for (int32_t j = 1; j < s->parts; j++)
-        sum = v_fma(v_set1(part_weight(t, j)), v_load_some(t->x + j * s->n + i, n), sum);
-    v_store_some(t->sum + i, sum, n);
-}
-
-static inline void weigh_group(const struct sl_weighted_sum_shape *s, const struct sl_weighted_sum *t, int64_t i)
-{
-    vf sum[SUMS];
-#pragma GCC unroll 4
-    for (int v = 0; v < SUMS; v++)
-        sum[v] = v_mul(v_set1(part_weight(t, 0)), v_load(t->x + i + v * VL));
-    for (int32_t j = 1; j < s->parts; j++) {
-        const float *x = t->x + j * s->n + i;
-        const vf weight = v_set1(part_weight(t, j));
-#pragma GCC unroll 4
-        for (int v = 0; v < SUMS; v++)
-            sum[v] = v_fma(weight, v_load(x + v * VL), sum[v]);
-    }
-#pragma GCC unroll 4
-    for (int v = 0; v < SUMS; v++)
-        v_store(t->sum + i + v * VL, sum[v]);
-}
-
-static void weighted_sum(const void *shape, const void *args, const struct sl_work *work)
-{
-    const struct sl_weighted_sum_shape *s = shape;
-    const struct sl_weighted_sum *t = args;
-    const int64_t end = sl_flat_end(work, s->n);
-    int64_t i = sl_flat_begin(work);
-    assert(s->parts >= 1 && sl_work_fits(work, sl_flat_need, s));
-    for (; i + SUMS * VL <= end; i += SUMS * VL)
-        weigh_group(s, t, i);
-    for (; i + VL <= end; i += VL)
-        weigh_some(s, t, i, VL);
-    if (i < end)
-        weigh_some(s, t, i, (int)(end - i));
-}
-
-static void scale(const void *shape, const void *args, const struct sl_work *work)
-{
-    const struct sl_scale *t = args;
-    const int64_t end = sl_flat_end(work, ((const struct sl_flat *)shape)->n);
-    const vf factor = v_set1(t->factor);
-    int64_t i = sl_flat_begin(work);
-    assert(sl_work_fits(work, sl_flat_need, shape));
-    for (; i + VL <= end; i += VL)
-        v_store(t->y + i, v_mul(v_load(t->y + i), factor));
-    if (i < end)
-        v_store_head(t->y + i, v_mul(v_load_head(t->y + i, (int)(end - i)), factor), (int)(end - i));
-}
-
-const struct sl_kernel V_NAME(sl_add_fwd) = {.need = sl_flat_need, .run = add_fwd};
-const struct sl_kernel V_NAME(sl_accumulate) = {.need = sl_flat_need, .run = accumulate};
-const struct sl_kernel V_NAME(sl_channel_copy) = {.need = channel_copy_need, .run = channel_copy};
-const struct sl_kernel V_NAME(sl_dropout) = {.need = sl_flat_need, .run = dropout};
-const struct sl_kernel V_NAME(sl_weighted_sum) = {.need = sl_flat_need, .run = weighted_sum};
-const struct sl_kernel V_NAME(sl_scale) = {.need = sl_flat_need, .run = scale};
+const struct sl_kernel E_NAME(sl_add_fwd) = {.element = E_ELEMENT, .need = sl_flat_need, .run = add_fwd};
+const struct sl_kernel E_NAME(sl_accumulate) = {.element = E_ELEMENT, .need = sl_flat_need, .run = accumulate};
+const struct sl_kernel E_NAME(sl_channel_copy) = {.element = E_ELEMENT, .need = channel_copy_need, .run = channel_copy};
+const struct sl_kernel E_NAME(sl_dropout) = {.element = E_ELEMENT, .need = sl_flat_need, .run = dropout};

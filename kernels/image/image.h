@@ -1,8 +1,8 @@
-/* image_to_float: decoded bytes to the network's input, image by image out of a store of them.
+/* image_to_float: decoded bytes to the network's input, floats or bf16, image by image out of a store of them.
  *
  *   y[n,i,j,c] = x[index, i + top, j + left (or mirrored), c] * scale[c] + shift[c],  index, top, left, flip of place n
- * in one fused multiply-add: every row gives the same bits.
- * x is [images][height, width, 3] bytes; y is [n, oh, ow, 3] floats, three floats a pixel. Pixels of the window
+ * in one fused multiply-add, rounded to the element: every row gives the same bits.
+ * x is [images][height, width, 3] bytes; y is [n, oh, ow, 3], three elements a pixel. Pixels of the window
  * outside the image read as byte 0 (random crop with padding). flip mirrors the output's columns. */
 #ifndef SL_KERNELS_IMAGE_IMAGE_H
 #define SL_KERNELS_IMAGE_IMAGE_H
@@ -33,6 +33,6 @@ struct sl_image_to_float {
     const uint8_t *x;
     const struct sl_image_place *places; /* [n] */
     float scale[3], shift[3];
-    float *y;
+    void *y;
 };
 #endif

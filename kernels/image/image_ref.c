@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "kernels/contract.h"
+#include "kernels/element.h"
 #include "kernels/image/image.h"
 #include "kernels/kernels.h"
 
@@ -25,8 +26,9 @@ static void to_float(const void *shape, const void *args, const struct sl_work *
                 const bool inside = row >= 0 && row < s->height && column >= 0 && column < s->width;
                 const int64_t pixel = (at->index * s->height + row) * s->width + column;
                 const float byte = inside ? t->x[pixel * 3 + c] : 0.0f;
-                t->y[(i * s->ow + j) * 3 + c] = fmaf(byte, t->scale[c], t->shift[c]);
+                sl_put(s->element, t->y, (i * s->ow + j) * 3 + c, fmaf(byte, t->scale[c], t->shift[c]));
             }
 }
 
 const struct sl_kernel sl_image_to_float_ref = {.need = each_row, .run = to_float};
+const struct sl_kernel sl_image_to_float_bf16_ref = {.element = SL_ELEMENT_BF16, .need = each_row, .run = to_float};

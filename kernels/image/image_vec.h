@@ -1,5 +1,5 @@
-/* Bytes to floats, once for all vector lengths. A run of VL pixels is three vectors; so are the scales and shifts,
- * which repeat every three floats. A mirrored run is turned round as bytes first. */
+/* Bytes to floats, once for all vector lengths and elements. A run of VL pixels is three vectors; so are the scales and
+ * shifts, which repeat every three floats. A mirrored run is turned round as bytes first. */
 #include <string.h>
 
 #include "kernels/contract.h"
@@ -27,22 +27,22 @@ static void spread(const float three[3], vf to[3])
 }
 
 /* The VL pixels at x. */
-static inline void convert_run(const struct affine *f, const uint8_t *x, float *y)
+static inline void convert_run(const struct affine *f, const uint8_t *x, ve *y)
 {
 #pragma GCC unroll 3
     for (int v = 0; v < 3; v++)
-        v_store(y + v * VL, v_fma(v_load_bytes(x + v * VL), f->scale[v], f->shift[v]));
+        e_store(y + v * VL, v_fma(v_load_bytes(x + v * VL), f->scale[v], f->shift[v]));
 }
 
 /* `pixels` pixels, all inside; `y` gets no more than theirs. The last run goes back over pixels of the one before. */
-static inline void convert(const struct affine *f, const uint8_t *x, float *y, int32_t pixels)
+static inline void convert(const struct affine *f, const uint8_t *x, ve *y, int32_t pixels)
 {
     if (pixels < VL) {
         uint8_t bytes[3 * VL] = {0};
-        float floats[3 * VL];
+        ve values[3 * VL];
         memcpy(bytes, x, 3 * (size_t)pixels);
-        convert_run(f, bytes, floats);
-        memcpy(y, floats, sizeof(float) * 3 * (size_t)pixels);
+        convert_run(f, bytes, values);
+        memcpy(y, values, sizeof *y * 3 * (size_t)pixels);
         return;
     }
     for (int32_t j = 0; j < pixels - VL; j += VL)
@@ -68,7 +68,7 @@ static inline void mirror(const uint8_t *x, int32_t pixels, uint8_t *to)
 
 /* The same from right to left, by way of a buffer long enough that the bytes have arrived in the cache when they are
  * read again. */
-static void convert_mirrored(const struct affine *f, const uint8_t *x, float *y, int32_t pixels)
+static void convert_mirrored(const struct affine *f, const uint8_t *x, ve *y, int32_t pixels)
 {
     enum { CHUNK = 64 };
     uint8_t bytes[3 * CHUNK];
@@ -80,10 +80,10 @@ static void convert_mirrored(const struct affine *f, const uint8_t *x, float *y,
 }
 
 /* Pixels outside the image are byte 0. */
-static void blank(const float shift[3], float *y, int32_t pixels)
+static void blank(const float shift[3], ve *y, int32_t pixels)
 {
-    for (int32_t i = 0; i < pixels; i++, y += 3)
-        memcpy(y, shift, 3 * sizeof *y);
+    for (int32_t i = 0; i < 3 * pixels; i++)
+        e_put(y + i, shift[i % 3]);
 }
 
 /* Columns [from, to) of the window lie inside the image; mirrored, they become [ow - to, ow - from). */
@@ -105,7 +105,7 @@ static void convert_row(const struct sl_image *s, const struct sl_image_to_float
     const struct sl_image_place *at = &t->places[unit / s->oh];
     const struct inside in = inside_of(s, at);
     const int64_t row = unit % s->oh + at->top;
-    float *y = t->y + unit * s->ow * 3;
+    ve *y = e_to(t->y, unit * s->ow * 3);
     if (row < 0 || row >= s->height || in.from == in.to) {
         blank(t->shift, y, s->ow);
         return;
@@ -132,4 +132,4 @@ static void to_float(const void *shape, const void *args, const struct sl_work *
         convert_row(s, t, &f, unit);
 }
 
-const struct sl_kernel V_NAME(sl_image_to_float) = {.need = each_row, .run = to_float};
+const struct sl_kernel E_NAME(sl_image_to_float) = {.element = E_ELEMENT, .need = each_row, .run = to_float};

@@ -7,8 +7,9 @@
  * mean and var (population) are over n,i,j, rstd = 1/sqrt(var + eps). The window's maximum is its
  * first largest z (slope >= 0, so a is monotone in z). h and w are multiples of pool.
  *
- * One pixel holds `xs` floats on both sides; lanes past c are zero in x and get scale = shift = 0.
- * Every per-channel array has xs floats. */
+ * One pixel holds `xs` elements on both sides; lanes past c are zero in x and get scale = shift = 0.
+ * Every per-channel array has xs floats. The operations on channels alone (join, scale, commit) see no elements: they
+ * are asked for at shapes of floats (sl_norm_channels). */
 #ifndef SL_KERNELS_NORM_NORM_H
 #define SL_KERNELS_NORM_NORM_H
 
@@ -35,7 +36,15 @@ static inline bool sl_norm_is_sound(const struct sl_norm *shape)
            shape->h % shape->pool == 0 && shape->w % shape->pool == 0 && shape->slope >= 0.0f;
 }
 
-/* Floats of x, dx, or dy before the pool. */
+/* The shape for operations on channels alone. */
+static inline struct sl_norm sl_norm_channels(const struct sl_norm *shape)
+{
+    struct sl_norm channels = *shape;
+    channels.element = SL_ELEMENT_F32;
+    return channels;
+}
+
+/* Elements of x, dx, or dy before the pool. */
 static inline size_t sl_norm_inputs(const struct sl_norm *shape)
 {
     return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;
@@ -44,7 +53,7 @@ static inline size_t sl_norm_inputs(const struct sl_norm *shape)
 /* norm_moments. One record for each unit of the row: mean[xs], sum of squared deviations from that mean[xs], then
  * the number of pixels they are over (an exact float) and zeros up to a full vector. */
 struct sl_norm_moments {
-    const float *x;
+    const void *x;
     float *moments;
 };
 
@@ -73,15 +82,17 @@ struct sl_norm_scale {
 
 /* norm_fwd. */
 struct sl_norm_fwd {
-    const float *x, *scale, *shift;
-    float *y; /* [n, h/pool, w/pool, xs] */
+    const void *x;
+    const float *scale, *shift;
+    void *y; /* [n, h/pool, w/pool, xs] */
 };
 
 /* norm_bwd_reduce. With dz = dy routed back through pool and activation (derivative at z = 0 is 1),
  * for each unit u of the row: sums[u][0][xs] = sum dz, sums[u][1][xs] = sum dz*(x - mean)*rstd. */
 struct sl_norm_bwd_reduce {
-    const float *x, *scale, *shift, *mean, *rstd;
-    const float *dy;
+    const void *x;
+    const float *scale, *shift, *mean, *rstd;
+    const void *dy;
     float *sums;
 };
 
@@ -98,10 +109,11 @@ struct sl_norm_bwd_join {
 /* norm_bwd_apply. dx = scale * (dz - dbeta/m - xhat*dgamma/m), m = n*h*w; given as
  * dx = scale*dz + a*x + b per channel (norm_bwd_join). dx may be x itself. */
 struct sl_norm_bwd_apply {
-    const float *x, *scale, *shift;
-    const float *dy;
+    const void *x;
+    const float *scale, *shift;
+    const void *dy;
     const float *a, *b;
-    float *dx;
+    void *dx;
 };
 
 /* norm_commit: running = decay*running + (1 - decay)*batch, mean and population variance as DL4J's, unless the step is

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "kernels/contract.h"
+#include "kernels/element.h"
 #include "kernels/kernels.h"
 
 static bool whole(const void *shape, struct sl_need *need)
@@ -31,10 +32,12 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
     for (int32_t c = 0; c < s->xs; c++) {
         double sum = 0.0, squares = 0.0;
         for (int64_t i = 0; i < pixels; i++)
-            sum += t->x[i * s->xs + c];
+            sum += sl_get(s->element, t->x, i * s->xs + c);
         const double mean = sum / (double)pixels;
-        for (int64_t i = 0; i < pixels; i++)
-            squares += (t->x[i * s->xs + c] - mean) * (t->x[i * s->xs + c] - mean);
+        for (int64_t i = 0; i < pixels; i++) {
+            const double d = sl_get(s->element, t->x, i * s->xs + c) - mean;
+            squares += d * d;
+        }
         t->moments[c] = (float)mean;
         t->moments[s->xs + c] = (float)squares;
     }
@@ -52,15 +55,20 @@ static int64_t at_pooled(const struct sl_norm *s, int64_t n, int32_t i, int32_t 
     return ((n * (s->h / s->pool) + i / s->pool) * (s->w / s->pool) + j / s->pool) * s->xs;
 }
 
+static float z_at(const struct sl_norm *s, const void *x, const float *scale, const float *shift, int64_t at, int32_t c)
+{
+    return fmaf(scale[c], sl_get(s->element, x, at), shift[c]);
+}
+
 /* Where the first largest z of channel c lies in the window whose first pixel is (i, j). */
-static int64_t first_largest(const struct sl_norm *s, const float *x, const float *scale, const float *shift, int64_t n,
+static int64_t first_largest(const struct sl_norm *s, const void *x, const float *scale, const float *shift, int64_t n,
                              int32_t i, int32_t j, int32_t c)
 {
     int64_t best = at(s, n, i, j) + c;
     for (int32_t r = 0; r < s->pool; r++)
         for (int32_t q = 0; q < s->pool; q++) {
             const int64_t here = at(s, n, i + r, j + q) + c;
-            if (fmaf(scale[c], x[here], shift[c]) > fmaf(scale[c], x[best], shift[c]))
+            if (z_at(s, x, scale, shift, here, c) > z_at(s, x, scale, shift, best, c))
                 best = here;
         }
     return best;
@@ -71,26 +79,26 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
     const struct sl_norm *s = shape;
     const struct sl_norm_fwd *t = args;
     assert(sl_norm_is_sound(s) && sl_work_fits(work, each_image, s));
-    assert(s->pool == 1 || sl_are_apart(t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
+    assert(s->pool == 1 || sl_are_apart(s->element, t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
     for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t i = 0; i < s->h; i += s->pool)
             for (int32_t j = 0; j < s->w; j += s->pool)
                 for (int32_t c = 0; c < s->xs; c++) {
                     const int64_t best = first_largest(s, t->x, t->scale, t->shift, n, i, j, c);
-                    const float z = fmaf(t->scale[c], t->x[best], t->shift[c]);
-                    t->y[at_pooled(s, n, i, j) + c] = z >= 0.0f ? z : s->slope * z;
+                    const float z = z_at(s, t->x, t->scale, t->shift, best, c);
+                    sl_put(s->element, t->y, at_pooled(s, n, i, j) + c, z >= 0.0f ? z : s->slope * z);
                 }
 }
 
 /* dz of pixel (i, j), channel c. */
-static float dz(const struct sl_norm *s, const float *x, const float *scale, const float *shift, const float *dy,
+static float dz(const struct sl_norm *s, const void *x, const float *scale, const float *shift, const void *dy,
                 int64_t n, int32_t i, int32_t j, int32_t c)
 {
     const int64_t best = first_largest(s, x, scale, shift, n, i / s->pool * s->pool, j / s->pool * s->pool, c);
     if (best != at(s, n, i, j) + c)
         return 0.0f;
-    const float z = fmaf(scale[c], x[best], shift[c]), d = dy[at_pooled(s, n, i, j) + c];
-    return z >= 0.0f ? d : s->slope * d;
+    const float d = sl_get(s->element, dy, at_pooled(s, n, i, j) + c);
+    return z_at(s, x, scale, shift, best, c) >= 0.0f ? d : s->slope * d;
 }
 
 static void bwd_reduce(const void *shape, const void *args, const struct sl_work *work)
@@ -107,7 +115,8 @@ static void bwd_reduce(const void *shape, const void *args, const struct sl_work
                 for (int32_t j = 0; j < s->w; j++) {
                     const double d = dz(s, t->x, t->scale, t->shift, t->dy, n, i, j, c);
                     sum += d;
-                    products += d * ((double)t->x[at(s, n, i, j) + c] - t->mean[c]) * t->rstd[c];
+                    const double x = sl_get(s->element, t->x, at(s, n, i, j) + c);
+                    products += d * (x - t->mean[c]) * t->rstd[c];
                 }
         t->sums[c] = (float)sum;
         t->sums[s->xs + c] = (float)products;
@@ -125,7 +134,8 @@ static void apply_window(const struct sl_norm *s, const struct sl_norm_bwd_apply
         for (int32_t q = 0; q < s->pool; q++) {
             const int64_t here = at(s, n, i + r, j + q) + c;
             const double direct = here == best ? (double)t->scale[c] * d : 0.0;
-            t->dx[here] = (float)(direct + (double)t->a[c] * t->x[here] + t->b[c]);
+            const double spread = (double)t->a[c] * sl_get(s->element, t->x, here) + t->b[c];
+            sl_put(s->element, t->dx, here, (float)(direct + spread));
         }
 }
 
@@ -142,6 +152,10 @@ static void bwd_apply(const void *shape, const void *args, const struct sl_work 
 }
 
 const struct sl_kernel sl_norm_moments_ref = {.need = whole, .run = moments};
+const struct sl_kernel sl_norm_moments_bf16_ref = {.element = SL_ELEMENT_BF16, .need = whole, .run = moments};
 const struct sl_kernel sl_norm_fwd_ref = {.need = each_image, .run = fwd};
+const struct sl_kernel sl_norm_fwd_bf16_ref = {.element = SL_ELEMENT_BF16, .need = each_image, .run = fwd};
 const struct sl_kernel sl_norm_bwd_reduce_ref = {.need = whole, .run = bwd_reduce};
+const struct sl_kernel sl_norm_bwd_reduce_bf16_ref = {.element = SL_ELEMENT_BF16, .need = whole, .run = bwd_reduce};
 const struct sl_kernel sl_norm_bwd_apply_ref = {.need = each_image, .run = bwd_apply};
+const struct sl_kernel sl_norm_bwd_apply_bf16_ref = {.element = SL_ELEMENT_BF16, .need = each_image, .run = bwd_apply};

@@ -1,4 +1,4 @@
-/* Batch normalisation fused with activation and 2x2 maximum pooling, once for all vector lengths.
+/* Batch normalisation fused with activation and 2x2 maximum pooling, once for all vector lengths and elements.
  *
  * The forward pass keeps nothing but x. The backward passes compute z and the maximum of a window again: that costs a
  * multiply-add, and these passes wait for memory anyway. Each pass goes pixel by pixel through all channels, so that it
@@ -41,9 +41,9 @@ static bool each_row(const void *shape, struct sl_need *need)
     return s->xs % SL_LANES == 0;
 }
 
-static inline vf normalise(const float *x, const float *scale, const float *shift)
+static inline vf normalise(const ve *x, const float *scale, const float *shift)
 {
-    return v_fma(v_load(scale), v_load(x), v_load(shift));
+    return v_fma(v_load(scale), e_load(x), v_load(shift));
 }
 
 static inline vf leak(vf z, vf v, vf slope)
@@ -65,8 +65,8 @@ static inline void clear(float *at, int64_t n)
 /* --- moments --- */
 
 enum {
-    PIECE = 4096, /* floats of x in one piece */
-    AHEAD = 512   /* how many floats ahead sums prefetch what they read */
+    PIECE = 4096, /* elements of x in one piece */
+    AHEAD = 512   /* how many elements ahead sums prefetch what they read */
 };
 
 static int64_t piece_pixels(const struct sl_norm *s)
@@ -92,10 +92,10 @@ static bool moments_need(const void *shape, struct sl_need *need)
 }
 
 /* Adds x - origin and (x - origin)^2 of one pixel to the sums. */
-static inline void add_pixel(const float *x, int32_t xs, const float *origin, float *sums)
+static inline void add_pixel(const ve *x, int32_t xs, const float *origin, float *sums)
 {
     for (int32_t c = 0; c < xs; c += VL) {
-        const vf d = v_sub(v_load(x + c), v_load(origin + c));
+        const vf d = v_sub(e_load(x + c), v_load(origin + c));
         __builtin_prefetch(x + c + AHEAD);
         v_store(sums + c, v_add(v_load(sums + c), d));
         v_store(sums + xs + c, v_fma(d, d, v_load(sums + xs + c)));
@@ -133,12 +133,13 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
         float *record = t->moments + (size_t)u * sl_moments_size(s->xs);
         const int64_t begin = u * unit, end = min64(begin + unit, pixels_of(s));
         clear(record, (int64_t)sl_moments_size(s->xs));
-        memcpy(record, t->x + begin * xs, sizeof(float) * (size_t)xs); /* the first origin: any pixel will do */
+        for (int64_t c = 0; c < xs; c += VL) /* the first origin: any pixel will do */
+            v_store(record + c, e_load(e_at(t->x, begin * xs + c)));
         for (int64_t i = begin; i < end; i += piece) {
             const int64_t pixels = min64(piece, end - i);
             clear(work->scratch, 2 * xs);
             for (int64_t j = i; j < i + pixels; j++)
-                add_pixel(t->x + j * xs, s->xs, record, work->scratch);
+                add_pixel(e_at(t->x, j * xs), s->xs, record, work->scratch);
             join_piece(s->xs, i - begin, pixels, work->scratch, record);
         }
         record[2 * xs] = (float)(end - begin);
@@ -150,13 +151,13 @@ static void moments(const void *shape, const void *args, const struct sl_work *w
 static void fwd_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_t row)
 {
     const vf slope = v_set1(s->slope);
-    const float *x = t->x + row * s->w * s->xs;
-    float *y = t->y + row * s->w * s->xs;
+    const ve *x = e_at(t->x, row * s->w * s->xs);
+    ve *y = e_to(t->y, row * s->w * s->xs);
     for (int32_t j = 0; j < s->w; j++, x += s->xs, y += s->xs)
         for (int32_t c = 0; c < s->xs; c += SL_LANES)
             for (int32_t l = c; l < c + SL_LANES; l += VL) {
                 const vf z = normalise(x + l, t->scale + l, t->shift + l);
-                v_store(y + l, leak(z, z, slope));
+                e_store(y + l, leak(z, z, slope));
             }
 }
 
@@ -164,17 +165,17 @@ static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t,
 {
     const vf slope = v_set1(s->slope);
     const int64_t line = (int64_t)s->w * s->xs, next = s->xs, corner[4] = {0, next, line, line + next};
-    const float *x = t->x + 2 * row * line;
-    float *y = t->y + row * (line / 2);
+    const ve *x = e_at(t->x, 2 * row * line);
+    ve *y = e_to(t->y, row * (line / 2));
     for (int32_t j = 0; j < s->w / 2; j++, x += 2 * next, y += next)
         for (int32_t c = 0; c < s->xs; c += VL) {
             const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c);
-            vf z = v_fma(scale, v_load(x + c), shift);
+            vf z = v_fma(scale, e_load(x + c), shift);
             for (int k = 1; k < 4; k++)
-                z = v_max(v_fma(scale, v_load(x + c + corner[k]), shift), z);
+                z = v_max(v_fma(scale, e_load(x + c + corner[k]), shift), z);
             for (int k = 0; k < 4; k++)
                 __builtin_prefetch(x + c + corner[k] + 2 * next);
-            v_store(y + c, leak(z, z, slope));
+            e_store(y + c, leak(z, z, slope));
         }
 }
 
@@ -183,7 +184,7 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
     const struct sl_norm *s = shape;
     const struct sl_norm_fwd *t = args;
     assert(sl_norm_is_sound(s) && sl_work_fits(work, each_row, s));
-    assert(s->pool == 1 || sl_are_apart(t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
+    assert(s->pool == 1 || sl_are_apart(s->element, t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
     for (int64_t row = work->begin; row < work->end; row++)
         if (s->pool == 1)
             fwd_row(s, t, row);
@@ -232,18 +233,18 @@ static inline void reduce_pixel(const struct sl_norm *s, const struct sl_norm_bw
 {
     const vf slope = v_set1(s->slope);
     for (int32_t c = 0; c < s->xs; c += VL) {
-        const vf x = v_load(t->x + at + c);
-        __builtin_prefetch(t->x + at + c + AHEAD);
-        __builtin_prefetch(t->dy + at + c + AHEAD);
-        const vf dz = leak(normalise(t->x + at + c, t->scale + c, t->shift + c), v_load(t->dy + at + c), slope);
+        const vf x = e_load(e_at(t->x, at + c)), dy = e_load(e_at(t->dy, at + c));
+        __builtin_prefetch(e_at(t->x, at + c + AHEAD));
+        __builtin_prefetch(e_at(t->dy, at + c + AHEAD));
+        const vf dz = leak(v_fma(v_load(t->scale + c), x, v_load(t->shift + c)), dy, slope);
         v_store(sums + c, v_add(v_load(sums + c), dz));
         v_store(sums + s->xs + c, v_fma(dz, v_sub(x, v_load(t->mean + c)), v_load(sums + s->xs + c)));
     }
 }
 
 /* The same for the window whose first pixel is at `at`. Its four pixels share one dy. */
-static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at,
-                                 const float *dy, float *sums)
+static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at, const ve *dy,
+                                 float *sums)
 {
     const vf slope = v_set1(s->slope);
     const int64_t line = (int64_t)s->w * s->xs, corner[4] = {0, s->xs, line, line + s->xs};
@@ -251,12 +252,12 @@ static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_b
         const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c), mean = v_load(t->mean + c);
         vf x[4], z[4], dz[4];
         for (int k = 0; k < 4; k++) {
-            x[k] = v_load(t->x + at + corner[k] + c);
-            __builtin_prefetch(t->x + at + corner[k] + c + AHEAD);
+            x[k] = e_load(e_at(t->x, at + corner[k] + c));
+            __builtin_prefetch(e_at(t->x, at + corner[k] + c + AHEAD));
             z[k] = v_fma(scale, x[k], shift);
         }
         __builtin_prefetch(dy + c + AHEAD);
-        route(z, v_load(dy + c), slope, dz);
+        route(z, e_load(dy + c), slope, dz);
         vf product = v_mul(dz[0], v_sub(x[0], mean));
         for (int k = 1; k < 4; k++)
             product = v_fma(dz[k], v_sub(x[k], mean), product);
@@ -289,7 +290,7 @@ static void reduce_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_
     const int64_t xs = s->xs, windows = s->w / 2, at = 2 * row * s->w * xs;
     for (int64_t j = 0; j < windows; j += RUN) {
         for (int64_t i = j; i < min64(j + RUN, windows); i++)
-            reduce_window(s, t, at + 2 * i * xs, t->dy + (row * windows + i) * xs, sums);
+            reduce_window(s, t, at + 2 * i * xs, e_at(t->dy, (row * windows + i) * xs), sums);
         fold(sums, 2 * xs, record);
     }
 }
@@ -321,10 +322,10 @@ static void apply_row(const struct sl_norm *s, const struct sl_norm_bwd_apply *t
     for (int64_t i = begin; i < end; i += s->xs)
         for (int32_t c = 0; c < s->xs; c += SL_LANES)
             for (int32_t l = c; l < c + SL_LANES; l += VL) {
-                const vf x = v_load(t->x + i + l), scale = v_load(t->scale + l);
-                const vf dz = leak(v_fma(scale, x, v_load(t->shift + l)), v_load(t->dy + i + l), slope);
+                const vf x = e_load(e_at(t->x, i + l)), scale = v_load(t->scale + l);
+                const vf dz = leak(v_fma(scale, x, v_load(t->shift + l)), e_load(e_at(t->dy, i + l)), slope);
                 const vf spread = v_fma(v_load(t->a + l), x, v_load(t->b + l));
-                v_store(t->dx + i + l, v_fma(scale, dz, spread));
+                e_store(e_to(t->dx, i + l), v_fma(scale, dz, spread));
             }
 }
 
@@ -339,14 +340,14 @@ static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_a
             const vf a = v_load(t->a + c), b = v_load(t->b + c);
             vf x[4], z[4], dz[4];
             for (int k = 0; k < 4; k++) {
-                x[k] = v_load(t->x + i + c + corner[k]);
-                __builtin_prefetch(t->x + i + c + corner[k] + 2 * next);
-                __builtin_prefetch(t->dx + i + c + corner[k] + 2 * next, 1);
+                x[k] = e_load(e_at(t->x, i + c + corner[k]));
+                __builtin_prefetch(e_at(t->x, i + c + corner[k] + 2 * next));
+                __builtin_prefetch(e_to(t->dx, i + c + corner[k] + 2 * next), 1);
                 z[k] = v_fma(scale, x[k], shift);
             }
-            route(z, v_load(t->dy + o + c), slope, dz);
+            route(z, e_load(e_at(t->dy, o + c)), slope, dz);
             for (int k = 0; k < 4; k++)
-                v_store(t->dx + i + c + corner[k], v_fma(scale, dz[k], v_fma(a, x[k], b)));
+                e_store(e_to(t->dx, i + c + corner[k]), v_fma(scale, dz[k], v_fma(a, x[k], b)));
         }
 }
 
@@ -361,7 +362,7 @@ static void bwd_apply(const void *shape, const void *args, const struct sl_work 
             apply_pooled_row(s, args, row);
 }
 
-const struct sl_kernel V_NAME(sl_norm_moments) = {.need = moments_need, .run = moments};
-const struct sl_kernel V_NAME(sl_norm_fwd) = {.need = each_row, .run = fwd};
-const struct sl_kernel V_NAME(sl_norm_bwd_reduce) = {.need = reduce_need, .run = bwd_reduce};
-const struct sl_kernel V_NAME(sl_norm_bwd_apply) = {.need = each_row, .run = bwd_apply};
+const struct sl_kernel E_NAME(sl_norm_moments) = {.element = E_ELEMENT, .need = moments_need, .run = moments};
+const struct sl_kernel E_NAME(sl_norm_fwd) = {.element = E_ELEMENT, .need = each_row, .run = fwd};
+const struct sl_kernel E_NAME(sl_norm_bwd_reduce) = {.element = E_ELEMENT, .need = reduce_need, .run = bwd_reduce};
+const struct sl_kernel E_NAME(sl_norm_bwd_apply) = {.element = E_ELEMENT, .need = each_row, .run = bwd_apply};

@@ -11,7 +11,7 @@
 
 struct sl_pool {
     int32_t n, h, w, c;
-    int32_t xs; /* floats per pixel, both sides; lanes past c are zero */
+    int32_t xs; /* elements per pixel, both sides; lanes past c are zero */
     int32_t kh, kw, stride_h, stride_w, pad_top, pad_left;
     int32_t oh, ow;
     enum sl_element element;
@@ -31,7 +31,7 @@ static inline bool sl_pool_is_sound(const struct sl_pool *shape)
            shape->xs <= SL_MAX_LENGTH;
 }
 
-/* Floats of x or dx, and of y or dy. */
+/* Elements of x or dx, and of y or dy. */
 static inline size_t sl_pool_inputs(const struct sl_pool *shape)
 {
     return (size_t)shape->n * (size_t)shape->h * (size_t)shape->w * (size_t)shape->xs;
@@ -43,13 +43,15 @@ static inline size_t sl_pool_outputs(const struct sl_pool *shape)
 }
 
 struct sl_pool_fwd { /* pool_max_fwd, pool_avg_fwd */
-    const float *x;
-    float *y;
+    const void *x;
+    void *y;
 };
 
-struct sl_pool_bwd { /* pool_max_bwd, pool_avg_bwd: overwrite dx; windows may overlap. avg ignores x */
-    const float *x, *dy;
-    float *dx;
+/* pool_max_bwd, pool_avg_bwd: overwrite dx. Windows may overlap, and what they give a pixel is added up in floats. avg
+ * ignores x. */
+struct sl_pool_bwd {
+    const void *x, *dy;
+    void *dx;
 };
 
 /* The part of a window inside the image: rows [top, bottom), columns [left, right). */

@@ -3,7 +3,8 @@
  *   p[i,c]  = exp(x[i,c] - max_c x) / sum_c exp(x[i,c] - max_c x)
  *   loss[i] = -ln(clip(p[i,label[i]], 1e-10, 1 - 1e-10))       (DL4J's softmaxClipEps; only the score is clipped)
  *   dx[i,c] = (p[i,c] - [c == label[i]]) * factor                (unclipped)
- * Rows of `xs` floats, of which c are classes; the rest of p and dx is written as zero. */
+ * Rows of `xs` numbers, of which c are classes; the rest of p and dx is written as zero. Probabilities are floats
+ * whatever the element is. */
 #ifndef SL_KERNELS_SOFTMAX_SOFTMAX_H
 #define SL_KERNELS_SOFTMAX_SOFTMAX_H
 
@@ -23,7 +24,7 @@ static inline bool sl_softmax_is_sound(const struct sl_softmax *shape)
 }
 
 struct sl_softmax_nll_fwd {
-    const float *x;
+    const void *x;
     const int32_t *labels; /* [n], each in [0, c); NULL: probabilities only */
     float *p;
     double *loss; /* [n], or NULL */
@@ -33,7 +34,7 @@ struct sl_softmax_nll_bwd {
     const float *p;
     const int32_t *labels;
     float factor; /* 1 / true batch size */
-    float *dx;
+    void *dx;
 };
 
 /* The loss of a probability; NaN stays NaN. */

@@ -1,5 +1,5 @@
-/* Softmax, once for all vector lengths. A row is read three times: for its maximum, for the exponentials and their sum,
- * and to divide. It stays in the first-level cache meanwhile. */
+/* Softmax, once for all vector lengths and elements. A row is read three times: for its maximum, for the exponentials
+ * and their sum, and to divide. It stays in the first-level cache meanwhile. */
 #include "kernels/contract.h"
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_exp.h"
@@ -15,14 +15,14 @@ static bool each_row(const void *shape, struct sl_need *need)
 }
 
 /* VL classes from c on; lanes past the last class are `filler`. */
-static inline vf load_classes(const float *x, int32_t c, int32_t classes, vf filler)
+static inline vf load_classes(const ve *x, int32_t c, int32_t classes, vf filler)
 {
     if (c + VL <= classes)
-        return v_load(x + c);
+        return e_load(x + c);
     float lanes[VL];
     v_store(lanes, filler);
     for (int32_t i = c; i < classes; i++)
-        lanes[i - c] = x[i];
+        lanes[i - c] = e_get(x + i);
     return v_load(lanes);
 }
 
@@ -36,7 +36,7 @@ static inline vf exp_below(vf x, vf max)
 }
 
 /* Writes exp(x - max) to p and returns the sum. After 4096 terms a sum in float is added to the one in double. */
-static double exponentials(const struct sl_softmax *s, const float *x, float max, float *p)
+static double exponentials(const struct sl_softmax *s, const ve *x, float max, float *p)
 {
     double total = 0.0;
     for (int32_t begin = 0; begin < s->c; begin += 4096) {
@@ -59,7 +59,7 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
     assert(sl_softmax_is_sound(s) && sl_work_fits(work, each_row, s));
     for (int64_t i = work->begin; i < work->end; i++) {
         assert(!t->labels || (0 <= t->labels[i] && t->labels[i] < s->c));
-        const float *x = t->x + i * s->xs;
+        const ve *x = e_at(t->x, i * s->xs);
         float *p = t->p + i * s->xs;
         vf max = v_set1(NOTHING);
         for (int32_t c = 0; c < s->c; c += VL)
@@ -75,7 +75,7 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
         for (c = s->c; c < s->xs; c++)
             p[c] = 0.0f;
         if (t->labels && t->loss)
-            t->loss[i] = sl_nll(exp((double)x[t->labels[i]] - (double)top) / sum);
+            t->loss[i] = sl_nll(exp((double)e_get(x + t->labels[i]) - (double)top) / sum);
     }
 }
 
@@ -88,18 +88,18 @@ static void bwd(const void *shape, const void *args, const struct sl_work *work)
     for (int64_t i = work->begin; i < work->end; i++) {
         assert(0 <= t->labels[i] && t->labels[i] < s->c);
         const float *p = t->p + i * s->xs;
-        float *dx = t->dx + i * s->xs;
+        ve *dx = e_to(t->dx, i * s->xs);
         const int32_t label = t->labels[i];
         int32_t c = 0;
         for (; c + VL <= s->c; c += VL)
-            v_store(dx + c, v_mul(v_load(p + c), factor));
+            e_store(dx + c, v_mul(v_load(p + c), factor));
         if (c < s->c)
-            v_store_head(dx + c, v_mul(v_load_head(p + c, s->c - c), factor), s->c - c);
+            e_store_head(dx + c, v_mul(v_load_head(p + c, s->c - c), factor), s->c - c);
         for (c = s->c; c < s->xs; c++)
-            dx[c] = 0.0f;
-        dx[label] = (p[label] - 1.0f) * t->factor;
+            e_put(dx + c, 0.0f);
+        e_put(dx + label, (p[label] - 1.0f) * t->factor);
     }
 }
 
-const struct sl_kernel V_NAME(sl_softmax_nll_fwd) = {.need = each_row, .run = fwd};
-const struct sl_kernel V_NAME(sl_softmax_nll_bwd) = {.need = each_row, .run = bwd};
+const struct sl_kernel E_NAME(sl_softmax_nll_fwd) = {.element = E_ELEMENT, .need = each_row, .run = fwd};
+const struct sl_kernel E_NAME(sl_softmax_nll_bwd) = {.element = E_ELEMENT, .need = each_row, .run = bwd};

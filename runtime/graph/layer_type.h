@@ -32,8 +32,8 @@ struct sl_option {
 /* A value that flows between stages. */
 struct sl_value {
     struct sl_tensor shape; /* n is the plan's batch */
-    float *data;
-    float *grad; /* NULL: nobody asks for it */
+    void *data;             /* of shape.element, like its gradient */
+    void *grad;             /* NULL: nobody asks for it */
     /* Partial sums of this value, if the stage that makes it also sums (kernels/norm/norm.h). */
     float *moments;
     int64_t moment_parts;
@@ -49,7 +49,7 @@ struct sl_stage {
     int32_t input_count;
     struct sl_value *x[SL_MAX_INPUTS];
     struct sl_value *y;
-    float *dx[SL_MAX_INPUTS]; /* where backward writes (overwrites) each gradient; NULL: not asked for */
+    void *dx[SL_MAX_INPUTS]; /* where backward writes (overwrites) each gradient; NULL: not asked for */
     float *parameters[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS]; /* of the layer, then of the absorbed ones */
     float *gradients[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS];
     int32_t index;  /* within the plan */
@@ -100,6 +100,7 @@ enum sl_layer_trait {
     SL_BACKWARD_READS_INPUT = 1,
     SL_BACKWARD_READS_OUTPUT = 2,
     SL_BACKWARD_IN_PLACE = 4, /* dx[0] may be the memory of x[0] */
+    SL_OUTPUT_IS_FLOAT = 8,   /* whatever the plan's precision */
 };
 
 struct sl_layer_type {

@@ -14,7 +14,7 @@ struct sl_tensor {
     enum sl_element element;
 };
 
-/* An activation made by a layer: its channel stride is a whole number of vectors. */
+/* An activation made by a layer: its channel stride is a whole number of vectors. Of floats, until a plan decides. */
 static inline struct sl_tensor sl_activation(int32_t n, int32_t h, int32_t w, int32_t c)
 {
     const struct sl_tensor shape = {n, h, w, c, sl_round_up(c, SL_LANES), SL_ELEMENT_F32};

@@ -120,6 +120,7 @@ static int measure(const struct sl_choose_options *o, const struct sl_device *de
     struct sl_measure_options options = {.graph = o->graph,
                                          .device = device,
                                          .batch = o->batch,
+                                         .precision = o->precision,
                                          .memory_limit = o->memory_limit,
                                          .seconds = inference_seconds,
                                          .say = o->say,

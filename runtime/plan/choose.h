@@ -15,7 +15,8 @@ struct sl_choose_options {
     const struct sl_group *group; /* whose ranks have to take the same rows; NULL: this process is alone */
     const struct sl_graph *graph;
     int32_t batch;
-    bool training;          /* rows for training and for inference; else for inference alone */
+    bool training; /* rows for training and for inference; else for inference alone */
+    enum sl_element precision;
     uint64_t memory_limit;  /* bytes while rows are measured; 0: none */
     const char *record;     /* what a checkpoint says (sl_choose_record); NULL: nothing */
     sl_measure_say_fn *say; /* told what is going on, line by line; may be NULL */

@@ -35,11 +35,19 @@ static void bind_parameters(const struct sl_plan *plan, struct sl_stage *stage)
     }
 }
 
+/* The input's too: layer 0 has no type. */
+static enum sl_element element_of(const struct sl_plan *plan, int32_t layer)
+{
+    const struct sl_layer_type *type = plan->graph->layers[layer].type;
+    return type && type->traits & SL_OUTPUT_IS_FLOAT ? SL_ELEMENT_F32 : plan->options.precision;
+}
+
 static struct sl_value *make_value(struct sl_plan *plan, int32_t layer)
 {
     struct sl_value *value = &plan->values[layer];
     value->shape = plan->graph->layers[layer].shape;
     value->shape.n = plan->options.batch;
+    value->shape.element = element_of(plan, layer);
     return value;
 }
 

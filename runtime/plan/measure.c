@@ -65,6 +65,7 @@ static struct sl_plan_options plan_options(const struct race *race, const struct
 {
     return (struct sl_plan_options){.batch = race->options->batch,
                                     .training = race->options->training,
+                                    .precision = race->options->precision,
                                     .memory_limit = race->arena_limit,
                                     .rows = rows};
 }

@@ -17,7 +17,8 @@ struct sl_measure_options {
     const struct sl_graph *graph;
     const struct sl_device *device;
     int32_t batch;
-    bool training;          /* forward and backward; else inference */
+    bool training; /* forward and backward; else inference */
+    enum sl_element precision;
     uint64_t memory_limit;  /* bytes for all it takes, given back at the end; 0: none */
     double seconds;         /* after which it ends, with the pass it is in; more where 25 passes take more */
     sl_measure_say_fn *say; /* told once if anything has to be measured; may be NULL */

@@ -265,6 +265,12 @@ out:
     return rc;
 }
 
+/* Do images come as floats to a device that reads its own memory alone, and have to be rounded there? */
+static bool rounds_copies(const struct sl_plan *plan)
+{
+    return plan->options.precision != SL_ELEMENT_F32 && !plan->device->host_memory;
+}
+
 /* What a pass begins and ends with. */
 static int place_ends(struct placing *placing)
 {
@@ -279,6 +285,7 @@ static int place_ends(struct placing *placing)
         const char *what;
     } wanted[] = {
         {&m->images, sl_tensor_bytes(image), "images"},
+        {&m->floats, rounds_copies(plan) ? sl_tensor_elements(image) * sizeof *m->floats : 0, "images as floats"},
         {&m->pixels, plan->device->host_memory ? 0 : sl_tensor_elements(image), "pixels"},
         {&m->places, n * sizeof *m->places, "places of the images"},
         {&m->labels, n * sizeof *m->labels, "labels"},
@@ -301,9 +308,13 @@ static int choose_operations(struct placing *placing)
     const struct sl_tensor *image = &plan->values[0].shape;
     const struct sl_image pixels = {image->h, image->w, image->h, image->w, image->n, image->element};
     const struct sl_flat all = {.n = plan->weights->trained};
+    const struct sl_flat floats = {.n = (int64_t)sl_tensor_elements(image)};
+    const struct sl_flat gradient = {.n = plan->weights->trained, .element = plan->options.precision};
     const struct sl_judge_shape judge = {.losses = plan->options.batch};
     int rc = SL_OK;
-    SL_TRY(choose(placing, SL_OP_accumulate, &all, &o->accumulate));
+    SL_TRY(choose(placing, SL_OP_accumulate, &gradient, &o->accumulate));
+    if (plan->options.precision == SL_ELEMENT_BF16)
+        SL_TRY(choose(placing, SL_OP_to_bf16, &floats, &o->to_bf16));
     if (image->c == 3)
         SL_TRY(choose(placing, SL_OP_image_to_float, &pixels, &o->image_to_float));
     SL_TRY(choose(placing, SL_OP_sum_squares, &all, &o->sum_squares));

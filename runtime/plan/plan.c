@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/convert/convert.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
 #include "runtime/device/parallel.h"
 #include "runtime/plan/plan_internal.h"
+#include "runtime/plan/precision.h"
 
 _Static_assert((int)SL_MAX_SIDE <= (int)SL_MAX_LENGTH && (int)SL_MAX_BATCH <= (int)SL_MAX_IMAGES,
                "kernels take every shape that a plan may hold");
@@ -173,6 +175,21 @@ out:
     return rc;
 }
 
+/* Floats, rounded to the input's element. */
+static int round_images(struct sl_plan *plan, const float *images, size_t floats)
+{
+    const struct sl_flat shape = {.n = (int64_t)floats};
+    struct sl_to_bf16 args = {.x = images, .y = plan->buffers.images};
+    int rc = SL_OK;
+    if (plan->buffers.floats) {
+        SL_TRY(copy(plan, plan->buffers.floats, images, floats * sizeof *images));
+        args.x = plan->buffers.floats;
+    }
+    SL_TRY(sl_launch_to_bf16(&plan->operations.to_bf16, &shape, &args));
+out:
+    return rc;
+}
+
 /* Images as the first layer reads them. A device that reads the host's memory needs no copy of floats: it only reads,
  * and the cast lets the input be a value like the others. */
 static int take_images(struct sl_plan *plan, const struct sl_plan_input *input)
@@ -183,9 +200,11 @@ static int take_images(struct sl_plan *plan, const struct sl_plan_input *input)
     value->data = plan->buffers.images;
     if (!input->images)
         return convert_pixels(plan, input->pixels, input->count);
+    if (shape.element == SL_ELEMENT_BF16)
+        return round_images(plan, input->images, sl_tensor_elements(&shape));
     if (!plan->device->host_memory)
         return copy(plan, plan->buffers.images, input->images, sl_tensor_bytes(&shape));
-    value->data = (float *)(uintptr_t)input->images;
+    value->data = (void *)(uintptr_t)input->images;
     return SL_OK;
 }
 
@@ -271,6 +290,7 @@ int sl_plan_read_now(struct sl_plan *plan, struct sl_now *now)
 int sl_plan_probabilities(struct sl_plan *plan, const float **p, int32_t *stride)
 {
     const struct sl_value *last = last_value(plan);
+    assert(last->shape.element == SL_ELEMENT_F32);
     *stride = last->shape.stride;
     *p = plan->device->host_memory ? last->data : plan->probabilities;
     if (plan->device->host_memory)

@@ -20,6 +20,7 @@ struct sl_plan;
 struct sl_plan_options {
     int32_t batch;                   /* largest batch, 1 to SL_MAX_BATCH */
     bool training;                   /* keep what backward needs; otherwise fold batch norm into the convolutions */
+    enum sl_element precision;       /* of activations and their gradients; what is summed, learned and read is float */
     uint64_t memory_limit;           /* bytes for the arena; 0: none */
     bool dry;                        /* to look at, not to run: neither the arena nor the weights need memory */
     const struct sl_selection *rows; /* which to take, while the plan is opened; NULL: the table's first */

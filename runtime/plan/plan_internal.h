@@ -20,7 +20,7 @@ struct sl_plan {
     /* Where a gradient has several contributions, the later ones land in dx and are added here. */
     struct sl_value *(*adds_to)[SL_MAX_INPUTS];
     struct sl_plan_operations {
-        struct sl_choice accumulate, image_to_float, sum_squares, judge;
+        struct sl_choice accumulate, image_to_float, to_bf16, sum_squares, judge;
     } operations;
     struct sl_plan_choice *choices; /* every row that was chosen, the layers' too */
     size_t choice_count;
@@ -29,7 +29,8 @@ struct sl_plan {
     struct sl_pass pass; /* of the last forward */
     /* In the memory of the device, always. */
     struct sl_plan_buffers {
-        float *images;   /* [batch] of the network's input */
+        void *images;    /* [batch] of the network's input */
+        float *floats;   /* the same before they are rounded; NULL where nobody needs them */
         uint8_t *pixels; /* [batch] images of bytes; NULL where the device reads the host's memory */
         struct sl_image_place *places;
         int32_t *labels;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/plan/plan_internal.h"
+#include "runtime/plan/precision.h"
 
 static bool is_only_row(const struct sl_device *device, enum sl_op op)
 {
@@ -54,6 +55,7 @@ int sl_plan_print(const struct sl_plan *plan, FILE *to)
 {
     for (int32_t s = 0; s < plan->stage_count; s++)
         print_stage(plan, &plan->stages[s], to);
+    fprintf(to, "precision %s\n", sl_precision_name(plan->options.precision));
     fprintf(to, "arena %.1f MB%s\n", (double)plan->arena_bytes / 1e6, plan->shares ? ", within the other plan's" : "");
     return ferror(to) ? sl_fail(SL_IO, "cannot write the plan") : SL_OK;
 }

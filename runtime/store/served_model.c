@@ -62,8 +62,10 @@ static int open_plan(struct sl_served_model *served)
 {
     int rc = SL_OK;
     const struct sl_served_options *options = &served->options;
-    const struct sl_plan_options plan = {
-        .batch = options->batch_size, .memory_limit = options->memory_limit, .rows = &served->rows};
+    const struct sl_plan_options plan = {.batch = options->batch_size,
+                                         .precision = options->precision,
+                                         .memory_limit = options->memory_limit,
+                                         .rows = &served->rows};
     SL_TRY(count_memory(served, &plan));
     SL_TRY(refuse_nan(served->file));
     SL_TRY(sl_weights_open(served->model.graph, &served->device, false, &served->weights));
@@ -88,6 +90,7 @@ static int choose_rows(struct sl_served_model *served, int status, sl_store_repo
     const struct sl_served_options *o = &served->options;
     const struct sl_choose_options options = {
         .policy = o->kernels,
+        .precision = o->precision,
         .group = o->group,
         .graph = served->model.graph,
         .batch = o->batch_size,

@@ -16,6 +16,7 @@ struct sl_served_options {
     const struct sl_device *device; /* where to compute; NULL: the processor */
     int threads;                    /* of the processor, if device is NULL; 0: the default */
     int32_t batch_size;             /* images at a time */
+    enum sl_element precision;      /* of activations (plan/plan.h), whichever it was trained in */
     uint64_t memory_limit;          /* bytes for weights, arena and the kernels' scratch; 0: none */
     enum sl_policy kernels;         /* how their rows are chosen (plan/choose.h) */
     const struct sl_group *group;   /* whose ranks take the same rows; NULL: alone */

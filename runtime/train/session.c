@@ -37,6 +37,12 @@ static bool has_val(const struct sl_session *s)
     return sl_dataset_split(s->dataset, "val") != NULL;
 }
 
+static struct sl_plan_options training_options(const struct sl_session *s)
+{
+    return (struct sl_plan_options){
+        .batch = s->options.batch_size, .training = true, .precision = s->options.precision, .rows = &s->rows};
+}
+
 /* ---- counting first ---- */
 
 static uint64_t needed(const struct sl_session_memory *m)
@@ -50,7 +56,7 @@ static int count_plans(struct sl_session *s, char largest[])
     struct sl_weights *sizes = NULL;
     struct sl_plan *outer = NULL;
     struct sl_plan_memory training, inference;
-    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true, .rows = &s->rows};
+    struct sl_plan_options options = training_options(s);
     SL_TRY(sl_weights_lay_out(s->model.graph, &s->device, &sizes));
     const uint64_t arrays = 2 + (uint64_t)sl_updater_slots(s->options.updater.kind);
     s->memory.weights = ((uint64_t)sizes->trained * arrays + (uint64_t)sizes->state) * sizeof(float);
@@ -145,7 +151,7 @@ out:
 static int open_plans(struct sl_session *s)
 {
     int rc = SL_OK;
-    struct sl_plan_options options = {.batch = s->options.batch_size, .training = true, .rows = &s->rows};
+    struct sl_plan_options options = training_options(s);
     SL_TRY(sl_plan_open(s->model.graph, s->weights, &options, &s->training));
     options.training = false;
     options.within = s->training;
@@ -168,6 +174,7 @@ static int choose_rows(struct sl_session *s, int status)
     const struct sl_session_options *o = &s->options;
     const struct sl_choose_options options = {
         .policy = o->kernels,
+        .precision = o->precision,
         .group = o->group,
         .graph = s->model.graph,
         .batch = o->batch_size,

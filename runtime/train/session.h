@@ -25,6 +25,7 @@ struct sl_session_options {
     const struct sl_device *device;   /* where to compute; NULL: the processor */
     int threads;                      /* of the processor, if device is NULL; 0: all this process may use */
     int loader_threads;               /* 0: 1 */
+    enum sl_element precision;        /* of activations (plan/plan.h) */
     enum sl_policy kernels;           /* how their rows are chosen (plan/choose.h) */
     const struct sl_checkpoint *from; /* whose rows to take again, while the session is opened; NULL: it is new */
     sl_store_report_fn *say;          /* told what choosing rows has to say; may be NULL */
@@ -158,10 +159,10 @@ int sl_session_validate(struct sl_session *session, struct sl_metrics *metrics, 
 int sl_session_save(const struct sl_session *session, struct sl_store *store);
 
 /* Continues from a checkpoint, which sl_store_load_together opened for this rank. SL_BAD_CONFIG: it is of another
- * network, data set (its dataset.json, or the order of the classes), seed, batch size, updater, augmentation or
- * exchange; every difference is named, with both values. What an older version did not write down is not compared;
- * `report`, which may be NULL, is told, and on rank 0 that another number of ranks saved it. SL_BAD_DATA: its parts
- * contradict each other. Either leaves the session as it was. Collective. */
+ * network, data set (its dataset.json, or the order of the classes), seed, batch size, updater, augmentation,
+ * precision or exchange; every difference is named, with both values. What an older version did not write down is not
+ * compared; `report`, which may be NULL, is told, and on rank 0 that another number of ranks saved it. SL_BAD_DATA: its
+ * parts contradict each other. Either leaves the session as it was. Collective. */
 int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
                       void *self);
 

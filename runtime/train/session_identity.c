@@ -8,24 +8,30 @@
 
 #include "runtime/base/hash.h"
 #include "runtime/graph/graph_json.h"
+#include "runtime/plan/precision.h"
 #include "runtime/store/model_json.h"
 
-enum key { EXCHANGE, SEED, BATCH_SIZE, SAMPLES, OPTIMIZER, WEIGHT_DECAY, AUGMENTATION, DATA_SET, KERNELS };
+/* Of checkpoints that name no exchange. */
+#define NO_EXCHANGE "none"
+
+enum key { EXCHANGE, SEED, BATCH_SIZE, SAMPLES, OPTIMIZER, WEIGHT_DECAY, AUGMENTATION, DATA_SET, KERNELS, PRECISION };
 
 static const struct {
     const char *name;
-    bool later;    /* the first checkpoints lack it */
-    bool may_vary; /* a difference is told, and the run goes on */
+    bool later;         /* the first checkpoints lack it */
+    bool may_vary;      /* a difference is told, and the run goes on */
+    const char *absent; /* what a checkpoint has that does not name it; NULL: nobody knows */
 } keys[SL_IDENTITY_KEYS] = {
-    [EXCHANGE] = {"exchange", false, false},
-    [SEED] = {"seed", false, false},
-    [BATCH_SIZE] = {"batch-size", false, false},
-    [SAMPLES] = {"training-samples", false, false},
-    [OPTIMIZER] = {"optimizer", false, false},
-    [WEIGHT_DECAY] = {"weight-decay", false, false},
-    [AUGMENTATION] = {"augmentation", false, false},
-    [DATA_SET] = {"data-set", true, false},
-    [KERNELS] = {"kernels", true, true},
+    [EXCHANGE] = {"exchange", false, false, NO_EXCHANGE},
+    [SEED] = {"seed", false, false, NULL},
+    [BATCH_SIZE] = {"batch-size", false, false, NULL},
+    [SAMPLES] = {"training-samples", false, false, NULL},
+    [OPTIMIZER] = {"optimizer", false, false, NULL},
+    [WEIGHT_DECAY] = {"weight-decay", false, false, NULL},
+    [AUGMENTATION] = {"augmentation", false, false, NULL},
+    [DATA_SET] = {"data-set", true, false, NULL},
+    [KERNELS] = {"kernels", true, true, NULL},
+    [PRECISION] = {"precision", true, false, "fp32"},
 };
 
 static void __attribute__((format(printf, 3, 4)))
@@ -37,9 +43,6 @@ set(struct sl_identity *identity, enum key key, const char *format, ...)
     va_end(arguments);
     identity->pairs[key] = (struct sl_text_pair){keys[key].name, identity->texts[key]};
 }
-
-/* Of checkpoints that name no exchange. */
-static const char NO_EXCHANGE[] = "none";
 
 /* The policy, unless it is the default; the names of the rows that the training plan chose, each once; a hash of which
  * operation has which. */
@@ -82,6 +85,7 @@ void sl_session_identify(const struct sl_session *session, struct sl_identity *i
     char kernels[SL_IDENTITY_BYTES];
     name_kernels(session->training, session->rows.policy, kernels);
     set(identity, KERNELS, "%s", kernels);
+    set(identity, PRECISION, "%s", sl_precision_name(o->precision));
 }
 
 /* ---- Comparing ---- */
@@ -168,7 +172,7 @@ static void __attribute__((format(printf, 3, 4))) tell(sl_store_report_fn *repor
 static const char *value_of(const struct sl_safetensors *rank, int key)
 {
     const char *value = sl_safetensors_metadata(rank, keys[key].name);
-    return value || key != EXCHANGE ? value : NO_EXCHANGE;
+    return value ? value : keys[key].absent;
 }
 
 /* Rows are the same if their hashes are: it is not the policy that decides about bits. */

@@ -1,12 +1,12 @@
-/* What a resumed run must share with the one that saved: network, data, seed, batches, updater, augmentation, and how
- * ranks share what they learn. The same bits need the same kernels and as many ranks as well, but a run may have to go
- * on where there are others. */
+/* What a resumed run must share with the one that saved: network, data, seed, batches, updater, augmentation,
+ * precision, and how ranks share what they learn. The same bits need the same kernels and as many ranks as well, but a
+ * run may have to go on where there are others. */
 #ifndef SL_RUNTIME_TRAIN_SESSION_IDENTITY_H
 #define SL_RUNTIME_TRAIN_SESSION_IDENTITY_H
 
 #include "runtime/train/session.h"
 
-enum { SL_IDENTITY_KEYS = 9, SL_IDENTITY_BYTES = 96 };
+enum { SL_IDENTITY_KEYS = 10, SL_IDENTITY_BYTES = 96 };
 
 /* The part that is metadata of the rank file; the network and the classes are in the model file. */
 struct sl_identity {

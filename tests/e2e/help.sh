@@ -22,8 +22,8 @@ promises starling-prepare input output images-per-file image-size compress on-ba
 promises train_tinyimagenet data run epochs batch-size lr lr-schedule weight-decay optimizer momentum seed resume threads workers \
     model backend kernels eval-every checkpoint-every keep max-steps pixels flip crop-padding on-bad-image memory-limit log-every quiet profile dry-run \
     max-skips exchange combine threshold-algorithm threshold min-density max-density target-density threshold-decay density-cap clip \
-    clip-every flush-residual scale-lr hash-every start-limit step-limit
-promises starling-evaluate data model split top confusion json batch-size threads memory-limit kernels on-bad-image start-limit
-promises starling-predict model top output list null data split json batch-size threads memory-limit kernels on-bad-image
-promises starling-doctor output kernels
+    clip-every flush-residual scale-lr hash-every start-limit step-limit precision
+promises starling-evaluate data model split top confusion json batch-size threads memory-limit kernels on-bad-image start-limit precision
+promises starling-predict model top output list null data split json batch-size threads memory-limit kernels on-bad-image precision
+promises starling-doctor output kernels precision
 finish

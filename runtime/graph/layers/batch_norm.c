@@ -15,6 +15,7 @@ enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
 
 struct batch_norm {
     struct sl_norm shape;
+    struct sl_norm channels; /* the same for the operations on channels alone */
     bool activated;
     struct sl_choice moments, join, scaling, fwd, reduce, bwd_join, apply, commit;
     float *records, *sums;                    /* of the moments; of the gradient */
@@ -84,14 +85,15 @@ static int choose_training(struct batch_norm *norm, struct sl_planner *planner)
     const struct {
         enum sl_op op;
         struct sl_choice *choice;
+        const struct sl_norm *shape;
     } wanted[] = {
-        {SL_OP_norm_moments, &norm->moments},   {SL_OP_norm_join, &norm->join},
-        {SL_OP_norm_bwd_reduce, &norm->reduce}, {SL_OP_norm_bwd_join, &norm->bwd_join},
-        {SL_OP_norm_bwd_apply, &norm->apply},   {SL_OP_norm_commit, &norm->commit},
+        {SL_OP_norm_moments, &norm->moments, &norm->shape},   {SL_OP_norm_join, &norm->join, &norm->channels},
+        {SL_OP_norm_bwd_reduce, &norm->reduce, &norm->shape}, {SL_OP_norm_bwd_join, &norm->bwd_join, &norm->channels},
+        {SL_OP_norm_bwd_apply, &norm->apply, &norm->shape},   {SL_OP_norm_commit, &norm->commit, &norm->channels},
     };
     int rc = SL_OK;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        SL_TRY(sl_planner_choose(planner, wanted[i].op, &norm->shape, wanted[i].choice));
+        SL_TRY(sl_planner_choose(planner, wanted[i].op, wanted[i].shape, wanted[i].choice));
 out:
     return rc;
 }
@@ -130,7 +132,8 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
     norm->shape.element = x->element;
     norm->shape.pool = norm->shape.pool ? norm->shape.pool : 1;
     norm->shape.slope = norm->activated ? norm->shape.slope : 1.0f;
-    SL_TRY(sl_planner_choose(planner, SL_OP_norm_scale, &norm->shape, &norm->scaling));
+    norm->channels = sl_norm_channels(&norm->shape);
+    SL_TRY(sl_planner_choose(planner, SL_OP_norm_scale, &norm->channels, &norm->scaling));
     SL_TRY(sl_planner_choose(planner, SL_OP_norm_fwd, &norm->shape, &norm->fwd));
     SL_TRY(plan_vectors(norm, planner));
     if (planner->training)
@@ -153,7 +156,7 @@ static int derive(const struct sl_stage *stage, const float *mean, const float *
         .scale = norm->scale,
         .shift = norm->shift,
     };
-    return sl_launch_norm_scale(&norm->scaling, &norm->shape, &args);
+    return sl_launch_norm_scale(&norm->scaling, &norm->channels, &args);
 }
 
 static int commit(struct sl_stage *stage, const struct sl_pass *pass)
@@ -167,7 +170,7 @@ static int commit(struct sl_stage *stage, const struct sl_pass *pass)
         .running_mean = stage->parameters[0][RUNNING_MEAN],
         .running_var = stage->parameters[0][RUNNING_VAR],
     };
-    return sl_launch_norm_commit(&norm->commit, &norm->shape, &args);
+    return sl_launch_norm_commit(&norm->commit, &norm->channels, &args);
 }
 
 /* Of the records of the layer before, or of our own. */
@@ -183,7 +186,7 @@ static int batch_moments(struct sl_stage *stage)
         join.moments = norm->records;
         join.parts = sl_choice_records(&norm->moments, &norm->shape);
     }
-    SL_TRY(sl_launch_norm_join(&norm->join, &norm->shape, &join));
+    SL_TRY(sl_launch_norm_join(&norm->join, &norm->channels, &join));
 out:
     return rc;
 }
@@ -194,11 +197,16 @@ static int prepare(struct sl_stage *stage, const struct sl_pass *pass)
     return derive(stage, stage->parameters[0][RUNNING_MEAN], stage->parameters[0][RUNNING_VAR]);
 }
 
+static void set_batch(struct batch_norm *norm, int32_t count)
+{
+    norm->shape.n = norm->channels.n = count;
+}
+
 static int forward(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct batch_norm *norm = stage->state;
     int rc = SL_OK;
-    norm->shape.n = pass->count;
+    set_batch(norm, pass->count);
     if (pass->training) {
         SL_TRY(batch_moments(stage));
         SL_TRY(derive(stage, norm->mean, norm->var));
@@ -228,7 +236,7 @@ static int backward_sums(struct sl_stage *stage)
     int rc = SL_OK;
     SL_TRY(sl_launch_norm_bwd_reduce(&norm->reduce, &norm->shape, &reduce));
     join.parts = sl_choice_records(&norm->reduce, &norm->shape);
-    SL_TRY(sl_launch_norm_bwd_join(&norm->bwd_join, &norm->shape, &join));
+    SL_TRY(sl_launch_norm_bwd_join(&norm->bwd_join, &norm->channels, &join));
 out:
     return rc;
 }
@@ -237,7 +245,7 @@ static int backward(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct batch_norm *norm = stage->state;
     int rc = SL_OK;
-    norm->shape.n = pass->count;
+    set_batch(norm, pass->count);
     SL_TRY(backward_sums(stage));
     if (!stage->dx[0])
         goto out;

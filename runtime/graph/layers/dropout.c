@@ -37,7 +37,7 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
     return sl_planner_choose(planner, SL_OP_dropout, &p, &dropout->choice);
 }
 
-static int run(struct sl_stage *stage, const struct sl_pass *pass, const float *x, float *y)
+static int run(struct sl_stage *stage, const struct sl_pass *pass, const void *x, void *y)
 {
     struct dropout *dropout = stage->state;
     const struct sl_dropout_shape p = flat(stage, pass->count, pass->training);

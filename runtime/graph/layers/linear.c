@@ -20,7 +20,7 @@ bool sl_linear_absorb(struct sl_stage *stage, const struct sl_layer *next, bool 
         conv->activated = true;
         return true;
     }
-    conv->pooled = sl_pool_is_plain(next, &stage->layer->shape);
+    conv->pooled = stage->x[0]->shape.element == SL_ELEMENT_F32 && sl_pool_is_plain(next, &stage->layer->shape);
     return conv->pooled;
 }
 
@@ -32,12 +32,21 @@ static void set_batch(struct sl_linear *conv, int32_t count)
         conv->shape.n = count;
 }
 
+/* The shape for the fold, which sees weights alone: floats whatever the element is. */
+static struct sl_conv2d shape_of_weights(const struct sl_linear *conv)
+{
+    struct sl_conv2d shape = conv->shape;
+    shape.element = SL_ELEMENT_F32;
+    return shape;
+}
+
 static int plan_inference(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct sl_linear *conv = stage->state;
+    const struct sl_conv2d weights = shape_of_weights(conv);
     int rc = SL_OK;
     if (conv->norm) {
-        SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_fold, &conv->shape, &conv->fold));
+        SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_fold, &weights, &conv->fold));
         SL_TRY(sl_planner_buffer(planner, &conv->folded, sl_conv2d_weights(&conv->shape) * sizeof(float), SL_LIFE_PLAN,
                                  "folded weights"));
         SL_TRY(sl_planner_buffer(planner, &conv->folded_bias, (size_t)conv->shape.k * sizeof(float), SL_LIFE_PLAN,
@@ -117,6 +126,7 @@ int sl_linear_plan(struct sl_stage *stage, struct sl_planner *planner)
 static int fold(const struct sl_stage *stage, struct sl_linear *conv)
 {
     float *const *norm = stage->parameters[conv->norm];
+    const struct sl_conv2d shape = shape_of_weights(conv);
     const struct sl_conv2d_fold args = {
         .weights = stage->parameters[0][0],
         .bias = conv->bias ? stage->parameters[0][1] : NULL,
@@ -128,7 +138,7 @@ static int fold(const struct sl_stage *stage, struct sl_linear *conv)
         .folded = conv->folded,
         .folded_bias = conv->folded_bias,
     };
-    return sl_launch_conv2d_fold(&conv->fold, &conv->shape, &args);
+    return sl_launch_conv2d_fold(&conv->fold, &shape, &args);
 }
 
 int sl_linear_prepare(struct sl_stage *stage, const struct sl_pass *pass)

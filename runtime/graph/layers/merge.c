@@ -42,7 +42,7 @@ static int add_forward(struct sl_stage *stage, const struct sl_pass *pass)
     struct merge *merge = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
     const struct sl_flat flat = {pixels(y, pass->count) * y->stride, y->element};
-    const float *sum = stage->x[0]->data;
+    const void *sum = stage->x[0]->data;
     for (int32_t i = 1; i < stage->input_count; i++) {
         const struct sl_add_fwd args = {sum, stage->x[i]->data, stage->y->data};
         const int rc = sl_launch_add_fwd(&merge->add, &flat, &args);
@@ -82,7 +82,7 @@ static int concat_shape(const void *of, const struct sl_tensor *in, int32_t coun
 }
 
 /* Lanes past the channels must read as zero, and the copies leave them alone. */
-static int clear_padding(const struct sl_pass *pass, const struct sl_tensor *t, float *at)
+static int clear_padding(const struct sl_pass *pass, const struct sl_tensor *t, void *at)
 {
     if (t->c == t->stride)
         return SL_OK;

@@ -25,7 +25,7 @@ static int plan(struct sl_stage *stage, struct sl_planner *planner)
 {
     struct softmax_nll *loss = stage->state;
     const struct sl_tensor *y = &stage->y->shape;
-    loss->shape = (struct sl_softmax){y->n, y->c, y->stride, y->element};
+    loss->shape = (struct sl_softmax){y->n, y->c, y->stride, stage->x[0]->shape.element};
     int rc = SL_OK;
     SL_TRY(sl_planner_choose(planner, SL_OP_softmax_nll_fwd, &loss->shape, &loss->fwd));
     if (planner->training)
@@ -55,7 +55,7 @@ const struct sl_layer_type sl_layer_softmax_nll = {
     .name = "softmax_nll",
     .inputs_min = 1,
     .inputs_max = 1,
-    .traits = SL_BACKWARD_READS_OUTPUT,
+    .traits = SL_BACKWARD_READS_OUTPUT | SL_OUTPUT_IS_FLOAT,
     .options_size = sizeof(struct sl_no_options),
     .state_size = sizeof(struct softmax_nll),
     .shape = shape,
