@@ -15,19 +15,29 @@
 #include "kernels/contract.h"
 #include "kernels/conv/conv.h"
 #include "kernels/conv/conv_ahead.h"
-#include "kernels/conv/conv_moments.h"
 #include "kernels/conv/conv_sum.h"
 #include "kernels/kernels.h"
+#include "kernels/norm/norm.h"
 
-enum { DIRECT_MOST_SCRATCH = 1 << 28 };
+enum {
+    DIRECT_MOST_SCRATCH = 1 << 28,
+    DIRECT_FAR = 8 << 20, /* bytes of an output that goes past the caches */
+};
+
+/* Packing hands out blocks of output channels. */
+static int64_t direct_blocks(int32_t k)
+{
+    return (k + DIRECT_BLOCK - 1) / DIRECT_BLOCK;
+}
 
 /* What both passes have become. */
 struct direct {
     struct sl_window window;
-    int32_t k, block; /* output channels: all, and of a block */
+    int32_t k; /* output channels */
     const float *x, *weights, *bias;
     float slope;
     float *y, *moments;
+    bool streams; /* y goes past the caches */
 };
 
 /* The source of a unit should stay in the second-level cache, because each block of output channels reads it again. But
@@ -42,82 +52,101 @@ static struct sl_units_goal direct_goal(const struct sl_conv2d *s)
 static struct direct direct_forward(const struct sl_conv2d *s)
 {
     const struct sl_units_goal goal = direct_goal(s);
-    return (struct direct){.window = sl_window_forward(s, &goal), .k = s->k, .block = direct_block(s->k)};
+    return (struct direct){.window = sl_window_forward(s, &goal), .k = s->k};
 }
 
 static struct direct direct_backward(const struct sl_conv2d *s)
 {
     const struct sl_units_goal goal = direct_goal(s);
-    return (struct direct){
-        .window = sl_window_backward(s, &goal), .k = s->c, .block = direct_block(s->c), .slope = 1.0f};
+    return (struct direct){.window = sl_window_backward(s, &goal), .k = s->c, .slope = 1.0f};
 }
 
 /* One block of output channels of a unit, group by group. Where the source's pixels hold nothing but channels, the taps
  * of a kernel row are joined into one run. */
 static void direct_one_block(const struct direct *d, const struct sl_window_view *view, int32_t first,
-                             struct direct_ahead *ahead, float *y)
+                             struct direct_coming *coming, float *y, float *record)
 {
     const struct sl_window *w = &d->window;
-    const ptrdiff_t tap = (ptrdiff_t)w->c * d->block, all_taps = tap * w->rows.kernel * w->columns.kernel;
+    const struct direct_tiles *tiles = direct_tiles_for(d->k - first);
+    const ptrdiff_t tap = (ptrdiff_t)w->c * tiles->width, filter = (ptrdiff_t)w->c * w->rows.kernel * w->columns.kernel;
     float bias[DIRECT_VECTORS * VL] = {0};
     if (d->bias)
-        memcpy(bias, d->bias + first, (size_t)direct_smaller(d->k - first, d->block) * sizeof *bias);
+        memcpy(bias, d->bias + first, (size_t)direct_smaller(d->k - first, tiles->width) * sizeof *bias);
+    struct direct_moments moments = {0};
+    if (record) {
+        moments.mean = record + first;
+        moments.squares = record + w->ys + first;
+    }
     struct sl_group group = {0};
     while (sl_window_next(w, &view->unit, &group)) {
         const bool joined = w->c == w->xs;
         const struct direct_sum sum = {
             .window = w,
-            .block = d->block,
+            .tiles = tiles,
             .x = view->x,
-            .weights = d->weights + first / d->block * all_taps + sl_window_tap_number(w, &group) * tap,
+            .weights = d->weights + first * filter + sl_window_tap_number(w, &group) * tap,
             .bias = bias,
             .slope = d->slope,
             .rows = group.rows.taps,
             .runs = joined ? group.columns.taps > 0 : group.columns.taps,
             .run = joined ? group.columns.taps * w->c : w->c,
             .weights_row = sl_window_row_taps(w, group.columns.phase) * tap,
-            .lanes = direct_smaller(w->ys - first, d->block),
+            .lanes = direct_smaller(w->ys - first, tiles->width),
+            .streams = d->streams,
+            .moments = record ? &moments : NULL,
         };
-        direct_group(&sum, view->pixels + group.begin, group.count, ahead, y + first);
+        direct_group(&sum, view->pixels + group.begin, group.count, coming, y + first);
     }
 }
 
 /* The source of unit `next`, to be prefetched; nothing past the end of the slice. */
-static struct direct_ahead direct_next(const struct direct *d, int64_t next, int64_t end)
+static struct direct_coming direct_next(const struct direct *d, int64_t next, int64_t end)
 {
-    const struct sl_window *w = &d->window;
-    const int64_t tiles =
-        (sl_units_pixels(&w->units) + DIRECT_TILE - 1) / DIRECT_TILE * ((d->k + d->block - 1) / d->block);
     if (next >= end)
-        return direct_ahead_of(NULL, 0, 0, 0, tiles);
-    const struct sl_unit_source source = sl_window_source(w, d->x, next);
-    return direct_ahead_of(source.x, source.pixels, w->c * (ptrdiff_t)sizeof(float), w->xs * (ptrdiff_t)sizeof(float),
-                           tiles);
+        return (struct direct_coming){(const char *)d->x, 0};
+    const struct sl_unit_source source = sl_window_source(&d->window, d->x, next);
+    return (struct direct_coming){(const char *)source.x,
+                                  (ptrdiff_t)source.pixels * d->window.xs * (ptrdiff_t)sizeof(float)};
 }
 
-static void direct_slice(const struct direct *d, const struct sl_work *work)
+/* An output that the caches cannot hold until it is read is not brought into them to be overwritten. */
+static bool direct_streams(const struct direct *d)
 {
-    const int32_t ys = d->window.ys, written = sl_round_up(d->k, d->block);
+    const struct sl_window *w = &d->window;
+    const size_t pixels = (size_t)w->units.n * (size_t)w->rows.output * (size_t)w->columns.output;
+    return w->ys % SL_LANES == 0 && (uintptr_t)d->y % (SL_LANES * sizeof(float)) == 0 &&
+           pixels * (size_t)w->ys * sizeof(float) >= DIRECT_FAR;
+}
+
+/* The record of a unit, of no pixels yet. */
+static float *direct_record(const struct direct *d, const struct sl_window_view *view, int64_t unit)
+{
+    const size_t floats = sl_moments_size(d->window.ys);
+    float *record = d->moments ? d->moments + (size_t)unit * floats : NULL;
+    if (record) {
+        memset(record, 0, floats * sizeof *record);
+        record[2 * d->window.ys] = (float)view->count;
+    }
+    return record;
+}
+
+static void direct_slice(struct direct *d, const struct sl_work *work)
+{
+    d->streams = direct_streams(d);
+    const int32_t ys = d->window.ys, written = direct_written(d->k);
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const struct sl_window_view view = sl_window_open(&d->window, d->x, unit, work->scratch);
-        struct direct_ahead ahead = direct_next(d, unit + 1, work->end);
-        float *y = d->y + view.first * ys;
-        for (int32_t first = 0; first < d->k; first += d->block)
-            direct_one_block(d, &view, first, &ahead, y);
+        struct direct_coming coming = direct_next(d, unit + 1, work->end);
+        float *y = d->y + view.first * ys, *record = direct_record(d, &view, unit);
+        for (int32_t first = 0; first < d->k; first += DIRECT_BLOCK)
+            direct_one_block(d, &view, first, &coming, y, record);
         for (int32_t t = 0; t < view.count && written < ys; t++)
             memset(y + (ptrdiff_t)t * ys + written, 0, (size_t)(ys - written) * sizeof *y);
-        if (d->moments)
-            direct_moments(view.count, ys, y, d->moments + (size_t)unit * sl_moments_size(ys));
     }
+    v_streamed();
 }
 
 /* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
-
-/* Packing hands out blocks of output channels. */
-static int64_t direct_forward_blocks(const struct sl_conv2d *s)
-{
-    return sl_round_up(s->k, direct_block(s->k)) / direct_block(s->k);
-}
 
 static bool direct_forward_need(const void *shape, struct sl_need *need)
 {
@@ -127,8 +156,8 @@ static bool direct_forward_need(const void *shape, struct sl_need *need)
         .units = sl_units_count(&d.window.units),
         .scratch = sl_window_scratch(&d.window),
         .state = sizeof d,
-        .pack_units = direct_forward_blocks(s),
-        .packed = (size_t)sl_round_up(s->k, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c * sizeof(float),
+        .pack_units = direct_blocks(s->k),
+        .packed = (size_t)direct_written(s->k) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c * sizeof(float),
     };
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }
@@ -143,15 +172,15 @@ static int direct_forward_open(const void *shape, const struct sl_device *device
 static void direct_forward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
-    const int32_t block = direct_block(s->k);
-    const size_t filter = (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
-    assert(sl_slice_is_within(work, direct_forward_blocks(s)));
+    const ptrdiff_t filter = (ptrdiff_t)s->kh * s->kw * s->c;
+    assert(sl_slice_is_within(work, direct_blocks(s->k)));
     for (int64_t b = work->begin; b < work->end; b++) {
-        const float *from = weights + (size_t)(b * block) * filter;
-        float *to = (float *)packed + (size_t)(b * block) * filter;
-        for (size_t i = 0; i < filter; i++)
-            for (int32_t k = 0; k < block; k++)
-                *to++ = b * block + k < s->k ? from[(size_t)k * filter + i] : 0.0f;
+        const int32_t first = (int32_t)b * DIRECT_BLOCK, width = direct_tiles_for(s->k - first)->width;
+        const float *from = weights + first * filter;
+        float *to = (float *)packed + first * filter;
+        for (ptrdiff_t i = 0; i < filter; i++)
+            for (int32_t k = 0; k < width; k++)
+                *to++ = first + k < s->k ? from[k * filter + i] : 0.0f;
     }
 }
 
@@ -173,12 +202,6 @@ static void direct_forward_slice(const void *shape, const void *args, const stru
 
 /* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */
 
-/* Packing hands out blocks of input channels. */
-static int64_t direct_backward_blocks(const struct sl_conv2d *s)
-{
-    return sl_round_up(s->c, direct_block(s->c)) / direct_block(s->c);
-}
-
 static bool direct_backward_need(const void *shape, struct sl_need *need)
 {
     const struct sl_conv2d *s = shape;
@@ -187,8 +210,8 @@ static bool direct_backward_need(const void *shape, struct sl_need *need)
         .units = sl_units_count(&d.window.units),
         .scratch = sl_window_scratch(&d.window),
         .state = sizeof d,
-        .pack_units = direct_backward_blocks(s),
-        .packed = (size_t)sl_round_up(s->c, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k * sizeof(float),
+        .pack_units = direct_blocks(s->c),
+        .packed = (size_t)direct_written(s->c) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k * sizeof(float),
     };
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }
@@ -200,22 +223,29 @@ static int direct_backward_open(const void *shape, const struct sl_device *devic
     return SL_OK;
 }
 
+/* `here` floats, and zeros up to `width`, which is a few vectors. */
+static inline void direct_copy(const float *from, int32_t here, float *to, int32_t width)
+{
+    for (int32_t v = 0; v < width; v += VL) {
+        const int32_t lanes = here - v;
+        v_store(to + v, lanes >= VL ? v_load(from + v) : v_load_head(from + v, lanes > 0 ? lanes : 0));
+    }
+}
+
 /* The kernel turned by 180 degrees, with input and output channels exchanged. */
 static void direct_backward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
     const struct direct *d = work->state;
     const int64_t taps = (int64_t)s->kh * s->kw;
-    assert(sl_slice_is_within(work, direct_backward_blocks(s)));
+    assert(sl_slice_is_within(work, direct_blocks(s->c)));
     for (int64_t b = work->begin; b < work->end; b++) {
-        const int32_t first = (int32_t)b * d->block, here = direct_smaller(s->c - first, d->block);
+        const int32_t first = (int32_t)b * DIRECT_BLOCK, width = direct_tiles_for(s->c - first)->width;
         float *to = (float *)packed + first * taps * s->k;
         for (int64_t i = 0; i < taps; i++) {
             const float *from = weights + (taps - 1 - sl_window_tap(&d->window, i)) * s->c + first;
-            for (int32_t k = 0; k < s->k; k++, from += taps * s->c, to += d->block) {
-                memcpy(to, from, (size_t)here * sizeof *to);
-                memset(to + here, 0, (size_t)(d->block - here) * sizeof *to);
-            }
+            for (int32_t k = 0; k < s->k; k++, from += taps * s->c, to += width)
+                direct_copy(from, direct_smaller(s->c - first, width), to, width);
         }
     }
 }
