@@ -62,6 +62,21 @@ static inline void direct_prefetch_line(struct direct_ahead *ahead)
     }
 }
 
+/* What one call of direct_prefetch asks for, if that is a long burst and its lines follow each other: a tile of so many
+ * steps had better ask itself, so many bytes a step, from *at on. 0: it need not. */
+static inline ptrdiff_t direct_share(struct direct_ahead *ahead, ptrdiff_t steps, const char **at)
+{
+    enum { BURST = 8 };
+    const ptrdiff_t left = ahead->width - ahead->done, share = (ptrdiff_t)ahead->lines * 64;
+    if (ahead->rows != 1 || ahead->lines <= BURST)
+        return 0;
+    const ptrdiff_t bytes = share < left ? share : left;
+    *at = ahead->at + ahead->done;
+    ahead->done += bytes;
+    ahead->rows = ahead->done < ahead->width;
+    return (bytes + steps - 1) / steps;
+}
+
 static inline void direct_prefetch(struct direct_ahead *ahead)
 {
     for (int32_t i = 0; i < ahead->lines && ahead->rows > 0; i++)
