@@ -34,27 +34,44 @@ static bool fits_in_place(const struct sl_band *b)
     return b->pitch == b->xs && !b->pad_top && !b->pad_left && input_rows(b, b->oh) <= b->h && input_columns(b) <= b->w;
 }
 
+static struct sl_band band_of(const struct sl_conv2d *s)
+{
+    return (struct sl_band){.h = s->h,
+                            .w = s->w,
+                            .xs = s->xs,
+                            .kh = s->kh,
+                            .kw = s->kw,
+                            .stride_h = s->stride_h,
+                            .stride_w = s->stride_w,
+                            .pad_top = s->pad_top,
+                            .pad_left = s->pad_left,
+                            .oh = s->oh,
+                            .ow = s->ow};
+}
+
 struct sl_band sl_band_plan(const struct sl_conv2d *s, int32_t c, const struct sl_units_goal *goal)
 {
-    struct sl_band b = {.h = s->h,
-                        .w = s->w,
-                        .xs = s->xs,
-                        .c = c,
-                        .kh = s->kh,
-                        .kw = s->kw,
-                        .stride_h = s->stride_h,
-                        .stride_w = s->stride_w,
-                        .pad_top = s->pad_top,
-                        .pad_left = s->pad_left,
-                        .oh = s->oh,
-                        .ow = s->ow,
-                        .pitch = pitch_of(c)};
+    struct sl_band b = band_of(s);
+    b.c = c;
+    b.pitch = pitch_of(c);
     b.in_place = fits_in_place(&b);
     const struct sl_units_input copied = {
         .row_bytes = b.in_place ? 0 : (size_t)input_columns(&b) * (size_t)b.pitch * sizeof(float),
         .stride = s->stride_h,
         .kernel = s->kh};
     b.units = sl_units_plan(s->n, s->oh, s->ow, &copied, goal);
+    return b;
+}
+
+struct sl_band sl_band_in_place(const struct sl_conv2d *s, const struct sl_units_goal *goal)
+{
+    static const struct sl_units_input nothing = {.stride = 1, .kernel = 1};
+    struct sl_band b = band_of(s);
+    b.c = s->c;
+    b.pitch = s->xs;
+    b.in_place = true;
+    assert(fits_in_place(&b));
+    b.units = sl_units_plan(s->n, s->oh, s->ow, &nothing, goal);
     return b;
 }
 

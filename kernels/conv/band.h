@@ -38,6 +38,10 @@ struct sl_band_view {
 /* The band over the input of a convolution, `c` of its channels. */
 struct sl_band sl_band_plan(const struct sl_conv2d *shape, int32_t c, const struct sl_units_goal *goal);
 
+/* The same for a kernel of one tap without padding, all pixels of it within the input, whatever channels are taken: it
+ * is read where it lies. */
+struct sl_band sl_band_in_place(const struct sl_conv2d *shape, const struct sl_units_goal *goal);
+
 /* Bytes of scratch a unit needs, a multiple of 64. */
 size_t sl_band_scratch(const struct sl_band *band);
 

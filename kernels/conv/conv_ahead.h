@@ -27,6 +27,28 @@ static inline struct direct_ahead direct_ahead_of(const void *at, int64_t rows, 
     return ahead;
 }
 
+/* The same where all bytes follow each other, for tiles that ask for a little in each of their steps: a burst of lines
+ * after each tile would fill the line buffers, and stall. */
+struct direct_coming {
+    const char *at;
+    ptrdiff_t left; /* bytes */
+};
+
+enum { DIRECT_PACE = 32 }; /* bytes a step, at most */
+
+/* Takes what a tile of so many steps asks for: bytes a step, from *at on. */
+static inline ptrdiff_t direct_come(struct direct_coming *coming, ptrdiff_t steps, const char **at)
+{
+    *at = coming->at;
+    if (!coming->left || !steps)
+        return 0;
+    const ptrdiff_t wanted = (coming->left + steps - 1) / steps, pace = wanted < DIRECT_PACE ? wanted : DIRECT_PACE;
+    const ptrdiff_t bytes = pace * steps < coming->left ? pace * steps : coming->left;
+    coming->at += bytes;
+    coming->left -= bytes;
+    return pace;
+}
+
 static inline void direct_prefetch_line(struct direct_ahead *ahead)
 {
     if (ahead->rows <= 0)
@@ -38,6 +60,21 @@ static inline void direct_prefetch_line(struct direct_ahead *ahead)
         ahead->at += ahead->pitch;
         ahead->rows--;
     }
+}
+
+/* What one call of direct_prefetch asks for, if that is a long burst and its lines follow each other: a tile of so many
+ * steps had better ask itself, so many bytes a step, from *at on. 0: it need not. */
+static inline ptrdiff_t direct_share(struct direct_ahead *ahead, ptrdiff_t steps, const char **at)
+{
+    enum { BURST = 8 };
+    const ptrdiff_t left = ahead->width - ahead->done, share = (ptrdiff_t)ahead->lines * 64;
+    if (ahead->rows != 1 || ahead->lines <= BURST)
+        return 0;
+    const ptrdiff_t bytes = share < left ? share : left;
+    *at = ahead->at + ahead->done;
+    ahead->done += bytes;
+    ahead->rows = ahead->done < ahead->width;
+    return (bytes + steps - 1) / steps;
 }
 
 static inline void direct_prefetch(struct direct_ahead *ahead)

@@ -15,30 +15,35 @@
 #include "kernels/contract.h"
 #include "kernels/conv/conv.h"
 #include "kernels/conv/conv_ahead.h"
-#include "kernels/conv/conv_moments.h"
 #include "kernels/conv/conv_sum.h"
 #include "kernels/kernels.h"
+#include "kernels/norm/norm.h"
 
-enum { DIRECT_MOST_SCRATCH = 1 << 28 };
+enum {
+    DIRECT_MOST_SCRATCH = 1 << 28,
+    DIRECT_FAR = 8 << 20, /* bytes of an output that goes past the caches */
+};
+
+/* Blocks of output channels, of which the last may be narrower. */
+static int32_t direct_blocks(int32_t k)
+{
+    return (k + DIRECT_BLOCK - 1) / DIRECT_BLOCK;
+}
 
 /* What both passes have become. */
 struct direct {
     struct sl_window window;
-    int32_t k, block; /* output channels: all, and of a block */
+    int32_t k; /* output channels */
     const float *x, *weights, *bias;
     float slope;
     float *y, *moments;
+    bool streams; /* y goes past the caches */
 };
-
-static int32_t direct_blocks(const struct direct *d)
-{
-    return (d->k + d->block - 1) / d->block;
-}
 
 /* The launch hands out the blocks of output channels of each unit of pixels, one after the other. */
 static int64_t direct_units(const struct direct *d)
 {
-    return sl_units_count(&d->window.units) * direct_blocks(d);
+    return sl_units_count(&d->window.units) * direct_blocks(d->k);
 }
 
 /* The source of a unit should stay in the second-level cache, because each block of output channels reads it again. But
@@ -56,7 +61,7 @@ static struct direct direct_plan(const struct sl_conv2d *s, int32_t k,
 {
     enum { LEAST = 32, ENOUGH = 512 };
     struct sl_units_goal goal = direct_goal(s);
-    struct direct d = {.k = k, .block = direct_block(k), .slope = 1.0f};
+    struct direct d = {.k = k, .slope = 1.0f};
     d.window = window(s, &goal);
     while (!sl_units_fill(direct_units(&d)) && direct_units(&d) < ENOUGH && goal.least > LEAST) {
         goal.units *= 2;
@@ -79,83 +84,113 @@ static struct direct direct_backward(const struct sl_conv2d *s)
 /* One block of output channels of a unit, group by group. Where the source's pixels hold nothing but channels, the taps
  * of a kernel row are joined into one run. */
 static void direct_one_block(const struct direct *d, const struct sl_window_view *view, int32_t first,
-                             struct direct_ahead *ahead, float *y)
+                             struct direct_coming *coming, float *y, float *record)
 {
     const struct sl_window *w = &d->window;
-    const ptrdiff_t tap = (ptrdiff_t)w->c * d->block, all_taps = tap * w->rows.kernel * w->columns.kernel;
+    const struct direct_tiles *tiles = direct_tiles_for(d->k - first);
+    const ptrdiff_t tap = (ptrdiff_t)w->c * tiles->width, filter = (ptrdiff_t)w->c * w->rows.kernel * w->columns.kernel;
     float bias[DIRECT_VECTORS * VL] = {0};
     if (d->bias)
-        memcpy(bias, d->bias + first, (size_t)direct_smaller(d->k - first, d->block) * sizeof *bias);
+        memcpy(bias, d->bias + first, (size_t)direct_smaller(d->k - first, tiles->width) * sizeof *bias);
+    struct direct_moments moments = {0};
+    if (record) {
+        moments.mean = record + first;
+        moments.squares = record + w->ys + first;
+    }
     struct sl_group group = {0};
     while (sl_window_next(w, &view->unit, &group)) {
         const bool joined = w->c == w->xs;
         const struct direct_sum sum = {
             .window = w,
-            .block = d->block,
+            .tiles = tiles,
             .x = view->x,
-            .weights = d->weights + first / d->block * all_taps + sl_window_tap_number(w, &group) * tap,
+            .weights = d->weights + first * filter + sl_window_tap_number(w, &group) * tap,
             .bias = bias,
             .slope = d->slope,
             .rows = group.rows.taps,
             .runs = joined ? group.columns.taps > 0 : group.columns.taps,
             .run = joined ? group.columns.taps * w->c : w->c,
             .weights_row = sl_window_row_taps(w, group.columns.phase) * tap,
-            .lanes = direct_smaller(w->ys - first, d->block),
+            .lanes = direct_smaller(w->ys - first, tiles->width),
+            .streams = d->streams,
+            .moments = record ? &moments : NULL,
         };
-        direct_group(&sum, view->pixels + group.begin, group.count, ahead, y + first);
+        direct_group(&sum, view->pixels + group.begin, group.count, coming, y + first);
     }
 }
 
 /* The source of the pixels of unit `next`, to be prefetched; nothing past the end of the slice. */
-static struct direct_ahead direct_next(const struct direct *d, int64_t next, int64_t end)
+static struct direct_coming direct_next(const struct direct *d, int64_t next, int64_t end)
 {
     const struct sl_window *w = &d->window;
-    const int64_t tiles = (sl_units_pixels(&w->units) + DIRECT_TILE - 1) / DIRECT_TILE * direct_blocks(d);
     if (next >= end)
-        return direct_ahead_of(NULL, 0, 0, 0, tiles);
+        return (struct direct_coming){(const char *)d->x, 0};
     const struct sl_unit_source source = sl_window_source(w, next);
-    return direct_ahead_of(d->x + source.first * w->xs, source.pixels, w->c * (ptrdiff_t)sizeof(float),
-                           w->xs * (ptrdiff_t)sizeof(float), tiles);
+    return (struct direct_coming){(const char *)(d->x + source.first * w->xs),
+                                  (ptrdiff_t)source.pixels * w->xs * (ptrdiff_t)sizeof(float)};
+}
+
+/* An output that the caches cannot hold until it is read is not brought into them to be overwritten. */
+static bool direct_streams(const struct direct *d)
+{
+    const struct sl_window *w = &d->window;
+    const size_t pixels = (size_t)w->units.n * (size_t)w->rows.output * (size_t)w->columns.output;
+    return w->ys % SL_LANES == 0 && (uintptr_t)d->y % (SL_LANES * sizeof(float)) == 0 &&
+           pixels * (size_t)w->ys * sizeof(float) >= DIRECT_FAR;
+}
+
+/* The record of a unit, of no pixels yet, as far as lanes [k, end) go. Whoever takes the first ones says how many
+ * pixels there are. */
+static void direct_open_record(int32_t pixels, int32_t ys, int32_t k, int32_t end, float *record)
+{
+    memset(record + k, 0, (size_t)(end - k) * sizeof *record);
+    memset(record + ys + k, 0, (size_t)(end - k) * sizeof *record);
+    if (k > 0)
+        return;
+    memset(record + 2 * ys, 0, SL_LANES * sizeof *record);
+    record[2 * ys] = (float)pixels;
 }
 
 /* Blocks [begin, end) of the output channels of some pixels. The last one clears the lanes past it. */
 static void direct_unit(const struct direct *d, const struct sl_window_view *view, int32_t begin, int32_t end,
-                        struct direct_ahead *ahead, float *record)
+                        struct direct_coming *coming, float *record)
 {
-    const int32_t ys = d->window.ys, blocks = direct_blocks(d);
+    const int32_t ys = d->window.ys, written = direct_written(d->k);
+    const bool last = end == direct_blocks(d->k);
     float *y = d->y + view->first * ys;
-    for (int32_t b = begin; b < end; b++)
-        direct_one_block(d, view, b * d->block, ahead, y);
-    for (int32_t t = 0, written = blocks * d->block; end == blocks && t < view->count && written < ys; t++)
-        memset(y + (ptrdiff_t)t * ys + written, 0, (size_t)(ys - written) * sizeof *y);
     if (record)
-        direct_moments(view->count, ys, y, begin * d->block, end == blocks ? ys : end * d->block, record);
+        direct_open_record(view->count, ys, begin * DIRECT_BLOCK, last ? ys : end * DIRECT_BLOCK, record);
+    for (int32_t b = begin; b < end; b++)
+        direct_one_block(d, view, b * DIRECT_BLOCK, coming, y, record);
+    for (int32_t t = 0; last && t < view->count && written < ys; t++)
+        memset(y + (ptrdiff_t)t * ys + written, 0, (size_t)(ys - written) * sizeof *y);
 }
 
 static void direct_slice(const struct direct *d, const struct sl_work *work)
 {
-    const int32_t blocks = direct_blocks(d);
+    const int32_t blocks = direct_blocks(d->k);
     const int64_t end = (work->end + blocks - 1) / blocks;
     for (int64_t unit = work->begin / blocks; unit < end; unit++) {
         const int64_t first = unit * blocks, last = first + blocks;
         const struct sl_window_view view = sl_window_open(&d->window, d->x, unit, work->scratch);
-        struct direct_ahead ahead = direct_next(d, unit + 1, end);
+        struct direct_coming coming = direct_next(d, unit + 1, end);
         float *record = d->moments ? d->moments + (size_t)unit * sl_moments_size(d->window.ys) : NULL;
         direct_unit(d, &view, (int32_t)(work->begin > first ? work->begin - first : 0),
-                    (int32_t)((work->end < last ? work->end : last) - first), &ahead, record);
+                    (int32_t)((work->end < last ? work->end : last) - first), &coming, record);
     }
+    v_streamed();
 }
 
 /* What both passes need of the launch. Packing hands out blocks of output channels. */
 static void direct_need(const struct direct *d, struct sl_need *need)
 {
     need->units = direct_units(d);
-    need->joins = direct_blocks(d) > 1;
-    need->together = direct_blocks(d);
+    need->joins = direct_blocks(d->k) > 1;
+    need->together = direct_blocks(d->k);
     need->records = sl_units_count(&d->window.units);
     need->scratch = sl_window_scratch(&d->window);
     need->state = sizeof *d;
-    need->pack_units = direct_blocks(d);
+    need->pack_units = direct_blocks(d->k);
 }
 
 /* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
@@ -165,7 +200,7 @@ static bool direct_forward_need(const void *shape, struct sl_need *need)
     const struct sl_conv2d *s = shape;
     const struct direct d = direct_forward(s);
     direct_need(&d, need);
-    need->packed = (size_t)sl_round_up(s->k, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c * sizeof(float);
+    need->packed = (size_t)direct_written(s->k) * (size_t)s->kh * (size_t)s->kw * (size_t)s->c * sizeof(float);
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }
 
@@ -179,15 +214,15 @@ static int direct_forward_open(const void *shape, const struct sl_device *device
 static void direct_forward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
-    const int32_t block = direct_block(s->k);
-    const size_t filter = (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
-    assert(sl_slice_is_within(work, direct_blocks(work->state)));
+    const ptrdiff_t filter = (ptrdiff_t)s->kh * s->kw * s->c;
+    assert(sl_slice_is_within(work, direct_blocks(s->k)));
     for (int64_t b = work->begin; b < work->end; b++) {
-        const float *from = weights + (size_t)(b * block) * filter;
-        float *to = (float *)packed + (size_t)(b * block) * filter;
-        for (size_t i = 0; i < filter; i++)
-            for (int32_t k = 0; k < block; k++)
-                *to++ = b * block + k < s->k ? from[(size_t)k * filter + i] : 0.0f;
+        const int32_t first = (int32_t)b * DIRECT_BLOCK, width = direct_tiles_for(s->k - first)->width;
+        const float *from = weights + first * filter;
+        float *to = (float *)packed + first * filter;
+        for (ptrdiff_t i = 0; i < filter; i++)
+            for (int32_t k = 0; k < width; k++)
+                *to++ = first + k < s->k ? from[k * filter + i] : 0.0f;
     }
 }
 
@@ -204,6 +239,7 @@ static void direct_forward_slice(const void *shape, const void *args, const stru
     d.slope = a->slope;
     d.y = a->y;
     d.moments = a->moments;
+    d.streams = direct_streams(&d);
     direct_slice(&d, work);
 }
 
@@ -214,7 +250,7 @@ static bool direct_backward_need(const void *shape, struct sl_need *need)
     const struct sl_conv2d *s = shape;
     const struct direct d = direct_backward(s);
     direct_need(&d, need);
-    need->packed = (size_t)sl_round_up(s->c, d.block) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k * sizeof(float);
+    need->packed = (size_t)direct_written(s->c) * (size_t)s->kh * (size_t)s->kw * (size_t)s->k * sizeof(float);
     return need->scratch <= DIRECT_MOST_SCRATCH;
 }
 
@@ -225,22 +261,29 @@ static int direct_backward_open(const void *shape, const struct sl_device *devic
     return SL_OK;
 }
 
+/* `here` floats, and zeros up to `width`, which is a few vectors. */
+static inline void direct_copy(const float *from, int32_t here, float *to, int32_t width)
+{
+    for (int32_t v = 0; v < width; v += VL) {
+        const int32_t lanes = here - v;
+        v_store(to + v, lanes >= VL ? v_load(from + v) : v_load_head(from + v, lanes > 0 ? lanes : 0));
+    }
+}
+
 /* The kernel turned by 180 degrees, with input and output channels exchanged. */
 static void direct_backward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
 {
     const struct sl_conv2d *s = shape;
     const struct direct *d = work->state;
     const int64_t taps = (int64_t)s->kh * s->kw;
-    assert(sl_slice_is_within(work, direct_blocks(d)));
+    assert(sl_slice_is_within(work, direct_blocks(s->c)));
     for (int64_t b = work->begin; b < work->end; b++) {
-        const int32_t first = (int32_t)b * d->block, here = direct_smaller(s->c - first, d->block);
+        const int32_t first = (int32_t)b * DIRECT_BLOCK, width = direct_tiles_for(s->c - first)->width;
         float *to = (float *)packed + first * taps * s->k;
         for (int64_t i = 0; i < taps; i++) {
             const float *from = weights + (taps - 1 - sl_window_tap(&d->window, i)) * s->c + first;
-            for (int32_t k = 0; k < s->k; k++, from += taps * s->c, to += d->block) {
-                memcpy(to, from, (size_t)here * sizeof *to);
-                memset(to + here, 0, (size_t)(d->block - here) * sizeof *to);
-            }
+            for (int32_t k = 0; k < s->k; k++, from += taps * s->c, to += width)
+                direct_copy(from, direct_smaller(s->c - first, width), to, width);
         }
     }
 }
@@ -255,6 +298,7 @@ static void direct_backward_slice(const void *shape, const void *args, const str
     d.x = a->dy;
     d.weights = a->weights;
     d.y = a->dx;
+    d.streams = direct_streams(&d);
     direct_slice(&d, work);
 }
 

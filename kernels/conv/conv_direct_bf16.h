@@ -44,7 +44,7 @@ static void direct_bf16_slice(const struct direct *d, const sl_bf16 *x, sl_bf16 
     const struct sl_window *w = &d->window;
     float *source = (float *)((char *)work->scratch + direct_lines(sl_window_scratch(w)));
     float *output = source + direct_source_bytes(d) / sizeof *source;
-    const int64_t blocks = direct_blocks(d);
+    const int64_t blocks = direct_blocks(d->k);
     for (int64_t i = work->begin; i < work->end; i++) {
         const struct sl_unit unit = sl_units_at(&w->units, i);
         const struct sl_unit_source from = sl_window_source(w, i);
@@ -53,14 +53,10 @@ static void direct_bf16_slice(const struct direct *d, const sl_bf16 *x, sl_bf16 
         struct direct floats = *d;
         floats.x = direct_origin(source, from.first * w->xs);
         floats.y = direct_origin(output, first);
-        floats.moments = NULL;
         convert_widen((struct convert){from.pixels, w->xs, w->xs, w->xs}, x + from.first * w->xs, source);
         direct_slice(&floats,
                      &(struct sl_work){.begin = i * blocks, .end = (i + 1) * blocks, .scratch = work->scratch});
         convert_narrow(outputs, output, y + first);
-        if (d->moments)
-            direct_moments((int32_t)(outputs / w->ys), w->ys, output, 0, w->ys,
-                           d->moments + (size_t)i * sl_moments_size(w->ys));
     }
 }
 

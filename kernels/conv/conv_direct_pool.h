@@ -40,14 +40,14 @@ static void direct_pool_row(const float *x, ptrdiff_t row, int32_t windows, int3
 
 static void direct_pooled_run(const struct direct *d, const struct sl_work *work)
 {
-    const int32_t ys = d->window.ys, ow = d->window.columns.output, written = sl_round_up(d->k, d->block);
+    const int32_t ys = d->window.ys, ow = d->window.columns.output, written = direct_written(d->k);
     const ptrdiff_t row = (ptrdiff_t)ow * ys;
     float *outputs = (float *)((char *)work->scratch + direct_list_bytes(d));
     for (int64_t unit = work->begin; unit < work->end; unit++) {
         const struct sl_window_view view = sl_window_open(&d->window, d->x, unit, work->scratch);
-        struct direct_ahead ahead = direct_next(d, unit + 1, work->end);
-        for (int32_t first = 0; first < d->k; first += d->block)
-            direct_one_block(d, &view, first, &ahead, outputs);
+        struct direct_coming coming = direct_next(d, unit + 1, work->end);
+        for (int32_t first = 0; first < d->k; first += DIRECT_BLOCK)
+            direct_one_block(d, &view, first, &coming, outputs, NULL);
         for (int32_t t = 0; t < view.count && written < ys; t++)
             memset(outputs + (ptrdiff_t)t * ys + written, 0, (size_t)(ys - written) * sizeof *outputs);
         for (int32_t p = 0; p < view.count / ow; p += 2)

@@ -13,6 +13,7 @@
 #include "kernels/conv/cells.h"
 #include "kernels/conv/conv_direct.h"
 #include "kernels/conv/conv_gradient_tile.h"
+#include "kernels/conv/conv_pointwise_weights.h"
 
 enum {
     GRADIENT_CHUNK = 96,             /* pixels of a chunk, at most */
@@ -111,7 +112,8 @@ static struct sl_cells gradient_plan(const struct sl_conv2d *s)
     }
     /* With few chunks the sums should stay in the second-level cache from one chunk to the next. */
     const bool few = (int64_t)s->n * s->oh * s->ow <= 8 * GRADIENT_CHUNK;
-    sl_cells_limit(&cells, gradient_sum_bytes(s, cells.k, s->c), few ? GRADIENT_CELL_BYTES : GRADIENT_AREA_BYTES);
+    sl_cells_limit(&cells, gradient_sum_bytes(s, cells.k, s->c),
+                   few && !pointwise_takes(s) ? GRADIENT_CELL_BYTES : GRADIENT_AREA_BYTES);
     cells.parts = parts;
     return cells;
 }
@@ -129,11 +131,26 @@ static size_t gradient_band_scratch(const struct sl_conv2d *s, int64_t parts, in
     return most;
 }
 
+/* The same for a kernel of one tap, of k x all channels. */
+static size_t gradient_pointwise_scratch(const struct sl_conv2d *s, int64_t parts, int32_t k)
+{
+    const int64_t which[] = {0, parts / 2, parts - 1};
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
+        const struct gradient_part part = gradient_part(s, parts, which[i]);
+        const size_t bytes = pointwise_scratch(&part.shape, k, s->c);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
 /* The most that any area needs. The columns of cells that a slice joins may be the first ones, the last ones, some in
  * between, or all. */
 static size_t gradient_scratch(const struct sl_conv2d *s, const struct sl_cells *cells)
 {
     const int32_t k = cells->most_rows * cells->k;
+    if (pointwise_takes(s))
+        return gradient_pointwise_scratch(s, cells->parts, k);
     size_t band = gradient_band_scratch(s, cells->parts, s->c);
     for (int32_t c = cells->c; c < s->c; c += cells->c) {
         const size_t first = gradient_band_scratch(s, cells->parts, c);
@@ -197,20 +214,20 @@ static void gradient_chunk(const struct gradient_job *job, const struct sl_band_
 {
     const struct sl_conv2d *s = job->s;
     const float *dy = job->dy + (view->first + t) * s->ys;
-    struct gradient_piece piece = {.offset = view->offset + t, .dy = dy + job->k, .stride = s->ys, .pixels = pixels};
+    struct gradient_piece piece = {.offset = view->offset + t, .block = dy + job->k, .stride = s->ys, .pixels = pixels};
     piece.first = view->first + t == 0;
     ptrdiff_t next = GRADIENT_BLOCK;
     if (s->ys > GRADIENT_NEAR || job->k_end > s->ys) {
         gradient_gather(s, dy, job->k, job->k_end, pixels, job->gathered);
-        piece.dy = job->gathered;
+        piece.block = job->gathered;
         piece.stride = GRADIENT_BLOCK;
         next = (ptrdiff_t)pixels * GRADIENT_BLOCK;
     }
     float *to = job->sums;
-    for (int32_t b = job->k; b < job->k_end; b += GRADIENT_BLOCK, piece.dy += next)
+    for (int32_t b = job->k; b < job->k_end; b += GRADIENT_BLOCK, piece.block += next)
         for (int32_t r = 0; r < s->kh; r++)
             for (int32_t i = 0; i < job->runs; i++, to += (ptrdiff_t)job->run * GRADIENT_BLOCK) {
-                piece.x = view->x + r * view->row + i * job->pitch;
+                piece.floats = view->x + r * view->row + i * job->pitch;
                 gradient_run(&piece, job->run, ahead, to);
             }
 }
@@ -308,7 +325,7 @@ static void gradient_slice(const void *shape, const void *args, const struct sl_
         const struct sl_conv2d_bwd_weights some = {(const float *)a->x + part.x, (const float *)a->dy + part.dy,
                                                    a->dw + (size_t)number * sl_conv2d_weights(shape)};
         next = unit + sl_cells_join(cells, unit, work->end, &area);
-        gradient_one_area(&part.shape, &some, &area, work->scratch);
+        (pointwise_takes(shape) ? pointwise_area : gradient_one_area)(&part.shape, &some, &area, work->scratch);
     }
 }
 

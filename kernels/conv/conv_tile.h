@@ -7,46 +7,7 @@
 #ifndef SL_KERNELS_CONV_TILE_H
 #define SL_KERNELS_CONV_TILE_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "kernels/conv/window.h"
-
-/* Sums stay in registers only where the sizes of a tile are constants and its loops are unrolled. Emulated vectors are
- * in memory anyway; unrolled, they would take minutes to compile with sanitizers. */
-#ifdef SL_SIMD_EMULATED
-#define DIRECT_INLINE static __attribute__((noinline))
-#define DIRECT_UNROLL
-#else
-#define DIRECT_INLINE static inline __attribute__((always_inline))
-#define DIRECT_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-enum {
-    DIRECT_VECTORS = V_REGISTERS == 32 ? 4 : 2,        /* vectors of the widest block */
-    DIRECT_TILE = V_REGISTERS == 32 ? 12 : 6,          /* pixels of the longest tile */
-    DIRECT_ACCUMULATORS = V_REGISTERS == 32 ? 24 : 12, /* accumulators of a full tile */
-};
-
-/* A piece of the sum, for one block of output channels: one run of source floats in each of some kernel rows. Every
- * float of a run has [block] weights. */
-struct direct_piece {
-    const float *x;       /* the first run of a pixel begins at x + pixel.x */
-    const float *weights; /* of the first run */
-    int32_t rows, run;    /* kernel rows; floats of a run */
-    ptrdiff_t x_row;      /* floats of the source from one run to the next */
-    ptrdiff_t skip;       /* floats of weights between the end of one run and the beginning of the next */
-    const float *bias;    /* of this block, with zeros past the last channel; NULL: y already holds part of the sum */
-    float slope;          /* of the activation; 1 where there is none, or where the sum is not complete */
-    int32_t lanes;        /* floats of a pixel of y that belong to this block */
-};
-
-/* How many lanes of vector v of the block belong to y. */
-DIRECT_INLINE int direct_lanes(const struct direct_piece *piece, int v)
-{
-    const int lanes = piece->lanes - v * VL;
-    return lanes < 0 ? 0 : lanes < VL ? lanes : VL;
-}
+#include "kernels/conv/conv_output.h"
 
 /* The sums start from the bias, or go on from what y holds. */
 DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struct direct_piece *piece,
@@ -64,52 +25,31 @@ DIRECT_INLINE void direct_begin(const int pixels, const int vectors, const struc
     }
 }
 
-DIRECT_INLINE vf direct_activate(vf a, float slope)
+/* Asks for the places in y of the tile that comes four tiles later: where sums are short, memory takes longer to bring
+ * y than a tile takes to compute. */
+DIRECT_INLINE void direct_ask(const int pixels, const int vectors, const struct sl_pixel *pixel, const float *y)
 {
-    return v_select(v_ge(a, v_zero()), a, v_mul(a, v_set1(slope)));
-}
-
-DIRECT_INLINE void direct_end(const int pixels, const int vectors, const struct direct_piece *piece,
-                              const struct sl_pixel *pixel, float *y, vf sum[DIRECT_TILE][DIRECT_VECTORS])
-{
-    const bool whole = piece->lanes >= vectors * VL;
-    if (piece->slope != 1.0f) {
-        DIRECT_UNROLL
-        for (int i = 0; i < pixels; i++) {
-            DIRECT_UNROLL
-            for (int v = 0; v < vectors; v++)
-                sum[i][v] = direct_activate(sum[i][v], piece->slope);
-        }
-    }
     DIRECT_UNROLL
     for (int i = 0; i < pixels; i++) {
         DIRECT_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            if (whole)
-                v_store(y + pixel[i].y + v * VL, sum[i][v]);
-            else
-                v_store_head(y + pixel[i].y + v * VL, sum[i][v], direct_lanes(piece, v));
-        }
+        for (int v = 0; v < vectors; v += SL_LANES / VL)
+            __builtin_prefetch(y + pixel[4 * pixels + i].y + v * VL, 1);
     }
 }
 
-/* One tile: the first `pixels` of a list, to y. It also prefetches the places in y of the tile that comes four tiles
- * later: where sums are short, memory takes longer to bring y than a tile takes to compute. */
-DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct direct_piece *piece,
-                               const struct sl_pixel *pixel, float *y)
+/* The steps of a tile. `asks`: each prefetches a little of what the next unit reads. */
+DIRECT_INLINE void direct_steps(const int pixels, const int vectors, const bool asks, const struct direct_piece *piece,
+                                const ptrdiff_t at[DIRECT_TILE], vf sum[DIRECT_TILE][DIRECT_VECTORS])
 {
-    vf sum[DIRECT_TILE][DIRECT_VECTORS];
-    ptrdiff_t at[DIRECT_TILE];
-    DIRECT_UNROLL
-    for (int i = 0; i < pixels; i++) {
-        at[i] = pixel[i].x;
-        __builtin_prefetch(y + pixel[4 * pixels + i].y, 1);
-    }
-    direct_begin(pixels, vectors, piece, pixel, y, sum);
     const float *w = piece->weights;
+    const char *ahead = piece->ahead;
     for (int32_t r = 0; r < piece->rows; r++, w += piece->skip) {
         const float *x = piece->x + r * piece->x_row;
         for (const float *end = x + piece->run; x != end; x++, w += vectors * VL) {
+            if (asks) {
+                __builtin_prefetch(ahead);
+                ahead += piece->pace;
+            }
             vf weight[DIRECT_VECTORS];
             DIRECT_UNROLL
             for (int v = 0; v < vectors; v++)
@@ -123,6 +63,24 @@ DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct
             }
         }
     }
+}
+
+/* One tile: the first `pixels` of a list, to y. */
+DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct direct_piece *piece,
+                               const struct sl_pixel *pixel, float *y)
+{
+    vf sum[DIRECT_TILE][DIRECT_VECTORS];
+    ptrdiff_t at[DIRECT_TILE];
+    if (!piece->streams)
+        direct_ask(pixels, vectors, pixel, y);
+    DIRECT_UNROLL
+    for (int i = 0; i < pixels; i++)
+        at[i] = pixel[i].x;
+    direct_begin(pixels, vectors, piece, pixel, y, sum);
+    if (piece->pace)
+        direct_steps(pixels, vectors, true, piece, at, sum);
+    else
+        direct_steps(pixels, vectors, false, piece, at, sum);
     direct_end(pixels, vectors, piece, pixel, y, sum);
 }
 
@@ -135,6 +93,20 @@ DIRECT_INLINE void direct_tile(const int pixels, const int vectors, const struct
     }
 typedef void direct_tile_fn(const struct direct_piece *piece, const struct sl_pixel *pixel, float *y);
 
+#if V_REGISTERS == 32
+DIRECT_TILE_OF(1, 1)
+DIRECT_TILE_OF(2, 1)
+DIRECT_TILE_OF(3, 1)
+DIRECT_TILE_OF(4, 1)
+DIRECT_TILE_OF(5, 1)
+DIRECT_TILE_OF(6, 1)
+DIRECT_TILE_OF(7, 1)
+DIRECT_TILE_OF(8, 1)
+DIRECT_TILE_OF(9, 1)
+DIRECT_TILE_OF(10, 1)
+DIRECT_TILE_OF(11, 1)
+DIRECT_TILE_OF(12, 1)
+#endif
 DIRECT_TILE_OF(1, 2)
 DIRECT_TILE_OF(2, 2)
 DIRECT_TILE_OF(3, 2)
@@ -156,21 +128,44 @@ DIRECT_TILE_OF(5, 4)
 DIRECT_TILE_OF(6, 4)
 #endif
 
-static direct_tile_fn *const direct_narrow[] = {
-    direct_tile_1x2, direct_tile_2x2, direct_tile_3x2, direct_tile_4x2,  direct_tile_5x2,  direct_tile_6x2,
-#if V_REGISTERS == 32
-    direct_tile_7x2, direct_tile_8x2, direct_tile_9x2, direct_tile_10x2, direct_tile_11x2, direct_tile_12x2,
-#endif
-};
-#if V_REGISTERS == 32
-static direct_tile_fn *const direct_wide[] = {
-    direct_tile_1x4, direct_tile_2x4, direct_tile_3x4, direct_tile_4x4, direct_tile_5x4, direct_tile_6x4,
-};
-#endif
+#define DIRECT_TILES_TO_6(vectors)                                                                      \
+    direct_tile_1x##vectors, direct_tile_2x##vectors, direct_tile_3x##vectors, direct_tile_4x##vectors, \
+        direct_tile_5x##vectors, direct_tile_6x##vectors
+#define DIRECT_TILES_TO_12(vectors)                                                                        \
+    DIRECT_TILES_TO_6(vectors), direct_tile_7x##vectors, direct_tile_8x##vectors, direct_tile_9x##vectors, \
+        direct_tile_10x##vectors, direct_tile_11x##vectors, direct_tile_12x##vectors
 
-/* Output channels of a block. AVX-512 takes 64, unless blocks of 32 leave fewer channels unused. */
-static int32_t direct_block(int32_t k)
+/* The tiles of a block of so many channels, by their pixels, and the longest of them. */
+struct direct_tiles {
+    int32_t width, longest;
+    direct_tile_fn *of[DIRECT_TILE];
+};
+
+static const struct direct_tiles direct_tiles[] = {
+#if V_REGISTERS == 32
+    {VL, 12, {DIRECT_TILES_TO_12(1)}},
+    {2 * VL, 12, {DIRECT_TILES_TO_12(2)}},
+    {4 * VL, 6, {DIRECT_TILES_TO_6(4)}},
+#else
+    {2 * VL, 6, {DIRECT_TILES_TO_6(2)}},
+#endif
+};
+enum { DIRECT_WIDTHS = sizeof direct_tiles / sizeof *direct_tiles };
+
+/* The tiles of a block that begins where so many output channels are left: of the widest, or the narrowest that holds
+ * them all. */
+static const struct direct_tiles *direct_tiles_for(int32_t left)
 {
-    return DIRECT_VECTORS == 4 && sl_round_up(k, 4 * VL) == sl_round_up(k, 2 * VL) ? 4 * VL : 2 * VL;
+    const struct direct_tiles *tiles = direct_tiles;
+    while (tiles < direct_tiles + DIRECT_WIDTHS - 1 && tiles->width < left)
+        tiles++;
+    return tiles;
+}
+
+/* Output channels of all blocks together, those past the last one included. */
+static int32_t direct_written(int32_t k)
+{
+    const int32_t last = (k - 1) / DIRECT_BLOCK * DIRECT_BLOCK;
+    return last + direct_tiles_for(k - last)->width;
 }
 #endif

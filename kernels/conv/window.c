@@ -31,16 +31,18 @@ static struct sl_reach reach_of(const struct sl_axis *a, int32_t i)
     const int64_t base = (origin + phase) / a->spacing, all = phase_taps(a, phase);
     const int64_t first = base < 0 ? -base : 0, end = all < a->source - base ? all : a->source - base;
     if (end <= first)
-        return (struct sl_reach){.begin = i, .length = 1};
+        return (struct sl_reach){.begin = i, .length = 1, .phase = phase};
     return (struct sl_reach){i, 1, phase, (int32_t)first, (int32_t)(end - first), (int32_t)(base + first)};
 }
 
 /* Extends a reach of one position over the next positions of its phase, up to `end`, that meet the same taps. Those are
- * the positions where all taps of the phase lie inside the source, or where none does. Near a border every position
- * meets taps of its own, and the reach stays as it is. */
+ * the positions where all taps of the phase lie inside the source, or where none does, if only because the phase has
+ * none. Near a border every position meets taps of its own, and the reach stays as it is. */
 static void extend(const struct sl_axis *a, int32_t end, struct sl_reach *reach)
 {
     const int32_t most = (end - reach->begin + a->spacing - 1) / a->spacing;
+    if (!phase_taps(a, reach->phase))
+        reach->length = most;
     if (reach->taps && reach->taps == phase_taps(a, reach->phase))
         reach->length = least(most, (a->source - reach->taps - reach->at) / a->stride + 1);
     while (!reach->taps && reach->length < most && !reach_of(a, reach->begin + reach->length * a->spacing).taps)
