@@ -66,7 +66,7 @@ static const struct sl_conv2d shapes[] = {
     { 1,131,131,   3,  16, 5, 4, 2, 2, 2, 1, 66, 66,  16,  16, SL_ELEMENT_F32},   /* strided, */
     { 1, 4300,1,  16,  40, 1, 1, 1, 1, 0, 0, 4300,1,  16,  48, SL_ELEMENT_F32},   /* read in place, */
     {65,  6,  6,  16,  16, 3, 3, 1, 1, 1, 1,  6,  6,  16,  16, SL_ELEMENT_F32},   /* Winograd's tiles */
-    {521, 4,  4,  16,  32, 2, 2, 1, 1, 0, 0,  4,  4,  16,  32, SL_ELEMENT_F32},
+    {521, 4,  4,  16,  16, 2, 2, 1, 1, 0, 0,  4,  4,  16,  16, SL_ELEMENT_F32},
     { 1, 13, 11,  33,  13, 7, 7, 1, 1, 3, 3, 13, 11,  48,  16, SL_ELEMENT_F32},   /* the first large one */
     { 1, 24, 24, 112,  64, 1, 1, 1, 1, 0, 0, 24, 24, 112,  80, SL_ELEMENT_F32},   /* one slice of backward-weights: groups of channels not alike */
     { 1, 256, 256, 3,  32, 1, 1, 1, 1, 0, 0, 256, 256, 3,  32, SL_ELEMENT_F32},   /* y goes past the caches, */

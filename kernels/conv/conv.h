@@ -38,8 +38,8 @@ struct sl_conv2d_fwd {
     const float *bias;    /* [k] or NULL */
     float slope;          /* act(v) = v >= 0 ? v : slope*v; 1 means none */
     void *y;
-    /* NULL, or one record of sl_moments_size(ys) floats for each unit of the row: the moments of what that unit
-     * wrote, for batch norm (norm.h). */
+    /* NULL, or need.records of sl_moments_size(ys) floats, one for each unit of a row that does not say: the moments of
+     * what was written, for batch norm (norm.h). */
     float *moments;
 };
 

@@ -47,19 +47,26 @@ static int32_t gradient_bf16_images(const struct sl_conv2d *s)
 /* What an area has in scratch: the floats of x and dy, their gradient, and what the row of floats asks for. */
 struct gradient_bf16 {
     struct sl_conv2d part;
-    struct sl_need need;          /* of the row of floats */
     size_t x, dy, dw, state, all; /* bytes */
 };
+
+/* The cells of the row of floats: so few images are one part of its sum. */
+static struct sl_cells gradient_bf16_plan(const struct sl_conv2d *part)
+{
+    struct sl_cells cells = gradient_plan(part);
+    cells.parts = 1;
+    return cells;
+}
 
 static struct gradient_bf16 gradient_bf16_area(const struct sl_conv2d *s, int32_t images, int32_t k, int32_t c)
 {
     struct gradient_bf16 g = {.part = gradient_bf16_part(s, images, k, c)};
-    gradient_need(&g.part, &g.need);
+    const struct sl_cells cells = gradient_bf16_plan(&g.part);
     g.x = direct_lines(sl_conv2d_inputs(&g.part) * sizeof(float));
     g.dy = direct_lines(sl_conv2d_outputs(&g.part) * sizeof(float));
     g.dw = direct_lines(sl_conv2d_weights(&g.part) * sizeof(float));
-    g.state = direct_lines(g.need.state);
-    g.all = g.x + g.dy + g.dw + g.state + g.need.scratch;
+    g.state = direct_lines(sizeof cells);
+    g.all = g.x + g.dy + g.dw + g.state + gradient_scratch(&g.part, &cells);
     return g;
 }
 
@@ -113,8 +120,7 @@ static const float *gradient_bf16_images_from(const struct sl_conv2d *s, const s
                   (const sl_bf16 *)a->x + n * inside * s->xs + area->c, x);
     convert_widen((struct convert){part->n * outside, part->k, s->ys, part->ys},
                   (const sl_bf16 *)a->dy + n * outside * s->ys + area->k, dy);
-    gradient_open(part, NULL, cells);
-    cells->parts = 1;
+    *cells = gradient_bf16_plan(part);
     gradient_slice(
         part, &(struct sl_conv2d_bwd_weights){.x = x, .dy = dy, .dw = dw},
         &(struct sl_work){.end = sl_cells_count(cells), .state = cells, .scratch = (char *)cells + g->state});
