@@ -3,3 +3,4 @@
 
 #define AMX(name) name##_bf16_amx
 #include "kernels/conv/conv_amx.h"
+#include "kernels/conv/conv_amx_weights.h"
