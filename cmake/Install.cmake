@@ -3,10 +3,11 @@ include(CMakePackageConfigHelpers)
 
 set(library_objects $<TARGET_OBJECTS:starling_kernels_common> $<TARGET_OBJECTS:starling_runtime>
   $<TARGET_OBJECTS:starling_comm>)
-if(TARGET starling_kernels_avx512)
-  list(APPEND library_objects $<TARGET_OBJECTS:starling_kernels_avx512>
-    $<TARGET_OBJECTS:starling_kernels_avx512bf16>)
-endif()
+foreach(isa avx512 avx512bf16 amx)
+  if(TARGET starling_kernels_${isa})
+    list(APPEND library_objects $<TARGET_OBJECTS:starling_kernels_${isa}>)
+  endif()
+endforeach()
 get_target_property(models_type starling_models TYPE)
 if(models_type STREQUAL "STATIC_LIBRARY")
   list(APPEND library_objects $<TARGET_OBJECTS:starling_models>)

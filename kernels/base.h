@@ -76,10 +76,11 @@ enum sl_isa_bits {
     SL_AMX = 1u << 5,    /* AMX tiles with bf16, and the OS lets this process use them */
 };
 
-/* What this machine has (CPUID and XGETBV). */
+/* What this machine has (CPUID and XGETBV), and what the system lets this process use: the first call asks it for AMX's
+ * tiles. */
 uint32_t sl_isa_detect(void);
 
-/* What may be used: sl_isa_detect() held to SL_ISA=ref|avx2|avx512. */
+/* What may be used: sl_isa_detect() held to SL_ISA=ref|avx2|avx512|amx. */
 uint32_t sl_isa(void);
 
 /* SL_BAD_CONFIG, with the choices, if SL_ISA is set to anything else. */

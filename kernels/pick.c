@@ -135,7 +135,7 @@ void sl_row_say(const struct sl_kernel_row *row, const char *why)
     static struct {
         const struct sl_kernel_row *row;
         char why[SL_WHY_BYTES];
-    } said[256];
+    } said[512];
     static size_t count;
     bool known = false;
     const char *verbose = getenv("SL_VERBOSE");

@@ -54,9 +54,14 @@ static void isa_can_be_held_down(void **state)
     assert_int_equal(sl_isa(), SL_CPU);
     setenv("SL_ISA", "avx2", 1);
     assert_int_equal(sl_isa() & ~(uint32_t)(SL_CPU | SL_AVX2), 0);
+    setenv("SL_ISA", "avx512", 1);
+    assert_int_equal(sl_isa(), sl_isa_detect() & ~(uint32_t)SL_AMX);
+    setenv("SL_ISA", "amx", 1);
+    assert_int_equal(sl_isa(), sl_isa_detect());
     unsetenv("SL_ISA");
     assert_int_equal(sl_isa(), sl_isa_detect());
     assert_string_equal(sl_isa_text(SL_AVX2 | SL_AVX512), "avx2 avx512");
+    assert_string_equal(sl_isa_text(SL_AVX512 | SL_BF16 | SL_AMX), "avx512 bf16 amx");
 }
 
 static void every_operation_has_a_name(void **state)

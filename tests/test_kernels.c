@@ -28,7 +28,7 @@ static uint64_t seed = 1;
 static uint32_t runnable_isa(void)
 {
 #ifdef SL_CHECK_EMULATED
-    return sl_isa() | SL_AVX512 | SL_BF16;
+    return sl_isa() | SL_AVX512 | SL_BF16 | SL_AMX;
 #else
     return sl_isa();
 #endif

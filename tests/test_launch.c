@@ -89,8 +89,16 @@ static void a_row_takes_its_own_element(void **state)
 {
     (void)state;
     struct sl_choice choice;
-    const struct sl_flat shape = {64, SL_ELEMENT_BF16};
-    assert_int_equal(sl_choose_accumulate(&device, &shape, &choice), SL_UNAVAILABLE);
+    for (enum sl_element element = SL_ELEMENT_F32; element <= SL_ELEMENT_BF16; element++) {
+        const struct sl_flat shape = {64, element};
+        assert_int_equal(sl_choose_accumulate(&device, &shape, &choice), SL_OK);
+        assert_int_equal(sl_choice_row(&choice)->kernel->element, element);
+        sl_choice_close(&choice);
+    }
+    const struct sl_flat halves = {64, SL_ELEMENT_BF16};
+    device.rows = rows; /* of floats */
+    device.row_count = 2;
+    assert_int_equal(sl_choose_accumulate(&device, &halves, &choice), SL_UNAVAILABLE);
     sl_choice_close(&choice);
 }
 

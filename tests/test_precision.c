@@ -57,7 +57,8 @@ static void a_step_is_near_that_of_floats(void **state)
     }
 }
 
-/* Both round the same numbers but for the last bits of their sums, few of which fall to the other side. */
+/* Both round the same numbers but for the last bits of their sums, few of which fall to the other side. Rows that
+ * multiply pairs round the weights as well. */
 static void rows_agree_with_references(void **state)
 {
     (void)state;
@@ -65,8 +66,8 @@ static void rows_agree_with_references(void **state)
         struct net got, want;
         open_bf16(&got, &cases[k], ~0u, 2);
         open_bf16(&want, &cases[k], SL_CPU, 1);
-        const double distance = distance_of(&cases[k], &got, &want, 1e-4);
-        if (!(distance <= 3e-3))
+        const double distance = distance_of(&cases[k], &got, &want, 0.003);
+        if (!(distance <= 1e-2))
             fail_msg("%s, %s: gradients are off by %.3g of their norm", cases[k].row, cases[k].name, distance);
     }
 }

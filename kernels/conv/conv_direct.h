@@ -55,6 +55,13 @@ static struct sl_units_goal direct_goal(const struct sl_conv2d *s)
     return (struct sl_units_goal){.bytes = weights > NEAR ? weights : NEAR, .most = 1024, .least = 96, .units = 64};
 }
 
+/* Do the units fill a node of many cores? Where the last block is narrower than the others, units are alike only with
+ * all blocks of their pixels. */
+static bool direct_fills(const struct direct *d)
+{
+    return sl_units_fill(direct_written(d->k) % DIRECT_BLOCK ? sl_units_count(&d->window.units) : direct_units(d));
+}
+
 /* Units are made smaller where those wanted at first fill no node of many cores, and more do. */
 static struct direct direct_plan(const struct sl_conv2d *s, int32_t k,
                                  struct sl_window window(const struct sl_conv2d *s, const struct sl_units_goal *goal))
@@ -63,7 +70,7 @@ static struct direct direct_plan(const struct sl_conv2d *s, int32_t k,
     struct sl_units_goal goal = direct_goal(s);
     struct direct d = {.k = k, .slope = 1.0f};
     d.window = window(s, &goal);
-    while (!sl_units_fill(direct_units(&d)) && direct_units(&d) < ENOUGH && goal.least > LEAST) {
+    while (!direct_fills(&d) && direct_units(&d) < ENOUGH && goal.least > LEAST) {
         goal.units *= 2;
         goal.least = goal.least / 2 > LEAST ? goal.least / 2 : LEAST;
         d.window = window(s, &goal);

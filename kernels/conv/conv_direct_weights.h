@@ -92,10 +92,24 @@ static struct gradient_part gradient_part(const struct sl_conv2d *s, int64_t par
     return gradient_some_rows(s, part / pieces, (int32_t)(part % pieces) * rows, rows);
 }
 
+/* Of one tap: blocks of input channels, by as even shares of the output channels as make GRADIENT_CELLS of them. */
+static struct sl_cells gradient_pointwise_plan(const struct sl_conv2d *s, int64_t parts)
+{
+    const int32_t c = sl_round_up((s->c + GRADIENT_CELLS - 1) / GRADIENT_CELLS, GRADIENT_BLOCK);
+    const int64_t blocks = (s->c + c - 1) / c * parts, wanted = (GRADIENT_CELLS + blocks - 1) / blocks;
+    const int32_t k = (int32_t)((s->k + wanted - 1) / wanted);
+    struct sl_cells cells = sl_cells_of(s->k, s->c, k < GRADIENT_TILE ? GRADIENT_TILE : k, c);
+    sl_cells_limit(&cells, gradient_sum_bytes(s, cells.k, s->c), GRADIENT_AREA_BYTES);
+    cells.parts = parts;
+    return cells;
+}
+
 /* The output channels of a cell are a multiple of GRADIENT_BLOCK. */
 static struct sl_cells gradient_plan(const struct sl_conv2d *s)
 {
     const int64_t parts = gradient_parts(s);
+    if (pointwise_takes(s))
+        return gradient_pointwise_plan(s, parts);
     struct sl_cells cells = sl_cells_of(s->k, s->c, sl_round_up(s->k, GRADIENT_BLOCK), s->c);
     for (;;) {
         const bool large = gradient_sum_bytes(s, cells.k, cells.c) > GRADIENT_CELL_BYTES;
@@ -112,8 +126,7 @@ static struct sl_cells gradient_plan(const struct sl_conv2d *s)
     }
     /* With few chunks the sums should stay in the second-level cache from one chunk to the next. */
     const bool few = (int64_t)s->n * s->oh * s->ow <= 8 * GRADIENT_CHUNK;
-    sl_cells_limit(&cells, gradient_sum_bytes(s, cells.k, s->c),
-                   few && !pointwise_takes(s) ? GRADIENT_CELL_BYTES : GRADIENT_AREA_BYTES);
+    sl_cells_limit(&cells, gradient_sum_bytes(s, cells.k, s->c), few ? GRADIENT_CELL_BYTES : GRADIENT_AREA_BYTES);
     cells.parts = parts;
     return cells;
 }

@@ -120,7 +120,7 @@ ends 0 'predicting in batches of 1' starling-predict --data "$place/data" --mode
 check 'the same to 1e-5' near 0.00001 "$place/out" "$place/table"
 ends 0 'predicting on 2 threads' starling-predict --data "$place/data" --model "$run" --threads 2
 check 'the same bits' cmp "$place/out" "$place/table"
-for isa in ref avx2 avx512; do
+for isa in ref avx2 avx512 amx; do
     SL_ISA=$isa
     export SL_ISA
     ends 0 "predicting with SL_ISA=$isa" starling-predict --data "$place/data" --model "$run" --threads 1

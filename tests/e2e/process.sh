@@ -68,10 +68,10 @@ arguments() {
 # shellcheck disable=SC2046 # lists of words
 for program in $programs; do
     export SL_ISA=avx-2
-    refuses 78 'SL_ISA=avx-2: it must be ref, avx2 or avx512$' "$program: SL_ISA misspelt" "$program" $(arguments "$program")
+    refuses 78 'SL_ISA=avx-2: it must be ref, avx2, avx512 or amx$' "$program: SL_ISA misspelt" "$program" $(arguments "$program")
     unset SL_ISA
     export SL_KERNEL=conv2d_fwd:ref,conv2d_bwd_data:direct_avx
-    refuses 78 'SL_KERNEL: "conv2d_bwd_data:direct_avx" names no row; conv2d_bwd_data has (.*, )?direct_avx2, (.*, )?ref$' \
+    refuses 78 'SL_KERNEL: "conv2d_bwd_data:direct_avx" names no row; conv2d_bwd_data has (.*, )?direct_avx2, (.*, )?ref, (.*, )?bf16_ref$' \
         "$program: a row of SL_KERNEL misspelt" "$program" $(arguments "$program")
     unset SL_KERNEL
 done

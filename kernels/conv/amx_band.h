@@ -1,0 +1,65 @@
+/* Bands of bf16: how the AMX rows see the source of forward and backward-data.
+ *
+ * A band is a copy of the source rows under a unit, with zeros where the padding is. In it every output pixel of a
+ * phase (window.h) meets every tap of that phase, and two neighbouring pixels of the output meet pixels of the band
+ * that are always equally far apart. So a tile of 16 pixels is one pointer and one distance, even where it goes on in
+ * the next row: the positions between two rows are computed with the others and thrown away.
+ *
+ * A place is where a tile lies. The next place begins at the first pixel that the ones before it have left out. */
+#ifndef SL_KERNELS_CONV_AMX_BAND_H
+#define SL_KERNELS_CONV_AMX_BAND_H
+
+#include "kernels/bf16.h"
+#include "kernels/conv/window.h"
+
+struct sl_amx_band {
+    struct sl_window window;
+    int32_t pitch;   /* elements of a pixel of the band */
+    int32_t columns; /* of a row of the band, a multiple of the columns' stride */
+};
+
+enum { SL_AMX_PIXELS = 16 }; /* of a tile */
+
+struct sl_amx_place {
+    ptrdiff_t source;         /* where the first pixel's first tap lies in the band, in elements */
+    int32_t y[SL_AMX_PIXELS]; /* each pixel, counted from the unit's first output pixel; -1: thrown away */
+};
+
+/* The taps of a pair of phases: rows x columns. */
+struct sl_amx_taps {
+    int32_t row_phase, column_phase;
+    int32_t rows, columns; /* taps; either may be 0 */
+};
+
+/* Pixels of a source that follow each other, counted from its first one: what is prefetched for a unit. */
+struct sl_amx_source {
+    int64_t first, count;
+};
+
+/* What a unit reads of a source of h x w pixels an image: from row `begin` of its first image to row `end` of its last.
+ * Rows that the image does not have are left out. */
+struct sl_amx_source sl_amx_source_of(const struct sl_unit *unit, int64_t begin, int64_t end, int32_t h, int32_t w);
+
+/* The same for a unit of a band. */
+struct sl_amx_source sl_amx_band_source(const struct sl_amx_band *band, const struct sl_unit *unit);
+
+struct sl_amx_band sl_amx_band_plan(const struct sl_window *window);
+
+/* Moves on to the next pair of phases. Start from `sl_amx_first_taps`; false when there is none left. */
+struct sl_amx_taps sl_amx_first_taps(const struct sl_amx_band *band);
+bool sl_amx_next_taps(const struct sl_amx_band *band, struct sl_amx_taps *taps);
+
+/* Bytes of scratch: for the band of any unit, and for the places of a unit and a pair of phases. Multiples of 64. */
+size_t sl_amx_band_scratch(const struct sl_amx_band *band);
+size_t sl_amx_places_scratch(const struct sl_amx_band *band);
+
+/* Rows of the band under `rows` rows of the output. */
+int32_t sl_amx_band_rows(const struct sl_amx_band *band, int32_t rows);
+
+/* Copies the source under a unit. */
+void sl_amx_band_copy(const struct sl_amx_band *band, const sl_bf16 *x, const struct sl_unit *unit, sl_bf16 *to);
+
+/* Lists the places of the pixels of one pair of phases; how many there are. */
+int32_t sl_amx_places(const struct sl_amx_band *band, const struct sl_unit *unit, const struct sl_amx_taps *taps,
+                      struct sl_amx_place *places);
+#endif

@@ -1,0 +1,240 @@
+/* The direct convolution on AMX, forward and backward-data: bf16 activations, weights packed to bf16, sums in float.
+ *
+ * Both passes are one computation (README.md): the source under a unit is copied into a band (amx_band.h); tiles of 32
+ * pixels x 32 output channels are summed over kernel rows and over steps of 32 elements of a kernel row's run.
+ *
+ * Packed weights are [block of 32 output channels][pair of phases][kernel row][step][tile of 16 channels][register]. A
+ * register holds pairs of elements of the run: [16 pairs][16 channels][2]; past the end of a run, and past the last
+ * channel, weights are zero. */
+#ifndef SL_KERNELS_CONV_AMX_H
+#define SL_KERNELS_CONV_AMX_H
+
+#include "kernels/contract.h"
+#include "kernels/conv/conv.h"
+#include "kernels/conv/conv_ahead.h"
+#include "kernels/conv/conv_amx_pack.h"
+#include "kernels/kernels.h"
+
+/* --- The work on one slice -------------------------------------------------------------------------------------- */
+
+struct amx_job {
+    const struct amx *a;
+    struct t_state *tiles;
+    const float *bias;           /* with zeros up to a whole block */
+    float *sums[2];              /* of a tile: those being added, those that wait */
+    int turn;                    /* which is which */
+    struct amx_output waiting;   /* the output of the tile before */
+    struct amx_moments *moments; /* of each block, while a unit is computed */
+    sl_bf16 *band;
+    struct sl_amx_place *places;
+    struct direct_ahead ahead; /* the source of the next unit */
+};
+
+/* One or two places x one block of output channels. The output of the tile before is stored meanwhile, its own waits.
+ */
+static void amx_one_block(struct amx_job *job, const struct amx_piece *piece, int places,
+                          const struct sl_amx_place *place, int32_t first, sl_bf16 *y)
+{
+    const struct amx *a = job->a;
+    const int32_t ys = a->band.window.ys;
+    const int channels = amx_block_tiles(a, first);
+    float *sums = job->sums[job->turn];
+    amx_tile_any(job->tiles, places, channels, piece, place, &job->waiting, y + first, sums);
+    job->waiting = (struct amx_output){.sums = sums,
+                                       .bias = job->bias + first,
+                                       .slope = a->slope,
+                                       .place = {place[0].y, place[places - 1].y},
+                                       .rows = places * SL_AMX_PIXELS,
+                                       .lanes = amx_least(ys - first, channels * AMX_BLOCK / 2),
+                                       .ys = ys,
+                                       .y = y + first,
+                                       .moments = a->moments ? job->moments + first / AMX_BLOCK : NULL};
+    job->turn = !job->turn;
+    direct_prefetch(&job->ahead);
+}
+
+/* All pixels of a pair of phases; `before`: steps of the pairs before it. */
+static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const struct sl_amx_taps *taps,
+                         int64_t before, sl_bf16 *y)
+{
+    const struct amx *a = job->a;
+    const struct sl_amx_band *b = &a->band;
+    const int32_t count = sl_amx_places(b, unit, taps, job->places);
+    const int64_t all = amx_all_steps(b);
+    struct amx_piece piece = {.band = job->band,
+                              .rows = taps->rows,
+                              .steps = amx_row_steps(b, taps),
+                              .row = (ptrdiff_t)b->columns * b->pitch,
+                              .pixel = (ptrdiff_t)b->window.columns.stride * b->pitch * (ptrdiff_t)sizeof *y};
+    for (int32_t first = 0; first < a->k; first += AMX_BLOCK) {
+        const int64_t tiles = first / (AMX_BLOCK / 2), here = amx_block_tiles(a, first);
+        piece.weights = a->weights + (tiles * all + here * before) * T_ELEMENTS;
+        for (int32_t at = 0; at < count; at += 2)
+            amx_one_block(job, &piece, amx_least(count - at, 2), job->places + at, first, y);
+    }
+    amx_store_rows(&job->waiting, 0, job->waiting.rows);
+    job->waiting.rows = 0;
+}
+
+/* The lanes that no block writes. */
+static void amx_clear_lanes(const struct amx *a, int64_t pixels, sl_bf16 *y)
+{
+    const int32_t ys = a->band.window.ys, written = sl_round_up(a->k, AMX_BLOCK / 2);
+    for (int64_t t = 0; t < pixels && written < ys; t++)
+        memset(y + t * ys + written, 0, (size_t)(ys - written) * sizeof *y);
+}
+
+/* The source of unit `next`, to be prefetched; nothing past the end of the slice. */
+static struct direct_ahead amx_next(const struct amx *a, int64_t next, int64_t end)
+{
+    const struct sl_window *w = &a->band.window;
+    const int64_t blocks = (sl_units_pixels(&w->units) + 2 * SL_AMX_PIXELS - 1) / (2 * SL_AMX_PIXELS) * amx_blocks(a);
+    if (next >= end)
+        return direct_ahead_of(NULL, 0, 0, 0, blocks);
+    const struct sl_unit unit = sl_units_at(&w->units, next);
+    const struct sl_amx_source source = sl_amx_band_source(&a->band, &unit);
+    const ptrdiff_t bytes = (ptrdiff_t)w->xs * (ptrdiff_t)sizeof *a->x;
+    return direct_ahead_of(a->x + source.first * w->xs, source.count, bytes, bytes, blocks);
+}
+
+/* The scratch of a slice. */
+static struct amx_job amx_begin(const struct amx *a, struct t_state *tiles, void *scratch)
+{
+    const size_t biases = (size_t)sl_round_up(a->k, AMX_BLOCK);
+    float *bias = scratch;
+    float *sums = bias + biases;
+    struct amx_moments *moments = (void *)(sums + 2 * AMX_SUMS);
+    char *places = (char *)(moments + amx_blocks(a));
+    memset(bias, 0, biases * sizeof *bias);
+    if (a->bias)
+        memcpy(bias, a->bias, (size_t)a->k * sizeof *bias);
+    return (struct amx_job){.a = a,
+                            .tiles = tiles,
+                            .bias = bias,
+                            .waiting = {.bias = bias},
+                            .sums = {sums, sums + AMX_SUMS},
+                            .moments = moments,
+                            .places = (void *)places,
+                            .band = (void *)(places + sl_amx_places_scratch(&a->band))};
+}
+
+static void amx_slice(const struct amx *a, const struct sl_work *work)
+{
+    const struct sl_window *w = &a->band.window;
+    struct t_state tiles;
+    struct amx_job job = amx_begin(a, &tiles, work->scratch);
+    t_open(&tiles);
+    for (int64_t i = work->begin; i < work->end; i++) {
+        const struct sl_unit unit = sl_units_at(&w->units, i);
+        const int64_t first = (unit.n * w->rows.output + unit.p) * w->columns.output;
+        const int64_t pixels = (int64_t)unit.images * unit.rows * w->columns.output;
+        sl_bf16 *y = a->y + first * w->ys;
+        struct sl_amx_taps taps = sl_amx_first_taps(&a->band);
+        int64_t before = 0;
+        sl_amx_band_copy(&a->band, a->x, &unit, job.band);
+        job.ahead = amx_next(a, i + 1, work->end);
+        do {
+            amx_one_pair(&job, &unit, &taps, before, y);
+            before += amx_steps(&a->band, &taps);
+        } while (sl_amx_next_taps(&a->band, &taps));
+        amx_clear_lanes(a, pixels, y);
+        if (a->moments)
+            amx_moments_record(job.moments, (int32_t)pixels, a->k, w->ys,
+                               a->moments + (size_t)i * sl_moments_size(w->ys));
+    }
+    t_close();
+}
+
+/* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
+
+static bool amx_forward_need(const void *shape, struct sl_need *need)
+{
+    const struct amx a = amx_forward(shape);
+    amx_need(&a, need);
+    return need->scratch <= AMX_MOST_SCRATCH;
+}
+
+static int amx_forward_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct amx *)state = amx_forward(shape);
+    return SL_OK;
+}
+
+static void amx_forward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
+{
+    const struct sl_conv2d *s = shape;
+    const struct amx_filter filter = {
+        .weights = weights, .channel = (ptrdiff_t)s->kh * s->kw * s->c, .source = 1, .tap = s->c};
+    amx_pack(work->state, &filter, packed, work);
+}
+
+static void amx_forward_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d_fwd *f = args;
+    struct amx a = *(const struct amx *)work->state;
+    (void)shape; /* the state holds what follows from it */
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_forward_need, shape));
+    assert(sl_are_apart(SL_ELEMENT_BF16, f->x, sl_conv2d_inputs(shape), f->y, sl_conv2d_outputs(shape)));
+    a.x = f->x;
+    a.weights = (const void *)f->weights;
+    a.bias = f->bias;
+    a.slope = f->slope;
+    a.y = f->y;
+    a.moments = f->moments;
+    amx_slice(&a, work);
+}
+
+/* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */
+
+static bool amx_backward_need(const void *shape, struct sl_need *need)
+{
+    const struct amx a = amx_backward(shape);
+    amx_need(&a, need);
+    return need->scratch <= AMX_MOST_SCRATCH;
+}
+
+static int amx_backward_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct amx *)state = amx_backward(shape);
+    return SL_OK;
+}
+
+static void amx_backward_pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
+{
+    const struct sl_conv2d *s = shape;
+    const struct amx_filter filter = {
+        .weights = weights, .channel = 1, .source = (ptrdiff_t)s->kh * s->kw * s->c, .tap = s->c, .turned = true};
+    amx_pack(work->state, &filter, packed, work);
+}
+
+static void amx_backward_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d_bwd_data *b = args;
+    struct amx a = *(const struct amx *)work->state;
+    (void)shape; /* the state holds what follows from it */
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_backward_need, shape));
+    assert(sl_are_apart(SL_ELEMENT_BF16, b->dy, sl_conv2d_outputs(shape), b->dx, sl_conv2d_inputs(shape)));
+    a.x = b->dy;
+    a.weights = (const void *)b->weights;
+    a.y = b->dx;
+    amx_slice(&a, work);
+}
+
+const struct sl_kernel AMX(sl_conv2d_fwd_direct) = {
+    .element = SL_ELEMENT_BF16,
+    .need = amx_forward_need,
+    .open = amx_forward_open,
+    .pack = amx_forward_pack,
+    .run = amx_forward_slice,
+};
+
+const struct sl_kernel AMX(sl_conv2d_bwd_data_direct) = {
+    .element = SL_ELEMENT_BF16,
+    .need = amx_backward_need,
+    .open = amx_backward_open,
+    .pack = amx_backward_pack,
+    .run = amx_backward_slice,
+};
+#endif

@@ -1,0 +1,164 @@
+/* How backward-weights on AMX lays out what it multiplies: for a unit of output pixels, x by channels and dy by pairs
+ * of pixels.
+ *
+ * Both are in positions. A position is a column of a plane; a plane holds every stride-th row and every stride-th
+ * column of padded x, so that tap (r, s) of output pixel (p, q) lies in plane (r % stride, s % stride), r/stride rows
+ * and s/stride columns behind position (p, q). Positions that are no output pixel have zeros for dy, and add nothing.
+ */
+#ifndef SL_KERNELS_CONV_AMX_GATHER_H
+#define SL_KERNELS_CONV_AMX_GATHER_H
+
+#include "kernels/conv/conv.h"
+#include "kernels/conv/units.h"
+#include "kernels/simd/tile_amx.h"
+
+struct amx_planes {
+    const struct sl_conv2d *s;
+    struct sl_units units;
+    int32_t across, down; /* planes: along a row, along a column */
+    int32_t columns;      /* positions of a row */
+    int32_t positions;    /* of the largest unit, those of its last output pixels' last taps included */
+    int32_t steps;        /* of 32 positions that hold all output pixels of the largest unit */
+    int32_t pitch;        /* elements from one channel to the next: an odd number of cache lines */
+};
+
+/* Rows of a plane under `rows` rows of the output. */
+static int32_t amx_plane_rows(const struct sl_conv2d *s, int32_t rows)
+{
+    return rows + (s->kh - 1) / s->stride_h;
+}
+
+/* Positions from the first output pixel of a unit to its last, both included. */
+static int32_t amx_unit_positions(const struct amx_planes *p, int32_t images, int32_t rows)
+{
+    return ((images - 1) * amx_plane_rows(p->s, rows) + rows - 1) * p->columns + p->s->ow;
+}
+
+static int32_t amx_steps_of(int32_t positions)
+{
+    return (positions + T_DEPTH - 1) / T_DEPTH;
+}
+
+static struct amx_planes amx_planes_of(const struct sl_conv2d *s)
+{
+    const int32_t k = s->k < 256 ? s->k : 256;
+    const struct sl_units_input input = {
+        .row_bytes = (size_t)s->w * (size_t)(s->c + k) * sizeof(sl_bf16), .stride = s->stride_h, .kernel = s->kh};
+    const struct sl_units_goal goal = {.bytes = 768 << 10, .most = 1024};
+    struct amx_planes p = {.s = s,
+                           .units = sl_units_plan(s->n, s->oh, s->ow, &input, &goal),
+                           .across = s->stride_w < s->kw ? s->stride_w : s->kw,
+                           .down = s->stride_h < s->kh ? s->stride_h : s->kh,
+                           .columns = s->ow + (s->kw - 1) / s->stride_w};
+    p.positions = p.units.images * amx_plane_rows(s, p.units.rows) * p.columns;
+    p.steps = amx_steps_of(amx_unit_positions(&p, p.units.images, p.units.rows));
+    p.pitch = sl_round_up(p.positions + T_DEPTH, T_DEPTH);
+    p.pitch += p.pitch / T_DEPTH % 2 ? 0 : T_DEPTH;
+    return p;
+}
+
+/* Elements of the planes of so many channels. */
+static size_t amx_planes_elements(const struct amx_planes *p, int32_t channels)
+{
+    return (size_t)p->across * (size_t)p->down * (size_t)sl_round_up(channels, VL) * (size_t)p->pitch;
+}
+
+/* Where tap (r, s) of position 0 lies, for channel 0 of `channels`. */
+static ptrdiff_t amx_tap_at(const struct amx_planes *p, int32_t channels, int32_t r, int32_t s)
+{
+    const int32_t plane = r % p->s->stride_h * p->across + s % p->s->stride_w;
+    return (ptrdiff_t)plane * sl_round_up(channels, VL) * p->pitch + r / p->s->stride_h * p->columns +
+           s / p->s->stride_w;
+}
+
+/* --- x ---------------------------------------------------------------------------------------------------------- */
+
+/* 32 pixels x up to 16 channels, transposed; pixels [begin, end) of them are in the image, the others zero. */
+static inline void amx_turn(const sl_bf16 *x, ptrdiff_t pixel, int32_t begin, int32_t end, int32_t channels,
+                            ptrdiff_t pitch, sl_bf16 *to)
+{
+    t_words word[VL];
+    for (int32_t i = 0; i < T_DEPTH; i += 2) {
+        const sl_bf16 *at = x + i * pixel;
+        const t_halves none = {0};
+        word[i / 2] = t_pairs(begin <= i && i < end ? t_load_head(at, channels) : none,
+                              begin <= i + 1 && i + 1 < end ? t_load_head(at + pixel, channels) : none);
+    }
+    t_transpose(word);
+    for (int32_t c = 0; c < channels; c++)
+        t_store_words(to + c * pitch, word[c]);
+}
+
+/* A row of a plane, up to 16 channels. It writes up to 31 positions too many, which the next row writes again.
+ * `row` is NULL for a row of padding. */
+static void amx_turn_row(const struct amx_planes *p, const sl_bf16 *row, int32_t first_column, int32_t channels,
+                         sl_bf16 *to)
+{
+    const struct sl_conv2d *s = p->s;
+    for (int32_t m = 0; m < p->columns; m += T_DEPTH, to += T_DEPTH) {
+        const int64_t j = (int64_t)m * s->stride_w + first_column;
+        int64_t begin = j < 0 ? (-j + s->stride_w - 1) / s->stride_w : 0;
+        int64_t end = s->w > j ? (s->w - j + s->stride_w - 1) / s->stride_w : 0;
+        end = end < p->columns - m ? end : p->columns - m;
+        begin = !row || begin > T_DEPTH ? T_DEPTH : begin;
+        end = row && end < T_DEPTH ? end : T_DEPTH;
+        amx_turn(row ? row + j * s->xs : NULL, (ptrdiff_t)s->stride_w * s->xs, (int32_t)begin, (int32_t)end, channels,
+                 p->pitch, to);
+    }
+}
+
+/* One plane of up to 16 channels, over the images of a unit. */
+static void amx_turn_plane(const struct amx_planes *p, const sl_bf16 *x, const struct sl_unit *unit, int32_t a,
+                           int32_t b, int32_t channels, sl_bf16 *to)
+{
+    const struct sl_conv2d *s = p->s;
+    const int32_t rows = amx_plane_rows(s, unit->rows);
+    for (int64_t n = unit->n; n < unit->n + unit->images; n++)
+        for (int32_t r = 0; r < rows; r++, to += p->columns) {
+            const int64_t i = ((int64_t)unit->p + r) * s->stride_h + a - s->pad_top;
+            const sl_bf16 *row = i < 0 || i >= s->h ? NULL : x + (n * s->h + i) * s->w * s->xs;
+            amx_turn_row(p, row, b - s->pad_left, channels, to);
+        }
+    for (int32_t c = 0; c < channels; c++)
+        t_store_words(to + (ptrdiff_t)c * p->pitch, (t_words){0});
+}
+
+/* x of a unit by channels: [plane][channel][position]. `x` points at the first of `channels` channels. */
+static void amx_gather_x(const struct amx_planes *p, const sl_bf16 *x, const struct sl_unit *unit, int32_t channels,
+                         sl_bf16 *to)
+{
+    for (int32_t a = 0; a < p->down; a++)
+        for (int32_t b = 0; b < p->across; b++)
+            for (int32_t c = 0; c < channels; c += VL, to += (ptrdiff_t)VL * p->pitch)
+                amx_turn_plane(p, x + c, unit, a, b, channels - c < VL ? channels - c : VL, to);
+}
+
+/* --- dy --------------------------------------------------------------------------------------------------------- */
+
+/* The output pixel at each position, counted from the unit's first; -1: none. */
+static void amx_list_pixels(const struct amx_planes *p, const struct sl_unit *unit, int32_t *pixel)
+{
+    const int32_t rows = amx_plane_rows(p->s, unit->rows), ow = p->s->ow;
+    memset(pixel, -1, (size_t)p->steps * T_DEPTH * sizeof *pixel);
+    for (int32_t n = 0; n < unit->images; n++)
+        for (int32_t i = 0; i < unit->rows; i++)
+            for (int32_t q = 0; q < ow; q++)
+                pixel[(n * rows + i) * p->columns + q] = (n * unit->rows + i) * ow + q;
+}
+
+/* dy of a unit by pairs: [tile of 16 channels][step][16 pairs][16 channels][2]. `dy` points at the first of `channels`
+ * channels of the unit's first pixel. */
+static void amx_gather_dy(const struct amx_planes *p, const sl_bf16 *dy, const int32_t *pixel, int32_t steps,
+                          int32_t channels, sl_bf16 *to)
+{
+    const ptrdiff_t ys = p->s->ys;
+    for (int32_t t = 0; t < steps * T_DEPTH; t += 2)
+        for (int32_t k = 0; k < channels; k += VL) {
+            const int32_t lanes = channels - k < VL ? channels - k : VL;
+            const t_halves none = {0};
+            const t_halves a = pixel[t] < 0 ? none : t_load_head(dy + pixel[t] * ys + k, lanes);
+            const t_halves b = pixel[t + 1] < 0 ? none : t_load_head(dy + pixel[t + 1] * ys + k, lanes);
+            t_store_words(to + (ptrdiff_t)k / VL * steps * T_ELEMENTS + (ptrdiff_t)t / 2 * T_DEPTH, t_pairs(a, b));
+        }
+}
+#endif

@@ -1,0 +1,97 @@
+/* What forward and backward-data on AMX have in common: the plan that follows from a shape. */
+#ifndef SL_KERNELS_CONV_AMX_PLAN_H
+#define SL_KERNELS_CONV_AMX_PLAN_H
+
+#include "kernels/conv/conv_amx_tile.h"
+#include "kernels/kernels.h"
+
+enum {
+    AMX_MOST_SCRATCH = 1 << 28,
+    AMX_SUMS = 2 * SL_AMX_PIXELS * AMX_BLOCK, /* of a tile */
+};
+
+/* What both passes have become. */
+struct amx {
+    struct sl_amx_band band;
+    int32_t k; /* output channels */
+    const sl_bf16 *x, *weights;
+    const float *bias;
+    float slope;
+    sl_bf16 *y;
+    float *moments;
+};
+
+/* The band of a unit and the weights should stay in the second-level cache together. Window.h counts in floats. */
+static struct sl_units_goal amx_goal(void)
+{
+    return (struct sl_units_goal){.bytes = 512 << 10, .most = 1024, .least = 512, .units = 64};
+}
+
+static struct amx amx_forward(const struct sl_conv2d *s)
+{
+    const struct sl_units_goal goal = amx_goal();
+    const struct sl_window w = sl_window_forward(s, &goal);
+    return (struct amx){.band = sl_amx_band_plan(&w), .k = s->k};
+}
+
+static struct amx amx_backward(const struct sl_conv2d *s)
+{
+    const struct sl_units_goal goal = amx_goal();
+    const struct sl_window w = sl_window_backward(s, &goal);
+    return (struct amx){.band = sl_amx_band_plan(&w), .k = s->c, .slope = 1.0f};
+}
+
+/* Steps of a kernel row; all steps of a pair of phases; of all pairs. */
+static int32_t amx_row_steps(const struct sl_amx_band *b, const struct sl_amx_taps *taps)
+{
+    return (taps->columns * b->pitch + T_DEPTH - 1) / T_DEPTH;
+}
+
+static int64_t amx_steps(const struct sl_amx_band *b, const struct sl_amx_taps *taps)
+{
+    return (int64_t)taps->rows * amx_row_steps(b, taps);
+}
+
+static int64_t amx_all_steps(const struct sl_amx_band *b)
+{
+    int64_t steps = 0;
+    struct sl_amx_taps taps = sl_amx_first_taps(b);
+    do
+        steps += amx_steps(b, &taps);
+    while (sl_amx_next_taps(b, &taps));
+    return steps;
+}
+
+static int64_t amx_blocks(const struct amx *a)
+{
+    return ((int64_t)a->k + AMX_BLOCK - 1) / AMX_BLOCK;
+}
+
+/* Tiles of channels in the block that begins at channel `first`. */
+static int amx_block_tiles(const struct amx *a, int32_t first)
+{
+    return a->k - first > AMX_BLOCK / 2 ? 2 : 1;
+}
+
+static int32_t amx_least(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t amx_packed(const struct amx *a)
+{
+    return (size_t)sl_round_up(a->k, AMX_BLOCK / 2) / (AMX_BLOCK / 2) * (size_t)amx_all_steps(&a->band) * T_BYTES;
+}
+
+static void amx_need(const struct amx *a, struct sl_need *need)
+{
+    *need = (struct sl_need){
+        .units = sl_units_count(&a->band.window.units),
+        .scratch = (size_t)amx_blocks(a) * (AMX_BLOCK * sizeof(float) + sizeof(struct amx_moments)) +
+                   2 * AMX_SUMS * sizeof(float) + sl_amx_places_scratch(&a->band) + sl_amx_band_scratch(&a->band),
+        .state = sizeof *a,
+        .pack_units = amx_blocks(a),
+        .packed = amx_packed(a),
+    };
+}
+#endif

@@ -1,0 +1,333 @@
+/* The direct backward-weights on AMX. README.md derives it.
+ *
+ * dw is cut into cells (cells.h); the neighbouring cells of a slice are computed together, as one area. For an area,
+ * unit after unit: x is laid out by channels and dy by pairs of pixels (conv_amx_gather.h); chunk after chunk of
+ * positions is added to the sums in scratch, each register of 16 input channels of a tap x 16 output channels. At the
+ * end the sums are transposed into dw.
+ *
+ * Where x has few channels, its taps are unfolded: every tap of every channel is a channel of its own. */
+#ifndef SL_KERNELS_CONV_AMX_WEIGHTS_H
+#define SL_KERNELS_CONV_AMX_WEIGHTS_H
+
+#include "kernels/contract.h"
+#include "kernels/conv/amx_band.h"
+#include "kernels/conv/cells.h"
+#include "kernels/conv/conv_ahead.h"
+#include "kernels/conv/conv_amx_gather.h"
+#include "kernels/conv/conv_amx_plan.h"
+
+enum {
+    AMX_CHUNK = 12,           /* steps of a chunk, at most */
+    AMX_CELLS = 64,           /* wanted: cells are halved until there are so many, or they have one tile */
+    AMX_AREA_BYTES = 1 << 20, /* of sums of an area, at most */
+    AMX_AHEAD = 48,           /* lines asked for at a time, at most: more would keep the present tile waiting */
+};
+
+struct amx_gradient {
+    struct sl_cells cells;
+    int32_t taps, c; /* of dw as it is computed: unfolded, one tap and kh*kw*c channels */
+    bool unfolded;
+};
+
+static struct amx_gradient amx_gradient_plan(const struct sl_conv2d *s)
+{
+    struct amx_gradient g = {.taps = s->kh * s->kw, .c = s->c, .unfolded = s->c < VL && s->kh * s->kw > 1};
+    if (g.unfolded) {
+        g.c *= g.taps;
+        g.taps = 1;
+    }
+    int32_t k = sl_round_up(s->k, VL), c = g.c;
+    g.cells = sl_cells_of(s->k, g.c, k, c);
+    while (sl_cells_count(&g.cells) < AMX_CELLS && (k > VL || (c > VL && !g.unfolded))) {
+        if (c > k && !g.unfolded)
+            c = sl_cells_half(c, VL);
+        else
+            k = sl_cells_half(k, VL);
+        g.cells = sl_cells_of(s->k, g.c, k, c);
+    }
+    sl_cells_limit(&g.cells, (size_t)k * (size_t)g.taps * (size_t)sl_round_up(g.c, VL) * sizeof(float), AMX_AREA_BYTES);
+    return g;
+}
+
+/* The scratch of an area, part by part. */
+struct amx_room {
+    size_t x, unfolded, dy, sums, pixels; /* bytes */
+};
+
+static struct amx_room amx_room_of(const struct sl_conv2d *s, const struct amx_gradient *g, int32_t k, int32_t c)
+{
+    const struct amx_planes p = amx_planes_of(s);
+    const size_t tiles = (size_t)sl_round_up(k, VL) / VL;
+    return (struct amx_room){
+        .x = amx_planes_elements(&p, g->unfolded ? s->c : c) * sizeof(sl_bf16),
+        .unfolded = g->unfolded ? (size_t)sl_round_up(c, VL) * (size_t)p.pitch * sizeof(sl_bf16) : 0,
+        .dy = tiles * (size_t)p.steps * T_BYTES,
+        .sums = tiles * (size_t)g->taps * (size_t)sl_round_up(c, VL) / VL * T_BYTES,
+        .pixels = (size_t)p.steps * T_DEPTH * sizeof(int32_t),
+    };
+}
+
+static bool amx_weights_need(const void *shape, struct sl_need *need)
+{
+    const struct sl_conv2d *s = shape;
+    const struct amx_gradient g = amx_gradient_plan(s);
+    const struct amx_room room = amx_room_of(s, &g, g.cells.most_rows * g.cells.k, g.c);
+    *need = (struct sl_need){
+        .units = sl_cells_count(&g.cells),
+        .scratch = room.x + room.unfolded + room.dy + room.sums + room.pixels,
+        .state = sizeof g,
+        .joins = true,
+    };
+    return need->scratch <= AMX_MOST_SCRATCH;
+}
+
+static int amx_weights_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct amx_gradient *)state = amx_gradient_plan(shape);
+    return SL_OK;
+}
+
+/* --- Tiles ------------------------------------------------------------------------------------------------------- */
+
+/* Adds a chunk to one or two registers of x times one or two of dy: four sums at most. */
+struct amx_product {
+    const sl_bf16 *x[2], *dy[2];
+    float *sums[2][2]; /* of x, of dy */
+    ptrdiff_t pitch;   /* bytes from one channel of x to the next */
+    int32_t steps;
+    bool first; /* of all chunks */
+};
+
+static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles, const int xs, const int ks,
+                                                          const struct amx_product *p)
+{
+    (void)tiles;
+    if (p->first) {
+        t_zero(tiles, 0);
+        t_zero(tiles, 1);
+        t_zero(tiles, 2);
+        t_zero(tiles, 3);
+    } else {
+        t_load(tiles, 0, p->sums[0][0], T_ROW_BYTES);
+        if (ks > 1)
+            t_load(tiles, 1, p->sums[0][1], T_ROW_BYTES);
+        if (xs > 1)
+            t_load(tiles, 2, p->sums[1][0], T_ROW_BYTES);
+        if (xs > 1 && ks > 1)
+            t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
+    }
+    for (int32_t i = 0; i < p->steps; i++) {
+        t_load(tiles, 4, p->x[0] + (ptrdiff_t)i * T_DEPTH, p->pitch);
+        t_load(tiles, 6, p->dy[0] + (ptrdiff_t)i * T_ELEMENTS, T_ROW_BYTES);
+        t_dot(tiles, 0, 4, 6);
+        if (ks > 1) {
+            t_load(tiles, 7, p->dy[1] + (ptrdiff_t)i * T_ELEMENTS, T_ROW_BYTES);
+            t_dot(tiles, 1, 4, 7);
+        }
+        if (xs > 1) {
+            t_load(tiles, 5, p->x[1] + (ptrdiff_t)i * T_DEPTH, p->pitch);
+            t_dot(tiles, 2, 5, 6);
+        }
+        if (xs > 1 && ks > 1)
+            t_dot(tiles, 3, 5, 7);
+    }
+    t_store(tiles, 0, p->sums[0][0], T_ROW_BYTES);
+    if (ks > 1)
+        t_store(tiles, 1, p->sums[0][1], T_ROW_BYTES);
+    if (xs > 1)
+        t_store(tiles, 2, p->sums[1][0], T_ROW_BYTES);
+    if (xs > 1 && ks > 1)
+        t_store(tiles, 3, p->sums[1][1], T_ROW_BYTES);
+}
+
+static void amx_add_any(struct t_state *tiles, int xs, int ks, const struct amx_product *p)
+{
+    if (xs > 1 && ks > 1)
+        amx_add(tiles, 2, 2, p);
+    else if (xs > 1)
+        amx_add(tiles, 2, 1, p);
+    else if (ks > 1)
+        amx_add(tiles, 1, 2, p);
+    else
+        amx_add(tiles, 1, 1, p);
+}
+
+/* --- An area ------------------------------------------------------------------------------------------------------ */
+
+struct amx_area {
+    const struct sl_conv2d *s;
+    const struct amx_gradient *g;
+    struct amx_planes planes;
+    struct t_state *tiles;
+    int32_t k, k_tiles;           /* output channels: the first, tiles */
+    int32_t c, channels, x_tiles; /* of x: the first, how many, tiles of all taps */
+    sl_bf16 *x, *unfolded, *dy;
+    float *sums; /* [tile of output channels][tile of x][16][16] */
+    int32_t *pixels;
+};
+
+/* Tile i of x: tap after tap of 16 channels. */
+static const sl_bf16 *amx_x_tile(const struct amx_area *area, int32_t i)
+{
+    const struct amx_planes *p = &area->planes;
+    const int32_t tap = i % area->g->taps, c = i / area->g->taps * VL;
+    if (area->g->unfolded)
+        return area->unfolded + (ptrdiff_t)c * p->pitch;
+    return area->x + amx_tap_at(p, area->channels, tap / area->s->kw, tap % area->s->kw) + (ptrdiff_t)c * p->pitch;
+}
+
+/* Every tap of every channel, as the filters have them. */
+static void amx_unfold(const struct amx_area *area)
+{
+    const struct amx_planes *p = &area->planes;
+    sl_bf16 *to = area->unfolded;
+    for (int32_t r = 0; r < area->s->kh; r++)
+        for (int32_t t = 0; t < area->s->kw; t++)
+            for (int32_t c = 0; c < area->s->c; c++, to += p->pitch)
+                memcpy(to, area->x + amx_tap_at(p, area->s->c, r, t) + (ptrdiff_t)c * p->pitch,
+                       (size_t)p->steps * T_DEPTH * sizeof *to);
+}
+
+/* Both sources of the unit after, to be prefetched. */
+struct amx_ahead {
+    struct direct_ahead x, dy;
+};
+
+static struct amx_ahead amx_unit_after(const struct amx_area *area, const struct sl_conv2d_bwd_weights *a,
+                                       int64_t number, int64_t products)
+{
+    const struct sl_conv2d *s = area->s;
+    if (number >= sl_units_count(&area->planes.units))
+        return (struct amx_ahead){{0}, {0}};
+    const struct sl_unit unit = sl_units_at(&area->planes.units, number);
+    const int64_t begin = (int64_t)unit.p * s->stride_h - s->pad_top;
+    const int64_t rows = (int64_t)(unit.rows - 1) * s->stride_h + s->kh;
+    const struct sl_amx_source x = sl_amx_source_of(&unit, begin, begin + rows, s->h, s->w);
+    const struct sl_amx_source dy = sl_amx_source_of(&unit, unit.p, unit.p + unit.rows, s->oh, s->ow);
+    const ptrdiff_t element = sizeof(sl_bf16);
+    const int32_t channels = area->g->unfolded ? s->c : area->channels, c = area->g->unfolded ? 0 : area->c;
+    struct amx_ahead ahead = {
+        direct_ahead_of((const sl_bf16 *)a->x + x.first * s->xs + c, x.count,
+                        channels + VL > s->xs ? s->xs * element : channels * element, s->xs * element, products),
+        direct_ahead_of((const sl_bf16 *)a->dy + dy.first * s->ys + area->k, dy.count,
+                        amx_least(area->k_tiles * VL, s->ys - area->k) * element, s->ys * element, products)};
+    ahead.x.lines = amx_least(ahead.x.lines, AMX_AHEAD);
+    ahead.dy.lines = amx_least(ahead.dy.lines, AMX_AHEAD);
+    return ahead;
+}
+
+/* Adds steps [begin, end) of a unit to all sums. */
+static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t end, int32_t steps, bool first,
+                          struct amx_ahead *ahead)
+{
+    const ptrdiff_t row = area->x_tiles;
+    for (int32_t k = 0; k < area->k_tiles; k += 2)
+        for (int32_t i = 0; i < area->x_tiles; i += 2) {
+            struct amx_product p = {.pitch = (ptrdiff_t)area->planes.pitch * (ptrdiff_t)sizeof(sl_bf16),
+                                    .steps = end - begin,
+                                    .first = first};
+            const int xs = amx_least(area->x_tiles - i, 2), ks = amx_least(area->k_tiles - k, 2);
+            for (int a = 0; a < xs; a++)
+                p.x[a] = amx_x_tile(area, i + a) + begin * T_DEPTH;
+            for (int b = 0; b < ks; b++) {
+                p.dy[b] = area->dy + ((ptrdiff_t)(k + b) * steps + begin) * T_ELEMENTS;
+                for (int a = 0; a < xs; a++)
+                    p.sums[a][b] = area->sums + ((k + b) * row + i + a) * T_SUMS;
+            }
+            amx_add_any(area->tiles, xs, ks, &p);
+            direct_prefetch(&ahead->x);
+            direct_prefetch(&ahead->dy);
+        }
+}
+
+/* Adds one unit to all sums, in chunks as even as possible. */
+static void amx_add_unit(const struct amx_area *area, const struct sl_conv2d_bwd_weights *a, int64_t number)
+{
+    const struct sl_conv2d *s = area->s;
+    const struct amx_planes *p = &area->planes;
+    const struct sl_unit unit = sl_units_at(&p->units, number);
+    const int32_t steps = amx_steps_of(amx_unit_positions(p, unit.images, unit.rows));
+    const int32_t chunks = (steps + AMX_CHUNK - 1) / AMX_CHUNK, chunk = (steps + chunks - 1) / chunks;
+    const sl_bf16 *x = a->x, *dy = a->dy;
+    amx_gather_x(p, x + (area->g->unfolded ? 0 : area->c), &unit, area->g->unfolded ? s->c : area->channels, area->x);
+    if (area->g->unfolded)
+        amx_unfold(area);
+    amx_list_pixels(p, &unit, area->pixels);
+    amx_gather_dy(p, dy + (unit.n * s->oh + unit.p) * s->ow * s->ys + area->k, area->pixels, steps,
+                  amx_least(s->k - area->k, area->k_tiles * VL), area->dy);
+    const int64_t products = (int64_t)chunks * ((area->k_tiles + 1) / 2) * ((area->x_tiles + 1) / 2);
+    struct amx_ahead ahead = amx_unit_after(area, a, number + 1, products);
+    for (int32_t t = 0; t < steps; t += chunk)
+        amx_add_chunk(area, t, amx_least(t + chunk, steps), steps, number == 0 && t == 0, &ahead);
+}
+
+/* Transposes the sums of an area to where they belong in dw. */
+static void amx_store_sums(const struct amx_area *area, float *dw)
+{
+    const int64_t c = area->g->c, filter = area->g->taps * c;
+    const float *sums = area->sums;
+    for (int32_t k = 0; k < area->k_tiles; k++)
+        for (int32_t i = 0; i < area->x_tiles; i++, sums += T_SUMS) {
+            t_words word[VL];
+            for (int32_t j = 0; j < VL; j++)
+                word[j] = t_load_words(sums + j * VL);
+            t_transpose(word);
+            const int32_t first = area->k + k * VL, channel = i / area->g->taps * VL;
+            float *to = dw + first * filter + i % area->g->taps * c + area->c + channel;
+            const int32_t lanes = amx_least(area->channels - channel, VL);
+            for (int32_t j = 0; j < amx_least(area->s->k - first, VL); j++)
+                memcpy(to + j * filter, &word[j], (size_t)lanes * sizeof *to);
+        }
+}
+
+/* One area of dw, over all images. */
+static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g, const struct sl_conv2d_bwd_weights *a,
+                         const struct sl_area *at, struct t_state *tiles, void *scratch)
+{
+    const int32_t k = at->k_end - at->k, c = at->c_end - at->c;
+    const struct amx_room room = amx_room_of(s, g, k, c);
+    char *from = scratch;
+    const struct amx_area area = {
+        .s = s,
+        .g = g,
+        .planes = amx_planes_of(s),
+        .tiles = tiles,
+        .k = at->k,
+        .k_tiles = sl_round_up(k, VL) / VL,
+        .c = at->c,
+        .channels = c,
+        .x_tiles = g->taps * (sl_round_up(c, VL) / VL),
+        .x = (void *)from,
+        .unfolded = (void *)(from + room.x),
+        .dy = (void *)(from + room.x + room.unfolded),
+        .sums = (void *)(from + room.x + room.unfolded + room.dy),
+        .pixels = (void *)(from + room.x + room.unfolded + room.dy + room.sums),
+    };
+    const int64_t units = sl_units_count(&area.planes.units);
+    for (int64_t i = 0; i < units; i++)
+        amx_add_unit(&area, a, i);
+    amx_store_sums(&area, a->dw);
+}
+
+static void amx_weights_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct amx_gradient *g = work->state;
+    struct sl_area area;
+    struct t_state tiles;
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_weights_need, shape));
+    t_open(&tiles);
+    for (int64_t cell = work->begin; cell < work->end;) {
+        cell += sl_cells_join(&g->cells, cell, work->end, &area);
+        amx_one_area(shape, g, args, &area, &tiles, work->scratch);
+    }
+    t_close();
+}
+
+const struct sl_kernel AMX(sl_conv2d_bwd_weights_direct) = {
+    .element = SL_ELEMENT_BF16,
+    .need = amx_weights_need,
+    .open = amx_weights_open,
+    .run = amx_weights_slice,
+};
+#endif

@@ -1,0 +1,221 @@
+/* AMX tiles of bf16, and the shuffles that lay data out for them. A tile register holds 16 rows of 64 bytes.
+ *
+ *   t_dot(sum, a, b):   sum[m][n] += a[m][2*i]*b[i][2*n] + a[m][2*i + 1]*b[i][2*n + 1]   for i = 0..15 in turn
+ * with sums in float: a is 16 rows of 32 bf16, b is 16 rows of 16 pairs of them.
+ *
+ * The registers belong to the thread from t_open to t_close. With SL_SIMD_EMULATED the same names are plain C, so that
+ * the tests run the logic of the AMX rows on machines without AMX. Numbers of registers must be constants. */
+#ifndef SL_KERNELS_SIMD_TILE_AMX_H
+#define SL_KERNELS_SIMD_TILE_AMX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/bf16.h"
+#include "kernels/simd/vec_avx512.h"
+
+enum {
+    T_REGISTERS = 8,
+    T_ROWS = 16,          /* of a register */
+    T_ROW_BYTES = 64,     /* of each of them: 16 floats, or 32 bf16 */
+    T_DEPTH = 32,         /* products that t_dot adds to each sum */
+    T_BYTES = 16 * 64,    /* of a register */
+    T_ELEMENTS = 16 * 32, /* bf16 of a register */
+    T_SUMS = 16 * 16,     /* floats of a register */
+};
+
+/* Sixteen words, or as many pairs of bf16; sixteen bf16. */
+typedef uint32_t t_words __attribute__((vector_size(64)));
+typedef uint16_t t_halves __attribute__((vector_size(32)));
+
+#ifdef SL_SIMD_EMULATED
+struct t_state {
+    unsigned char tile[8][16 * 64];
+};
+
+static inline void t_open(struct t_state *state)
+{
+    memset(state, 0, sizeof *state);
+}
+
+static inline void t_close(void)
+{
+}
+
+static inline void t_load_rows(unsigned char *tile, const void *from, ptrdiff_t stride)
+{
+    for (int i = 0; i < T_ROWS; i++)
+        memcpy(tile + i * T_ROW_BYTES, (const char *)from + i * stride, T_ROW_BYTES);
+}
+
+static inline void t_store_rows(const unsigned char *tile, void *to, ptrdiff_t stride)
+{
+    for (int i = 0; i < T_ROWS; i++)
+        memcpy((char *)to + i * stride, tile + i * T_ROW_BYTES, T_ROW_BYTES);
+}
+
+static inline float t_element(const unsigned char *tile, int at)
+{
+    sl_bf16 value;
+    memcpy(&value, tile + 2 * at, sizeof value);
+    return sl_bf16_to_float(value);
+}
+
+static inline void t_dot_rows(unsigned char *to, const unsigned char *a, const unsigned char *b)
+{
+    float sum[16 * 16];
+    memcpy(sum, to, sizeof sum);
+    for (int m = 0; m < T_ROWS; m++)
+        for (int i = 0; i < T_DEPTH; i++)
+            for (int n = 0; n < 16; n++)
+                sum[m * 16 + n] += t_element(a, m * T_DEPTH + i) * t_element(b, i / 2 * T_DEPTH + 2 * n + i % 2);
+    memcpy(to, sum, sizeof sum);
+}
+
+#define t_zero(state, n) memset((state)->tile[n], 0, T_BYTES)
+#define t_load(state, n, from, stride) t_load_rows((state)->tile[n], from, stride)
+#define t_store(state, n, to, stride) t_store_rows((state)->tile[n], to, stride)
+#define t_dot(state, sum, a, b) t_dot_rows((state)->tile[sum], (state)->tile[a], (state)->tile[b])
+
+/* 32 floats as bf16. */
+static inline t_words t_narrow(vf low, vf high)
+{
+    sl_bf16 value[32];
+    t_words r;
+    for (int i = 0; i < VL; i++) {
+        value[i] = sl_bf16_from_float(low[i]);
+        value[VL + i] = sl_bf16_from_float(high[i]);
+    }
+    memcpy(&r, value, sizeof r);
+    return r;
+}
+
+/* As words. */
+static inline t_words t_lengthen(t_halves a)
+{
+    return __builtin_convertvector(a, t_words);
+}
+
+/* The first n of sixteen bf16, 0 <= n <= 16; the others load as zero and are not touched in memory. */
+static inline t_halves t_load_head(const sl_bf16 *p, int n)
+{
+    t_halves r = {0};
+    memcpy(&r, p, (size_t)n * sizeof *p);
+    return r;
+}
+#else
+/* What the processor wants to be told: palette 1, all registers whole. */
+struct t_state {
+    uint8_t palette, start_row, zero[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+};
+
+static inline void t_open(struct t_state *state)
+{
+    *state = (struct t_state){.palette = 1};
+    for (int i = 0; i < T_REGISTERS; i++) {
+        state->row_bytes[i] = T_ROW_BYTES;
+        state->rows[i] = T_ROWS;
+    }
+    _tile_loadconfig(state);
+}
+
+static inline void t_close(void)
+{
+    _tile_release();
+}
+
+/* The compiler is not told that a load of a tile reads memory: what was written for it has to be there. */
+#define t_load(state, n, from, stride)     \
+    do {                                   \
+        __asm__ volatile("" ::: "memory"); \
+        _tile_loadd(n, from, stride);      \
+    } while (0)
+#define t_zero(state, n) _tile_zero(n)
+#define t_store(state, n, to, stride) _tile_stored(n, to, stride)
+#define t_dot(state, sum, a, b) _tile_dpbf16ps(sum, a, b)
+
+static inline t_words t_narrow(vf low, vf high)
+{
+    return (t_words)_mm512_cvtne2ps_pbh(high, low);
+}
+
+static inline t_words t_lengthen(t_halves a)
+{
+    return (t_words)_mm512_cvtepu16_epi32((__m256i)a);
+}
+
+static inline t_halves t_load_head(const sl_bf16 *p, int n)
+{
+    return (t_halves)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
+}
+#endif
+
+static inline t_words t_load_words(const void *p)
+{
+    t_words r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+
+static inline void t_store_words(void *p, t_words a)
+{
+    memcpy(p, &a, sizeof a);
+}
+
+static inline t_halves t_load_halves(const sl_bf16 *p)
+{
+    t_halves r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+
+/* 32 bf16 as floats. */
+static inline void t_widen(t_words a, vf *low, vf *high)
+{
+    t_halves half[2];
+    memcpy(half, &a, sizeof half);
+    const t_words first = t_lengthen(half[0]) << 16, second = t_lengthen(half[1]) << 16;
+    memcpy(low, &first, sizeof *low);
+    memcpy(high, &second, sizeof *high);
+}
+
+/* (a[0], b[0]), (a[1], b[1]), ... */
+static inline t_words t_pairs(t_halves a, t_halves b)
+{
+    return t_lengthen(a) | t_lengthen(b) << 16;
+}
+
+/* Exchanges the corners of squares of 2d x 2d words that lie off the diagonal. */
+#define T_CORNERS(r, d, low, high)                                     \
+    for (int i = 0; i < 16; i++)                                       \
+        if (!(i & (d))) {                                              \
+            const t_words a = (r)[i], b = (r)[i + (d)];                \
+            (r)[i] = __builtin_shufflevector(a, b, T_LIST low);        \
+            (r)[i + (d)] = __builtin_shufflevector(a, b, T_LIST high); \
+        }
+#define T_LIST(...) __VA_ARGS__
+
+/* r[i][j] <-> r[j][i]. */
+/* clang-format off */
+static inline __attribute__((always_inline)) void t_transpose(t_words r[16])
+{
+    _Pragma("GCC unroll 16")
+    T_CORNERS(r, 1, (0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
+                    (1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
+    _Pragma("GCC unroll 16")
+    T_CORNERS(r, 2, (0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
+                    (2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
+    _Pragma("GCC unroll 16")
+    T_CORNERS(r, 4, (0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
+                    (4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
+    _Pragma("GCC unroll 16")
+    T_CORNERS(r, 8, (0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
+                    (8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+}
+/* clang-format on */
+#undef T_CORNERS
+#undef T_LIST
+#endif
