@@ -79,10 +79,9 @@ static inline void amx_turn(const sl_bf16 *x, ptrdiff_t pixel, int32_t begin, in
 {
     t_words word[VL];
     for (int32_t i = 0; i < T_DEPTH; i += 2) {
-        const sl_bf16 *at = x + i * pixel;
         const t_halves none = {0};
-        word[i / 2] = t_pairs(begin <= i && i < end ? t_load_head(at, channels) : none,
-                              begin <= i + 1 && i + 1 < end ? t_load_head(at + pixel, channels) : none);
+        word[i / 2] = t_pairs(begin <= i && i < end ? t_load_head(x + i * pixel, channels) : none,
+                              begin <= i + 1 && i + 1 < end ? t_load_head(x + (i + 1) * pixel, channels) : none);
     }
     t_transpose(word);
     for (int32_t c = 0; c < channels; c++)

@@ -87,7 +87,7 @@ static void image_moments(const struct sl_conv2d *s, const void *y, size_t first
 
 /* y[n,p,q,k] of conv2d_fwd. */
 static double output(const struct sl_conv2d *s, const struct sl_conv2d_fwd *a, int64_t n, int32_t p, int32_t q,
-                    int32_t k)
+                     int32_t k)
 {
     double v = 0.0;
     if (k < s->k)

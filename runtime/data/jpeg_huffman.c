@@ -21,9 +21,9 @@ enum {
 enum { PADDING = SL_HUFFMAN_BLOCKS * 64 * MOST_BITS / 8 + 2 * (int)sizeof(uint64_t) };
 _Static_assert((SYMBOLS_A_REFILL - 1) * LOOK + MOST_BITS <= FULL, "a refill must suffice");
 
-/* What the next LOOK bits begin with, packed so that it is one load: a coefficient, the zeros to skip before it, and how
- * many bits that takes. The end of a block skips END, more than any run. 0 bits: it takes more than LOOK, and the second
- * number is the length of its code, or as little as that can be. */
+/* What the next LOOK bits begin with, packed so that it is one load: a coefficient, the zeros to skip before it, and
+ * how many bits that takes. The end of a block skips END, more than any run. 0 bits: it takes more than LOOK, and the
+ * second number is the length of its code, or as little as that can be. */
 enum { END = 80 };
 
 static inline int32_t step_of(int32_t value, uint32_t skip, uint32_t bits)
@@ -107,8 +107,8 @@ static void fill_steps(struct table *table, uint32_t code, uint32_t length, uint
     const bool whole = bits <= LOOK && !(ac && size == 0 && run == 15), end = ac && size == 0;
     int32_t *const steps = table->steps + (code << (LOOK - length));
     for (uint32_t low = 0; low < 1u << (LOOK - length); low++)
-        steps[low] = whole ? step_of(coefficient(low >> (LOOK - bits), size), end ? END : run, bits)
-                           : step_of(0, length, 0);
+        steps[low] =
+            whole ? step_of(coefficient(low >> (LOOK - bits), size), end ? END : run, bits) : step_of(0, length, 0);
 }
 
 static bool are_codes(const uint8_t counts[SL_HUFFMAN_LENGTHS], const uint8_t values[SL_HUFFMAN_CODES], bool ac)
