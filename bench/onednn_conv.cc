@@ -27,6 +27,15 @@ constexpr Way kWays[] = {
     {"winograd", memory::format_tag::any, dnnl::algorithm::convolution_winograd, 36.0 / 144.0},
 };
 
+memory::data_type type_of(const memory::desc &description)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return description.get_data_type();
+#else
+    return description.data_type();
+#endif
+}
+
 // Backward passes take the description of the forward one as a hint, last.
 template <class Pass, class... Arguments>
 typename Pass::primitive_desc describe(const dnnl::engine &engine, const Arguments &...arguments)
@@ -127,7 +136,7 @@ class Conv : public OnednnConv
     {
         memory made(description, engine_);
         void *at = made.map_data<void>();
-        if (description.data_type() == memory::data_type::bf16)
+        if (type_of(description) == memory::data_type::bf16)
             fill(static_cast<sl_bf16 *>(at), description.get_size(), sl_bf16_from_float);
         else
             fill(static_cast<float *>(at), description.get_size(), [](float value) { return value; });
