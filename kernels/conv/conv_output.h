@@ -9,8 +9,8 @@
 #include "kernels/conv/window.h"
 
 /* Sums stay in registers only where the sizes of a tile are constants and its loops are unrolled. Emulated vectors are
- * in memory anyway; unrolled, they would take minutes to compile with sanitizers. */
-#ifdef SL_SIMD_EMULATED
+ * in memory anyway, and so is all that AddressSanitizer watches; unrolled, that would take minutes to compile. */
+#if defined(SL_SIMD_EMULATED) || defined(__SANITIZE_ADDRESS__)
 #define DIRECT_INLINE static __attribute__((noinline))
 #define DIRECT_UNROLL
 #else

@@ -15,8 +15,9 @@
 
 #include "kernels/conv/winograd.h"
 
-/* Emulated vectors are in memory anyway; unrolled, they would take minutes to compile with sanitizers. */
-#ifdef SL_SIMD_EMULATED
+/* Emulated vectors are in memory anyway, and so is all that AddressSanitizer watches; unrolled, that would take minutes
+ * to compile. */
+#if defined(SL_SIMD_EMULATED) || defined(__SANITIZE_ADDRESS__)
 #define WINOGRAD_INLINE static inline
 #define WINOGRAD_UNROLL
 #elif defined(__clang__)
