@@ -24,7 +24,6 @@ static void print_build(void)
 #ifdef _OPENMP
     printf("  threads            OpenMP %d\n", _OPENMP);
 #endif
-    puts("  backends           cpu");
 }
 
 static void print_machine(void)
@@ -61,7 +60,8 @@ static void print_overrides(void)
         if (!strncmp(*at, "SL_", 3) || !strncmp(*at, "OMP_", 4))
             count += printf("  %s\n", *at) > 0;
     if (!count)
-        puts("  none (SL_ISA, SL_KERNEL, SL_VERBOSE, SL_WIRE, SL_MODULE_PATH, SL_CACHE_DIR, OMP_...)");
+        puts("  none (SL_ISA, SL_KERNEL, SL_VERBOSE, SL_BACKEND_PRIORITY_..., SL_WIRE, SL_MODULE_PATH, SL_CACHE_DIR, "
+             "OMP_...)");
 }
 
 /* Writes, syncs and renames one small file, as a checkpoint does. */
@@ -122,6 +122,7 @@ int main(int argc, char **argv)
     print_build();
     print_machine();
     print_overrides();
+    sl_doctor_print_backends();
     SL_TRY(sl_doctor_print_wires());
     SL_TRY(sl_doctor_print_kernels(kernels, sl_precision_find(precision)));
     SL_TRY(sl_doctor_self_test());

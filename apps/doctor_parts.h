@@ -1,8 +1,11 @@
-/* The parts of starling-doctor that choose: wires and kernels. */
+/* The parts of starling-doctor that choose: backends, wires and kernels. */
 #ifndef SL_APPS_DOCTOR_PARTS_H
 #define SL_APPS_DOCTOR_PARTS_H
 
 #include "kernels/base.h"
+
+/* What each backend would compute on, or why it cannot; and which would be used. */
+void sl_doctor_print_backends(void);
 
 /* Which wires are there, why one is not, and which the launcher of this process wants. The errors of sl_wire_choose. */
 int sl_doctor_print_wires(void);

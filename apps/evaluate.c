@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
+#include "apps/cli_device.h"
 #include "apps/cli_output.h"
 #include "apps/cli_ranks.h"
 #include "comm/agree.h"
@@ -17,7 +18,8 @@
 #include "runtime/store/served_model.h"
 
 struct settings {
-    const char *data, *model, *split, *confusion, *on_bad_image, *kernels, *precision;
+    const char *data, *model, *split, *confusion, *on_bad_image, *kernels;
+    struct cli_device_options device;
     int64_t top, batch_size, threads;
     uint64_t memory_limit;
     double start_limit;
@@ -26,6 +28,7 @@ struct settings {
 
 struct evaluation {
     struct cli_output confusion;
+    struct sl_device device;
     struct sl_served_model served;
     struct sl_dataset *dataset;
     struct sl_loader *loader;
@@ -60,15 +63,27 @@ static int open_output(const struct settings *s, struct evaluation *e)
     return s->confusion && speaks(e) ? cli_output_open(s->confusion, &e->confusion) : SL_OK;
 }
 
+static int open_device(const struct settings *s, struct evaluation *e)
+{
+    int rc = SL_OK, threads;
+    char line[CLI_DEVICE_LINE];
+    SL_TRY(cli_ranks_threads(&e->ranks, (int)s->threads, &threads));
+    SL_TRY(cli_device_open(&s->device, &e->ranks, threads, &e->device, line));
+    if (speaks(e) && cli_device_is_news(&s->device, &e->device))
+        cli_say(NULL, line);
+out:
+    return rc;
+}
+
 static int open_model(const struct settings *s, struct evaluation *e)
 {
     int rc = SL_OK;
-    struct sl_served_options options = {.batch_size = (int32_t)s->batch_size,
-                                        .memory_limit = s->memory_limit,
-                                        .precision = sl_precision_find(s->precision),
-                                        .kernels = sl_policy_find(s->kernels),
-                                        .group = e->ranks.group};
-    SL_TRY(cli_ranks_threads(&e->ranks, (int)s->threads, &options.threads));
+    const struct sl_served_options options = {.batch_size = (int32_t)s->batch_size,
+                                              .memory_limit = s->memory_limit,
+                                              .precision = sl_precision_find(s->device.precision),
+                                              .kernels = sl_policy_find(s->kernels),
+                                              .device = &e->device,
+                                              .group = e->ranks.group};
     SL_TRY(sl_served_model_open(s->model, &options, speaks(e) ? cli_say : NULL, NULL, &e->served));
     SL_TRY(sl_dataset_open(s->data, &e->dataset));
     SL_TRY(check_classes(&e->served, e->dataset));
@@ -88,8 +103,9 @@ static int agree(const struct settings *s, const struct evaluation *e)
     sl_hash_text(e->dataset->hash, data);
     sl_hash_text(sl_safetensors_hash(e->served.file), model);
     snprintf(batch, sizeof batch, "%d", e->served.options.batch_size);
-    const struct sl_agree_pair pairs[] = {{"version", SL_VERSION}, {"data-set", data},    {"split", s->split},
-                                          {"model", model},        {"batch-size", batch}, {"precision", s->precision}};
+    const struct sl_agree_pair pairs[] = {{"version", SL_VERSION}, {"data-set", data},
+                                          {"split", s->split},     {"model", model},
+                                          {"batch-size", batch},   {"precision", s->device.precision}};
     return sl_agree_pairs(e->ranks.group, pairs, sizeof pairs / sizeof *pairs);
 }
 
@@ -99,6 +115,8 @@ static void close_all(struct evaluation *e)
     sl_loader_close(e->loader);
     sl_dataset_close(e->dataset);
     sl_served_model_close(&e->served);
+    if (e->device.close)
+        e->device.close(e->device.self);
     cli_output_close(&e->confusion);
 }
 
@@ -142,8 +160,10 @@ static int run(const struct settings *s, struct evaluation *e)
     int rc = SL_OK;
     const struct sl_comm_options limits = {.start_limit = s->start_limit};
     uint64_t skipped;
+    SL_TRY(cli_device_check(&s->device));
     SL_TRY(cli_ranks_open(&limits, &e->ranks));
     SL_TRY(sl_group_settle(e->ranks.group, open_output(s, e)));
+    SL_TRY(sl_group_settle(e->ranks.group, open_device(s, e)));
     SL_TRY(sl_group_settle(e->ranks.group, open_model(s, e)));
     SL_TRY(agree(s, e));
     const double start = sl_clock();
@@ -158,8 +178,12 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct settings s = {
-        .split = "val", .on_bad_image = "fail", .kernels = "shipped", .precision = "fp32", .top = 5, .batch_size = 32};
+    struct settings s = {.split = "val",
+                         .on_bad_image = "fail",
+                         .kernels = "shipped",
+                         .device = CLI_DEVICE_DEFAULTS,
+                         .top = 5,
+                         .batch_size = 32};
     const struct cli_option options[] = {
         {"data", "DIR", "The prepared data set", .kind = CLI_TEXT, .value = &s.data, .required = true},
         {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
@@ -174,8 +198,7 @@ int main(int argc, char **argv)
         {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
          .value = &s.threads, .least = 1, .most = 1024},
         {"kernels", "NAME", CLI_KERNELS_HELP, .kind = CLI_CHOICE, .value = &s.kernels, .choices = SL_POLICY_CHOICES},
-        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &s.precision,
-         .choices = SL_PRECISION_CHOICES},
+        CLI_DEVICE_OPTIONS(&s.device),
         {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
          .value = &s.memory_limit, .least = 1, .most = 1e15},
         {"start-limit", "SECONDS", "Longest wait for other ranks (default 600)", .kind = CLI_DOUBLE,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
+#include "apps/cli_device.h"
 #include "apps/cli_output.h"
 #include "apps/predict_files.h"
 #include "apps/predict_list.h"
@@ -12,7 +13,8 @@
 #include "runtime/store/served_model.h"
 
 struct settings {
-    const char *model, *list, *data, *split, *output, *on_bad_image, *kernels, *precision;
+    const char *model, *list, *data, *split, *output, *on_bad_image, *kernels;
+    struct cli_device_options device;
     int64_t top, batch_size, threads;
     uint64_t memory_limit;
     bool json, zeros;
@@ -22,6 +24,7 @@ struct settings {
 struct prediction {
     struct cli_output output;
     struct predict_list *list;
+    struct sl_device device;
     struct sl_served_model served;
     struct sl_prediction_writer writer;
 };
@@ -37,21 +40,25 @@ static int check_settings(const struct settings *s)
         return sl_fail(SL_USAGE, "--null needs --list");
     if (streams > 1)
         return sl_fail(SL_USAGE, "standard input (-) holds one image, and is named %d times", streams);
-    return SL_OK;
+    return cli_device_check(&s->device);
 }
 
 /* The outputs and the list before the model: what cannot work is said at once. */
 static int open_all(const struct settings *s, struct prediction *p)
 {
     int rc = SL_OK;
-    const struct sl_served_options options = {.threads = (int)s->threads,
+    char line[CLI_DEVICE_LINE];
+    const struct sl_served_options options = {.device = &p->device,
                                               .batch_size = (int32_t)s->batch_size,
                                               .memory_limit = s->memory_limit,
-                                              .precision = sl_precision_find(s->precision),
+                                              .precision = sl_precision_find(s->device.precision),
                                               .kernels = sl_policy_find(s->kernels)};
     SL_TRY(cli_output_open(s->output, &p->output));
     if (s->list)
         SL_TRY(predict_list_open(s->list, s->zeros, &p->list));
+    SL_TRY(cli_device_open(&s->device, NULL, (int)s->threads, &p->device, line));
+    if (cli_device_is_news(&s->device, &p->device))
+        cli_say(NULL, line);
     SL_TRY(sl_served_model_open(s->model, &options, cli_say, NULL, &p->served));
     const int32_t classes = (int32_t)p->served.model.class_count, top = s->top < classes ? (int32_t)s->top : classes;
     p->writer = (struct sl_prediction_writer){p->output.to, &p->served.model, top, s->json};
@@ -122,13 +129,19 @@ out:
     cli_output_close(&p.output);
     predict_list_close(p.list);
     sl_served_model_close(&p.served);
+    if (p.device.close)
+        p.device.close(p.device.self);
     return rc;
 }
 
 int main(int argc, char **argv)
 {
-    struct settings s = {
-        .split = "val", .on_bad_image = "fail", .kernels = "shipped", .precision = "fp32", .top = 5, .batch_size = 32};
+    struct settings s = {.split = "val",
+                         .on_bad_image = "fail",
+                         .kernels = "shipped",
+                         .device = CLI_DEVICE_DEFAULTS,
+                         .top = 5,
+                         .batch_size = 32};
     const struct cli_option options[] = {
         {"model", "FILE|RUN", "A model.safetensors, a run or a checkpoint folder", .kind = CLI_TEXT, .value = &s.model,
          .required = true},
@@ -147,8 +160,7 @@ int main(int argc, char **argv)
         {"threads", "N", "Threads of compute (default: as many as this process may use)", .kind = CLI_INT,
          .value = &s.threads, .least = 1, .most = 1024},
         {"kernels", "NAME", CLI_KERNELS_HELP, .kind = CLI_CHOICE, .value = &s.kernels, .choices = SL_POLICY_CHOICES},
-        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &s.precision,
-         .choices = SL_PRECISION_CHOICES},
+        CLI_DEVICE_OPTIONS(&s.device),
         {"memory-limit", "BYTES", "For all that is allocated, as 512M or 2GB (default: none)", .kind = CLI_BYTES,
          .value = &s.memory_limit, .least = 1, .most = 1e15},
         {"on-bad-image", "fail|skip", "What to do with an unreadable image (default fail: the lines before it stand)",

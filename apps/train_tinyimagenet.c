@@ -29,13 +29,17 @@ static bool speaks(const struct training *t)
 }
 
 /* Lines from before the session: the log is not opened until it is known that the folder is a run's. */
-static void say_early(void *self, const char *line)
+static void note_early(struct training *t, const char *line)
 {
-    struct training *t = self;
     const size_t n = strlen(t->early), length = strlen(line);
-    cli_say(NULL, line);
     if (n + length + 2 <= sizeof t->early)
         snprintf(t->early + n, sizeof t->early - n, "%s\n", line);
+}
+
+static void say_early(void *self, const char *line)
+{
+    cli_say(NULL, line);
+    note_early(self, line);
 }
 
 static void log_early(struct training *t)
@@ -171,6 +175,25 @@ out:
     return sl_group_settle(t->ranks->group, rc);
 }
 
+/* Each rank its own; rank 0 speaks of its. */
+static int open_device(struct training *t)
+{
+    struct train_options *options = t->options;
+    struct cli_device_options *device = &options->device;
+    char line[CLI_DEVICE_LINE];
+    const int rc = cli_device_open(device, t->ranks, options->session.threads, &t->device, line);
+    if (rc != SL_OK)
+        return rc;
+    options->session.device = &t->device;
+    if (speaks(t) && cli_device_is_news(device, &t->device))
+        say_early(t, line);
+    else
+        note_early(t, line);
+    device->backend = t->device.host_memory ? "cpu" : "cuda"; /* for config.json */
+    device->backend_given = true;
+    return SL_OK;
+}
+
 /* What must be the same on all ranks so that they take the same steps. */
 static int agree(const struct training *t)
 {
@@ -221,6 +244,8 @@ static int close_training(struct training *t)
     sl_profile_close(t->profile);
     flock_close(&t->flock);
     sl_session_close(&t->session);
+    if (t->device.close)
+        t->device.close(t->device.self);
     sl_store_close(t->store);
     return rc;
 }
@@ -361,6 +386,7 @@ static int run(struct train_options *options, struct cli_ranks *ranks)
     if (row && !ranks->group)
         SL_TRY(cli_ranks_open_alone(ranks));
     SL_TRY(train_options_share(options, ranks));
+    SL_TRY(sl_group_settle(ranks->group, open_device(&t)));
     if (options->dry_run) {
         rc = sl_group_settle(ranks->group, dry_run(options, speaks(&t)));
         goto out;

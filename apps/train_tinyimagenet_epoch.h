@@ -12,6 +12,7 @@ enum { TRAIN_EARLY_BYTES = 4096 };
 struct training {
     struct train_options *options;
     struct cli_ranks *ranks;
+    struct sl_device device;
     struct sl_session session;
     struct flock flock;
     struct sl_store *store; /* NULL on other ranks than 0 */

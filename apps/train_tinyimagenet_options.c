@@ -11,13 +11,12 @@
 
 static const struct train_options defaults = {
     .model = "darknet",
-    .backend = "auto",
+    .device = CLI_DEVICE_DEFAULTS,
     .optimizer = "amsgrad",
     .schedule = SL_SCHEDULE_DEFAULT,
     .pixels = "unit",
     .on_bad_image = "fail",
     .kernels = "shipped",
-    .precision = "fp32",
     .epochs = 10,
     .batch_size = 32,
     .seed = 1,
@@ -30,13 +29,6 @@ static const struct train_options defaults = {
     .weight_decay = 1e-4,
     .momentum = 0.9,
 };
-
-static int settle_backend(const struct train_options *options)
-{
-    if (!strcmp(options->backend, "cuda"))
-        return sl_fail(SL_UNAVAILABLE, "this build has no CUDA backend; use --backend cpu or auto");
-    return SL_OK;
-}
 
 /* The schedule is what counts, also of a constant rate. */
 static int settle_rate(struct train_options *options)
@@ -65,13 +57,13 @@ static int settle(struct train_options *options)
 {
     int rc = SL_OK;
     struct sl_session_options *s = &options->session;
-    SL_TRY(settle_backend(options));
+    SL_TRY(cli_device_check(&options->device));
     *s = (struct sl_session_options){
         .data = options->data,
         .batch_size = (int32_t)options->batch_size,
         .seed = (uint64_t)options->seed,
         .loader_threads = (int)options->workers,
-        .precision = sl_precision_find(options->precision),
+        .precision = sl_precision_find(options->device.precision),
         .updater = sl_updater_defaults(),
         .flip = options->flip,
         .crop_padding = (int32_t)options->crop_padding,
@@ -122,7 +114,7 @@ static const char summary[] = "Trains a network on a prepared data set with the 
                               "checkpoint and exit code 75; --resume goes on as if nothing had happened. A second "
                               "SIGINT (Ctrl-C) kills it.";
 
-enum { OPTION_ROWS = 38 + FLOCK_OPTION_ROWS };
+enum { OPTION_ROWS = 36 + CLI_DEVICE_OPTION_ROWS + FLOCK_OPTION_ROWS };
 
 static void fill_table(struct train_options *options, struct cli_option table[OPTION_ROWS])
 {
@@ -154,12 +146,9 @@ static void fill_table(struct train_options *options, struct cli_option table[OP
          .value = &options->seed},
         {"threads", "N", "Threads of compute (default: as many as this process may use; ranks on one host share them)",
          .kind = CLI_INT, .value = &options->threads, .least = 1, .most = 1024},
-        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &options->precision,
-         .choices = SL_PRECISION_CHOICES},
         {"workers", "N", "Threads that load images (default 1)", .kind = CLI_INT, .value = &options->workers,
          .least = 1, .most = 256},
-        {"backend", "NAME", "auto, cpu or cuda (default auto)", .kind = CLI_CHOICE, .value = &options->backend,
-         .choices = "auto|cpu|cuda"},
+        CLI_DEVICE_OPTIONS(&options->device),
         {"kernels", "NAME",
          CLI_KERNELS_HELP ". With --resume the default is the run's, and kernels that it has are taken again",
          .kind = CLI_CHOICE, .value = &options->kernels, .choices = SL_POLICY_CHOICES,

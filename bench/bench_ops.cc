@@ -96,7 +96,7 @@ bool set_up_plain(check_case &c, const check_op &plain, const check_case &beside
     return false;
 }
 
-double warm_seconds(const check_case &c)
+double warm_seconds(check_case &c)
 {
     check_run(&c);
     return seconds([&] { check_run(&c); });
@@ -109,7 +109,7 @@ double quantile(std::vector<double> values, double share)
     return *at;
 }
 
-void measure_beside(benchmark::State &state, const check_case &c, const check_op &plain)
+void measure_beside(benchmark::State &state, check_case &c, const check_op &plain)
 {
     Case other{};
     if (!set_up_plain(other, plain, c)) {

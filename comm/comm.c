@@ -26,7 +26,7 @@ struct sl_comm {
     struct host_name *names;
     const char **hosts;
     size_t *lengths; /* of the parts of a gather */
-    int local_rank, local_size;
+    int local_rank, local_size, leader;
     int64_t unfinished; /* calls of the wire */
     /* The first failure of a group's call. The others may have finished that call: a later one would meet with theirs
      * of another kind. */
@@ -56,6 +56,11 @@ int sl_comm_local_rank(const struct sl_comm *comm)
     return comm->local_rank;
 }
 
+int sl_comm_leader(const struct sl_comm *comm)
+{
+    return comm->leader;
+}
+
 uint64_t sl_comm_bytes_sent(const struct sl_comm *comm)
 {
     return comm->sent;
@@ -69,6 +74,11 @@ double sl_comm_seconds_waited(const struct sl_comm *comm)
 void sl_comm_enter(struct sl_comm *comm, enum sl_phase phase, uint64_t step)
 {
     sl_watchdog_enter(comm->watchdog, phase, step);
+}
+
+void sl_comm_guard(struct sl_comm *comm, void (*abort)(void *self), void *self)
+{
+    sl_watchdog_guard(comm->watchdog, abort, self);
 }
 
 /* ---- calls ---- */
@@ -107,23 +117,48 @@ int sl_comm_test(struct sl_comm *comm, struct sl_request **request)
 }
 
 /* A few looks at once, since much is done in a moment; then one after each short sleep. */
-int sl_comm_wait(struct sl_comm *comm, struct sl_request **request)
+static int wait_watched(struct sl_comm *comm, int (*test)(void *self, bool *done), void *self)
 {
     enum { LOOKS = 4 };
     static const struct timespec moment = {.tv_nsec = 50000};
-    int rc = sl_comm_test(comm, request);
-    if (rc != SL_OK || !*request)
+    bool done = false;
+    int rc = test(self, &done);
+    if (rc != SL_OK || done)
         return rc;
     const double begin = sl_clock();
     sl_watchdog_wait(comm->watchdog, begin);
-    for (int look = 0; rc == SL_OK && *request; look++) {
+    for (int look = 0; rc == SL_OK && !done; look++) {
         if (look >= LOOKS)
             nanosleep(&moment, NULL);
-        rc = sl_comm_test(comm, request);
+        rc = test(self, &done);
     }
     sl_watchdog_wait(comm->watchdog, 0);
     comm->waited += sl_clock() - begin;
     return rc;
+}
+
+struct looked_for {
+    struct sl_comm *comm;
+    struct sl_request **request;
+};
+
+static int look(void *self, bool *done)
+{
+    const struct looked_for *call = self;
+    const int rc = sl_comm_test(call->comm, call->request);
+    *done = !*call->request;
+    return rc;
+}
+
+int sl_comm_wait(struct sl_comm *comm, struct sl_request **request)
+{
+    return wait_watched(comm, look, &(struct looked_for){comm, request});
+}
+
+int sl_comm_wait_for(struct sl_comm *comm, int (*test)(void *self, bool *done), void *self)
+{
+    sl_watchdog_call(comm->watchdog);
+    return wait_watched(comm, test, self);
 }
 
 /* ---- the group ---- */
@@ -220,9 +255,11 @@ static int count_local(struct sl_comm *comm)
     rc = comm->wire.hosts(comm->wire.self, numbers);
     sl_watchdog_wait(comm->watchdog, 0);
     SL_TRY(rc);
-    for (int i = 0; i < comm->wire.size; i++) {
+    comm->leader = rank;
+    for (int i = comm->wire.size - 1; i >= 0; i--) {
         comm->local_rank += i < rank && numbers[i] == numbers[rank];
         comm->local_size += numbers[i] == numbers[rank];
+        comm->leader = numbers[i] == numbers[rank] && i < rank ? i : comm->leader;
     }
 out:
     free(numbers);

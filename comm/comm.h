@@ -35,6 +35,8 @@ const struct sl_wire *sl_comm_wire(const struct sl_comm *comm);
 /* Ranks on the host of this one, and which of them this is. */
 int sl_comm_local_size(const struct sl_comm *comm);
 int sl_comm_local_rank(const struct sl_comm *comm);
+/* The lowest rank on the host of this one. */
+int sl_comm_leader(const struct sl_comm *comm);
 
 /* What this rank is doing from now on. */
 void sl_comm_enter(struct sl_comm *comm, enum sl_phase phase, uint64_t step);
@@ -48,6 +50,12 @@ int sl_comm_all_gather(struct sl_comm *comm, const void *mine, void *all, const 
 int sl_comm_test(struct sl_comm *comm, struct sl_request **request);
 /* Looks and sleeps until it is done. SL_IO: the wire failed. */
 int sl_comm_wait(struct sl_comm *comm, struct sl_request **request);
+
+/* A collective call of something else than the wire: looks and sleeps until its `test` says done or fails. All ranks
+ * wait as often, so that the watchdog can tell who is behind. */
+int sl_comm_wait_for(struct sl_comm *comm, int (*test)(void *self, bool *done), void *self);
+/* What the watchdog aborts before it ends the job (watchdog.h). */
+void sl_comm_guard(struct sl_comm *comm, void (*abort)(void *self), void *self);
 
 /* Bytes that this rank has put on the wire: what went to the others, not to itself. Signs of life are not counted. */
 uint64_t sl_comm_bytes_sent(const struct sl_comm *comm);

@@ -4,6 +4,7 @@
  * scheduler, or by a person with a debugger), nobody has waited. */
 #include "comm/watchdog.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "comm/timer.h"
 #include "runtime/base/clock.h"
 
-enum { START_LIMIT = 600, STEP_LIMIT = 60, STEP_FACTOR = 20, GRACE = 3 };
+enum { START_LIMIT = 600, STEP_LIMIT = 60, STEP_FACTOR = 20, GRACE = 3, ABORT_LIMIT = 10 };
 
 struct sl_watchdog {
     const struct sl_wire *wire;
@@ -25,6 +26,9 @@ struct sl_watchdog {
     atomic_uint phase;
     atomic_uint_fast64_t step, calls;
     atomic_uint_fast64_t wait; /* nanoseconds of the clock at its begin; 0: none */
+    pthread_mutex_t lock;      /* of what is guarded */
+    void (*abort)(void *self);
+    void *guarded;
     /* Of the thread that ticks. */
     double last, elapsed, told; /* of the clock: the last tick, what it counted, the last beat */
     double waited, longest;     /* in this wait, and in the longest of training */
@@ -62,6 +66,16 @@ void sl_watchdog_wait(struct sl_watchdog *watchdog, double begin)
 {
     if (watchdog)
         atomic_store_explicit(&watchdog->wait, (uint64_t)(1e9 * begin), memory_order_relaxed);
+}
+
+void sl_watchdog_guard(struct sl_watchdog *watchdog, void (*abort)(void *self), void *self)
+{
+    if (!watchdog)
+        return;
+    pthread_mutex_lock(&watchdog->lock);
+    watchdog->abort = abort;
+    watchdog->guarded = self;
+    pthread_mutex_unlock(&watchdog->lock);
 }
 
 /* ---- a tick ---- */
@@ -149,12 +163,27 @@ static void say(const struct sl_watchdog *watchdog, const char *line)
         fprintf(stderr, "%s\n", line);
 }
 
-static void end_job(const struct sl_watchdog *watchdog, int code)
+/* What is aborted may hang in turn; then the process ends. */
+static void abort_guarded(struct sl_watchdog *watchdog)
+{
+    struct sl_timer *deadline = NULL;
+    pthread_mutex_lock(&watchdog->lock);
+    if (watchdog->abort) {
+        if (sl_timer_deadline(ABORT_LIMIT, "aborting the calls inside the node", &deadline) != SL_OK)
+            sl_clear_error();
+        watchdog->abort(watchdog->guarded);
+        sl_timer_close(deadline);
+    }
+    pthread_mutex_unlock(&watchdog->lock);
+}
+
+static void end_job(struct sl_watchdog *watchdog, int code)
 {
     char line[SL_LAST_WORDS_BYTES];
     const struct sl_roll roll = roll_of(watchdog);
     sl_last_words(&roll, line);
     say(watchdog, line);
+    abort_guarded(watchdog);
     watchdog->wire->abort(watchdog->wire->self, code);
 }
 
@@ -281,6 +310,7 @@ int sl_watchdog_open(const struct sl_wire *wire, const struct sl_comm_options *o
     struct sl_watchdog *made = calloc(1, sizeof *made);
     if (!made)
         return sl_fail(SL_SYSTEM, "out of memory for a watchdog over %d ranks", wire->size);
+    pthread_mutex_init(&made->lock, NULL);
     made->wire = wire;
     made->options = *options;
     fill_options(&made->options);
@@ -307,5 +337,6 @@ void sl_watchdog_close(struct sl_watchdog *watchdog)
     free(watchdog->beats);
     free(watchdog->counts);
     free(watchdog->ages);
+    pthread_mutex_destroy(&watchdog->lock);
     free(watchdog);
 }

@@ -25,6 +25,10 @@ void sl_watchdog_enter(struct sl_watchdog *watchdog, enum sl_phase phase, uint64
 void sl_watchdog_call(struct sl_watchdog *watchdog);
 void sl_watchdog_wait(struct sl_watchdog *watchdog, double begin);
 
+/* Something beside the wire that waits for other ranks: `abort` is called by the watchdog's thread, before it ends the
+ * job, and makes that wait fail. NULL takes it back; it is not running any more when this returns. */
+void sl_watchdog_guard(struct sl_watchdog *watchdog, void (*abort)(void *self), void *self);
+
 /* Says goodbye with `rc`, and waits for the goodbyes of the others: with a failure that they do not share (`together`)
  * for the grace only. False: they did not come, and the job was ended. Nothing but close may follow. */
 bool sl_watchdog_leave(struct sl_watchdog *watchdog, int rc, bool together);

@@ -10,6 +10,13 @@
 extern "C" {
 #endif
 
+/* Before small functions that the kernels of a GPU use as well. */
+#ifdef __CUDACC__
+#define SL_ANYWHERE __host__ __device__
+#else
+#define SL_ANYWHERE
+#endif
+
 /* Every status of the project. The number is also the exit code of a program that ends with it. */
 #define SL_STATUS_MAP(X)                                             \
     X(SL_OK, 0, "success")                                           \
@@ -73,7 +80,9 @@ enum sl_isa_bits {
     SL_AVX512 = 1u << 2, /* AVX-512 F/BW/DQ/VL, and the OS saves zmm and opmask */
     SL_BF16 = 1u << 3,   /* AVX512-BF16 */
     SL_CUDA = 1u << 4,   /* an NVIDIA device, through the plug-in */
+    SL_TF32 = 1u << 6,   /* tensor cores that round products of floats to tf32, where a run allows that */
     SL_AMX = 1u << 5,    /* AMX tiles with bf16, and the OS lets this process use them */
+    SL_CUDNN = 1u << 7,  /* cuDNN, found where the plug-in was loaded */
 };
 
 /* What this machine has (CPUID and XGETBV), and what the system lets this process use: the first call asks it for AMX's

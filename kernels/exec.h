@@ -37,6 +37,7 @@ struct sl_device {
     uint32_t isa;     /* rows whose needs are a subset of this may run here */
     int threads;      /* slices that run at once */
     bool host_memory; /* what alloc gives can be read and written without copy */
+    uint64_t memory;  /* bytes that alloc gives from, where they are not the host's; 0: not known */
     /* The device's own rows, best first (kernels.h): no row of another device is ever chosen for it. */
     const struct sl_kernel_row *rows;
     size_t row_count;
@@ -52,6 +53,12 @@ struct sl_device {
     int (*fork)(void *self, int64_t units, size_t scratch_bytes, sl_task_fn *task, void *task_self);
     int (*sync)(void *self);
     void (*close)(void *self);
+    /* What a device has that works on while the host does something else; NULL where there is none.
+     * Is all done that was started? A look, without waiting. */
+    int (*test)(void *self, bool *done);
+    /* Memory of the host that the device reads and writes by itself (pinned), 64-byte aligned, not cleared. */
+    int (*alloc_pinned)(void *self, size_t bytes, void **memory);
+    void (*free_pinned)(void *self, void *memory);
 };
 
 #ifdef __cplusplus

@@ -91,6 +91,7 @@ enum { SL_WHY_BYTES = 64 }; /* of the reason for a choice, as a text */
 void sl_row_say(const struct sl_kernel_row *row, const char *why);
 
 #define SL_KERNEL(op, how, needs) extern const struct sl_kernel sl_##op##_##how;
+#define SL_CUDA_KERNEL(op, how, needs) extern const struct sl_kernel sl_##op##_##how;
 #include "kernels/kernels.def"
 #undef SL_KERNEL
 

@@ -52,6 +52,8 @@ struct check_buffer {
     size_t bytes;
     size_t reads, writes; /* bytes that the operation has to move */
     bool is_output;
+    bool holds_pointers;     /* to other buffers of the case */
+    bool overrun;            /* a device wrote behind it, or into an input */
     enum sl_element element; /* of its numbers, if numbers it has */
     struct check_tolerance tolerance;
     int64_t pixels; /* > 0: lanes [channels, stride) of each pixel must be zero */
@@ -62,6 +64,7 @@ struct check_buffer {
 struct check_case {
     const struct sl_kernel *kernel;
     const struct sl_kernel_row *row;
+    const struct sl_device *device; /* whose row it is, with memory of its own; NULL: the row runs on the host */
     struct sl_need need;
     void *state; /* the row's, of the shape */
     const void *shape;
@@ -138,12 +141,20 @@ bool check_set_up(struct check_case *c, const struct check_op *op, const void *s
 bool check_takes(const struct check_op *op, size_t index, const struct sl_kernel_row *row);
 /* check_set_up on shape `index` of the operation. */
 bool check_set_up_at(struct check_case *c, const struct check_op *op, size_t index, const struct sl_kernel_row *row);
-/* All units, in one slice or in seven uneven ones. */
-void check_run(const struct check_case *c);
+/* All units, in one slice or in seven uneven ones; a device's row works on copies of the buffers. False: the device
+ * failed, and sl_last_error says how. */
+bool check_run(struct check_case *c);
 void check_release(struct check_case *c);
 
 /* The first byte around a buffer that has changed, or NULL. */
 const unsigned char *check_margins(const struct check_buffer *b);
+
+/* check_run and check_pack of a case with a device (check_device.c). Packing leaves what went wrong to the run. */
+bool check_run_there(struct check_case *c);
+void check_pack_there(struct check_case *c, const float *weights, float *packed);
+/* Seconds of one run on the case's device: the median of `rounds`, each of `launches` one after the other, so that the
+ * host's part is hidden where a run takes longer than a launch. Negative: the device failed. */
+double check_time_there(struct check_case *c, int rounds, int launches, double (*clock)(void));
 
 /* Bytes that one run has to move: inputs and outputs. What check_work gives (records) is small beside them. */
 struct check_traffic {
@@ -188,6 +199,8 @@ void *check_inout(struct check_case *c, const char *name, int64_t pixels, int32_
 /* Memory that may differ between rows (records): guarded, NaN, only compared between slicings. */
 float *check_work(struct check_case *c, const char *name, size_t n);
 double *check_work_double(struct check_case *c, const char *name, size_t n);
+/* The buffer there. */
+struct check_buffer *check_buffer_at(struct check_case *c, const void *at);
 /* An operation that does not touch all of a buffer says how many bytes it reads and writes. */
 void check_moves(struct check_case *c, const void *at, size_t reads, size_t writes);
 /* The buffer of that name. */

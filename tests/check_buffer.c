@@ -63,7 +63,7 @@ static struct check_buffer *allocate(struct check_case *c, const char *name, siz
     return b;
 }
 
-static struct check_buffer *buffer_at(struct check_case *c, const void *at)
+struct check_buffer *check_buffer_at(struct check_case *c, const void *at)
 {
     for (int i = 0; i < c->count; i++)
         if (c->buffers[i].at == at)
@@ -74,13 +74,13 @@ static struct check_buffer *buffer_at(struct check_case *c, const void *at)
 
 void check_freeze(struct check_case *c, void *at)
 {
-    const struct check_buffer *b = buffer_at(c, at);
+    const struct check_buffer *b = check_buffer_at(c, at);
     check_must(!mprotect(b->map, b->guard_at, PROT_READ), "cannot protect a buffer");
 }
 
 void check_moves(struct check_case *c, const void *at, size_t reads, size_t writes)
 {
-    struct check_buffer *b = buffer_at(c, at);
+    struct check_buffer *b = check_buffer_at(c, at);
     b->reads = reads;
     b->writes = writes;
 }
@@ -238,6 +238,8 @@ static const unsigned char *first_touched(const unsigned char *from, const unsig
 const unsigned char *check_margins(const struct check_buffer *b)
 {
     const unsigned char *before = first_touched(b->map, b->at);
+    if (!before && b->overrun)
+        return b->at + b->bytes;
     return before ? before : first_touched(b->at + b->bytes, b->map + b->guard_at);
 }
 

@@ -48,9 +48,12 @@ static void run_units(const void *self, const struct sl_work *work)
     c->kernel->run(c->shape, c->args.bytes, work);
 }
 
-void check_run(const struct check_case *c)
+bool check_run(struct check_case *c)
 {
+    if (c->device)
+        return check_run_there(c);
     run_slices(c, c->need.units, run_units, c, c->scratch);
+    return true;
 }
 
 struct packing {
@@ -71,6 +74,10 @@ const float *check_pack(struct check_case *c, const float *weights)
         return weights;
     float *packed = check_work(c, "packed", c->need.packed / sizeof(float));
     const struct packing packing = {c, weights, packed};
+    if (c->device) {
+        check_pack_there(c, weights, packed);
+        return packed;
+    }
     run_slices(c, c->need.pack_units, run_pack, &packing, NULL);
     return packed;
 }
@@ -102,7 +109,7 @@ static bool open_row(struct check_case *c)
         return true;
     c->state = calloc(1, c->need.state);
     check_must(c->state, "out of memory");
-    return !c->kernel->open || c->kernel->open(c->shape, NULL, c->state) == SL_OK;
+    return !c->kernel->open || c->kernel->open(c->shape, c->device, c->state) == SL_OK;
 }
 
 /* Scratch is promised to be aligned, and of no interest afterwards. */

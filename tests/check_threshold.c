@@ -217,6 +217,7 @@ static void decode(struct check_case *c)
         check_input_bytes(c, "parts", PARTS * sizeof *parts, _Alignof(struct sl_threshold_part));
     for (int32_t p = 0; p < d->count; p++)
         parts[p] = take_part(c, d->every, d->tau[p]);
+    check_buffer_at(c, parts)->holds_pointers = true;
     check_freeze(c, parts);
     *t = (struct sl_threshold_decode){.parts = parts, .count = d->count, .scale = d->scale};
     t->sum = check_output(c, "sum", (size_t)check_length_of(c), check_exact);

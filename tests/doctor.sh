@@ -35,7 +35,13 @@ for wire in openmpi mpich; do
     fi
 done
 says '^  launcher +none: this process is alone$'
-mkdir "$place/modules"
+says '^backends$'
+says '^  cpu +[^ ]'
+says '^  auto +(cpu|cuda:0)$'
+mkdir "$place/modules" "$place/cuda"
+echo text >"$place/cuda/libstarling_cuda.so"
+SL_MODULE_PATH="$place/cuda" ends 0
+says "^  cuda +none: $place/cuda/libstarling_cuda\.so: "
 echo text >"$place/modules/libstarling_wire_mpich.so"
 export SL_MODULE_PATH="$place/modules" SL_WIRE=mpich
 ends 0

@@ -63,7 +63,7 @@ struct sl_dropout {
 
 enum { SL_DROPOUT_STREAMS = 1024 }; /* layers of a network, at most */
 
-static inline uint64_t sl_dropout_stream(const struct sl_dropout *t)
+SL_ANYWHERE static inline uint64_t sl_dropout_stream(const struct sl_dropout *t)
 {
     return t->stream + t->now->iteration * SL_DROPOUT_STREAMS;
 }

@@ -5,11 +5,13 @@
 
 #include <stdint.h>
 
+#include "kernels/base.h"
+
 struct sl_philox {
     uint32_t word[4];
 };
 
-static inline struct sl_philox sl_philox4x32(uint64_t key, uint64_t counter_high, uint64_t counter_low)
+SL_ANYWHERE static inline struct sl_philox sl_philox4x32(uint64_t key, uint64_t counter_high, uint64_t counter_low)
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     uint32_t c0 = (uint32_t)counter_low, c1 = (uint32_t)(counter_low >> 32);
@@ -24,11 +26,12 @@ static inline struct sl_philox sl_philox4x32(uint64_t key, uint64_t counter_high
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    return (struct sl_philox){{c0, c1, c2, c3}};
+    const struct sl_philox draw = {{c0, c1, c2, c3}};
+    return draw;
 }
 
 /* Uniform in [0, 1), 24 bits. */
-static inline float sl_uniform(uint32_t bits)
+SL_ANYWHERE static inline float sl_uniform(uint32_t bits)
 {
     return (float)(bits >> 8) * 0x1p-24f;
 }

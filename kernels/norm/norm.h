@@ -58,7 +58,7 @@ struct sl_norm_moments {
 };
 
 /* Floats of one record. */
-static inline size_t sl_moments_size(int32_t xs)
+SL_ANYWHERE static inline size_t sl_moments_size(int32_t xs)
 {
     return 2 * (size_t)xs + SL_LANES;
 }

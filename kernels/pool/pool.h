@@ -59,24 +59,25 @@ struct sl_pool_window {
     int32_t top, bottom, left, right;
 };
 
-static inline struct sl_pool_window sl_pool_window_at(const struct sl_pool *shape, int32_t p, int32_t q)
+SL_ANYWHERE static inline struct sl_pool_window sl_pool_window_at(const struct sl_pool *shape, int32_t p, int32_t q)
 {
     const int32_t top = p * shape->stride_h - shape->pad_top, left = q * shape->stride_w - shape->pad_left;
-    return (struct sl_pool_window){
+    const struct sl_pool_window window = {
         .top = top < 0 ? 0 : top,
         .bottom = top + shape->kh < shape->h ? top + shape->kh : shape->h,
         .left = left < 0 ? 0 : left,
         .right = left + shape->kw < shape->w ? left + shape->kw : shape->w,
     };
+    return window;
 }
 
-static inline int32_t sl_pool_window_pixels(struct sl_pool_window w)
+SL_ANYWHERE static inline int32_t sl_pool_window_pixels(struct sl_pool_window w)
 {
     return (w.bottom - w.top) * (w.right - w.left);
 }
 
 /* Where pixel (i, j) of image n begins. */
-static inline int64_t sl_pool_at(const struct sl_pool *shape, int64_t n, int32_t i, int32_t j)
+SL_ANYWHERE static inline int64_t sl_pool_at(const struct sl_pool *shape, int64_t n, int32_t i, int32_t j)
 {
     return ((n * shape->h + i) * shape->w + j) * shape->xs;
 }

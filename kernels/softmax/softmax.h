@@ -38,7 +38,7 @@ struct sl_softmax_nll_bwd {
 };
 
 /* The loss of a probability; NaN stays NaN. */
-static inline double sl_nll(double p)
+SL_ANYWHERE static inline double sl_nll(double p)
 {
     const double low = 1e-10, high = 1.0 - 1e-10;
     return -log(p < low ? low : p > high ? high : p);

@@ -64,7 +64,8 @@ static size_t scratch_of_thread(size_t bytes)
 
 uint64_t sl_parallel_scratch(const struct sl_device *device, size_t bytes)
 {
-    return (uint64_t)scratch_of_thread(bytes) * (uint64_t)device->threads;
+    const int slices = device->threads > 0 ? device->threads : 1; /* a GPU runs all units at once */
+    return (uint64_t)scratch_of_thread(bytes) * (uint64_t)slices;
 }
 
 /* Scratch grows to the largest kernel seen, so after the first step nothing is allocated. */

@@ -24,6 +24,12 @@ static int refuse_nan(const struct sl_safetensors *file)
     return SL_OK;
 }
 
+/* Bytes that the model may take where it computes; 0: no limit. */
+static uint64_t limit_of(const struct sl_served_model *served)
+{
+    return served->device.host_memory ? served->options.memory_limit : served->device.memory;
+}
+
 /* What the limit is for is counted before it is taken. */
 static int count_memory(struct sl_served_model *served, const struct sl_plan_options *options)
 {
@@ -38,9 +44,10 @@ static int count_memory(struct sl_served_model *served, const struct sl_plan_opt
         SL_FAIL(
             SL_UNAVAILABLE,
             "this model needs %.1f MB of memory and the limit is %.1f MB: weights %.1f, buffers %.1f (largest: %s), "
-            "scratch of %d threads %.1f; raise --memory-limit or lower --batch-size",
+            "scratch of %d threads %.1f; raise %s or lower --batch-size",
             (double)served->memory / 1e6, (double)options->memory_limit / 1e6, (double)weights / 1e6,
-            (double)plan.arena / 1e6, plan.largest, served->device.threads, (double)plan.scratch / 1e6);
+            (double)plan.arena / 1e6, plan.largest, served->device.threads, (double)plan.scratch / 1e6,
+            served->device.host_memory ? "--memory-limit" : "--device-memory-limit");
 out:
     sl_weights_close(sizes);
     return rc;
@@ -64,7 +71,7 @@ static int open_plan(struct sl_served_model *served)
     const struct sl_served_options *options = &served->options;
     const struct sl_plan_options plan = {.batch = options->batch_size,
                                          .precision = options->precision,
-                                         .memory_limit = options->memory_limit,
+                                         .memory_limit = limit_of(served),
                                          .rows = &served->rows};
     SL_TRY(count_memory(served, &plan));
     SL_TRY(refuse_nan(served->file));
@@ -94,7 +101,7 @@ static int choose_rows(struct sl_served_model *served, int status, sl_store_repo
         .group = o->group,
         .graph = served->model.graph,
         .batch = o->batch_size,
-        .memory_limit = o->memory_limit,
+        .memory_limit = limit_of(served),
         .say = report,
         .self = self,
     };
@@ -126,12 +133,12 @@ static int keep_limit(const struct sl_served_model *served, const struct sl_data
     const int rc = sl_loader_measure(dataset, options, &images);
     if (rc != SL_OK || !limit)
         return rc;
-    const uint64_t taken = served->memory + images.buffers;
+    const uint64_t model = served->device.host_memory ? served->memory : 0, taken = model + images.buffers;
     if (taken + images.shards > limit)
         return sl_fail(SL_UNAVAILABLE,
                        "the memory limit is %.1f MB: the model takes %.1f, loading %.1f and compressed shards %.1f; "
                        "raise --memory-limit or lower --batch-size",
-                       (double)limit / 1e6, (double)served->memory / 1e6, (double)images.buffers / 1e6,
+                       (double)limit / 1e6, (double)model / 1e6, (double)images.buffers / 1e6,
                        (double)images.shards / 1e6);
     options->unpacked_limit = limit - taken;
     return SL_OK;

@@ -1,4 +1,4 @@
-/* A model that only answers: of a file, on this machine's processor, its plan prepared. */
+/* A model that only answers: of a file, on this machine's processor or another device, its plan prepared. */
 #ifndef SL_RUNTIME_STORE_SERVED_MODEL_H
 #define SL_RUNTIME_STORE_SERVED_MODEL_H
 
@@ -13,11 +13,12 @@ extern "C" {
 #endif
 
 struct sl_served_options {
-    const struct sl_device *device; /* where to compute; NULL: the processor */
+    const struct sl_device *device; /* where to compute, closed by the caller after this; NULL: the processor */
     int threads;                    /* of the processor, if device is NULL; 0: the default */
     int32_t batch_size;             /* images at a time */
     enum sl_element precision;      /* of activations (plan/plan.h), whichever it was trained in */
-    uint64_t memory_limit;          /* bytes for weights, arena and the kernels' scratch; 0: none */
+    uint64_t memory_limit;          /* bytes for weights, arena and the kernels' scratch, where the device has no memory
+                                       of its own, and for the images; 0: none */
     enum sl_policy kernels;         /* how their rows are chosen (plan/choose.h) */
     const struct sl_group *group;   /* whose ranks take the same rows; NULL: alone */
 };

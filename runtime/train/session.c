@@ -45,9 +45,17 @@ static struct sl_plan_options training_options(const struct sl_session *s)
 
 /* ---- counting first ---- */
 
-static uint64_t needed(const struct sl_session_memory *m)
+/* Where the device computes. */
+static uint64_t needed_there(const struct sl_session_memory *m)
 {
-    return m->weights + m->training + m->inference + m->scratch + m->loading + m->shards + m->hooks;
+    return m->weights + m->training + m->inference + m->scratch + m->hooks;
+}
+
+/* In the host's memory. */
+static uint64_t needed(const struct sl_session *s)
+{
+    const struct sl_session_memory *m = &s->memory;
+    return (s->device.host_memory ? needed_there(m) : m->hooks) + m->loading + m->shards;
 }
 
 static int count_plans(struct sl_session *s, char largest[])
@@ -100,25 +108,44 @@ static int refuse_memory(const struct sl_session *s, const char *largest)
     char exchange[48] = "";
     if (m->hooks)
         snprintf(exchange, sizeof exchange, ", exchange %.1f", (double)m->hooks / 1e6);
+    if (!s->device.host_memory)
+        return sl_fail(SL_UNAVAILABLE,
+                       "this run needs %.1f MB of memory beside that of %s and the limit is %.1f MB: loading %.1f, "
+                       "compressed shards %.1f%s; raise --memory-limit or lower --batch-size",
+                       (double)needed(s) / 1e6, s->device.name, (double)s->options.memory_limit / 1e6,
+                       (double)m->loading / 1e6, (double)m->shards / 1e6, exchange);
     return sl_fail(SL_UNAVAILABLE,
                    "this run needs %.1f MB of memory and the limit is %.1f MB: weights %.1f, training %.1f (largest: "
                    "%s), validation %.1f, scratch of %d threads %.1f, loading %.1f, compressed shards %.1f%s; raise "
                    "--memory-limit or lower --batch-size",
-                   (double)needed(m) / 1e6, (double)s->options.memory_limit / 1e6, (double)m->weights / 1e6,
+                   (double)needed(s) / 1e6, (double)s->options.memory_limit / 1e6, (double)m->weights / 1e6,
                    (double)m->training / 1e6, largest, (double)m->inference / 1e6, s->device.threads,
                    (double)m->scratch / 1e6, (double)m->loading / 1e6, (double)m->shards / 1e6, exchange);
+}
+
+static int refuse_device_memory(const struct sl_session *s, const char *largest)
+{
+    const struct sl_session_memory *m = &s->memory;
+    return sl_fail(SL_UNAVAILABLE,
+                   "this run needs %.1f MB of the memory of %s and may take %.1f MB there: weights %.1f, training %.1f "
+                   "(largest: %s), validation %.1f, scratch %.1f, exchange %.1f; raise --device-memory-limit or lower "
+                   "--batch-size",
+                   (double)needed_there(m) / 1e6, s->device.name, (double)s->device.memory / 1e6,
+                   (double)m->weights / 1e6, (double)m->training / 1e6, largest, (double)m->inference / 1e6,
+                   (double)m->scratch / 1e6, (double)m->hooks / 1e6);
 }
 
 static int count_memory(struct sl_session *s)
 {
     int rc = SL_OK;
     char largest[sizeof((struct sl_plan_memory *)NULL)->largest];
-    const struct sl_session_memory *m = &s->memory;
-    const uint64_t limit = s->options.memory_limit;
+    const uint64_t limit = s->options.memory_limit, there = s->device.memory;
     SL_TRY(count_plans(s, largest));
     SL_TRY(count_loaders(s));
-    if (limit && needed(m) > limit)
+    if (limit && needed(s) > limit)
         rc = refuse_memory(s, largest);
+    else if (there && needed_there(&s->memory) > there)
+        rc = refuse_device_memory(s, largest);
 out:
     return rc;
 }
@@ -179,7 +206,7 @@ static int choose_rows(struct sl_session *s, int status)
         .graph = s->model.graph,
         .batch = o->batch_size,
         .training = true,
-        .memory_limit = o->memory_limit,
+        .memory_limit = s->device.host_memory ? o->memory_limit : s->device.memory,
         .record = o->from ? sl_session_recorded_rows(o->from, sl_group_rank(o->group)) : NULL,
         .say = o->say,
         .self = o->say_self,
@@ -197,7 +224,7 @@ static int open_loader(struct sl_session *s, bool training, struct sl_loader **l
     SL_TRY(sl_loader_measure(s->dataset, &options, &memory));
     m->shards -= memory.shards; /* what they are comes in its place */
     if (s->options.memory_limit) {
-        const uint64_t taken = needed(m) + m->images;
+        const uint64_t taken = needed(s) + m->images;
         options.cache_bytes = s->options.memory_limit > taken ? s->options.memory_limit - taken : 1;
         options.unpacked_limit = options.cache_bytes;
     }

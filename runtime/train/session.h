@@ -22,7 +22,7 @@ struct sl_session_options {
     /* The ranks that train together, NULL: this process is alone. session.hooks then has to agree, and what is said to
      * be collective is called by all of them in the same order. */
     const struct sl_group *group;
-    const struct sl_device *device;   /* where to compute; NULL: the processor */
+    const struct sl_device *device;   /* where to compute, closed by the caller after this; NULL: the processor */
     int threads;                      /* of the processor, if device is NULL; 0: all this process may use */
     int loader_threads;               /* 0: 1 */
     enum sl_element precision;        /* of activations (plan/plan.h) */
@@ -38,10 +38,11 @@ struct sl_session_options {
     int32_t crop_padding;
     bool skip_bad_images;
     /* Bytes for everything but the program itself and the files it maps (plain shards, checkpoints: the system keeps
-     * those as long as it likes). 0: four fifths of what is available; no limit where that is unknown. */
+     * those as long as it likes). 0: four fifths of what is available; no limit where that is unknown. A device with
+     * memory of its own has its own limit (sl_device.memory), which what is computed with counts against. */
     uint64_t memory_limit;
     /* Bytes that the hooks are going to take for a model of so many parameters, the session's `update` included; they
-     * count as well. NULL: none. */
+     * count as well, where there are two memories in both. NULL: none. */
     uint64_t (*hooks_memory)(void *self, const struct sl_device *device, int64_t parameters);
     void *hooks_self;
 };

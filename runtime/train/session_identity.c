@@ -198,7 +198,7 @@ static void compare_keys(const struct sl_session *session, const struct sl_safet
         else if (!is_same(i, then, now->value))
             tell(report, self,
                  "the checkpoint was made with the %s %.95s and this run has %s: it goes on, but not to the same bits "
-                 "(SL_ISA holds instruction sets down, --kernels chooses)",
+                 "(--backend and --kernels choose, SL_ISA holds instruction sets down)",
                  now->key, then, now->value);
     }
 }

@@ -182,7 +182,6 @@ refuses 66 'no-shards/train-000000.tar' 'the same data set within the limit' tra
 refuses 69 'this model needs [0-9.]+ MB of memory and the limit is 0\.1 MB: weights 0\.0, buffers [0-9.]+ \(largest: [a-z0-9]+ ' \
     'a memory limit of evaluate that is too small' starling-evaluate --data "$data" --model "$run" --memory-limit 100K
 ends 0 'one that is enough' starling-evaluate --data "$data" --model "$run" --memory-limit 100M
-refuses 69 'no CUDA backend' 'a backend that is not there' train_tinyimagenet --data "$data" --run "$place/none" --backend cuda
 for padding in 16 17 1024; do
     refuses 78 "crop padding of $padding pixels; it must be less than the 16 of an image" "a crop padding of $padding, images of 16 pixels" \
         train_tinyimagenet --data "$data" --run "$place/crop" --model "$here/tiny.json" --crop-padding $padding

@@ -71,6 +71,8 @@ wrong train_tinyimagenet "$train" --weight-decay -1 nan
 wrong train_tinyimagenet "$train" --momentum 1 -0.5
 wrong train_tinyimagenet "$train" --optimizer adagrad '' Adam
 wrong train_tinyimagenet "$train" --backend gpu
+wrong train_tinyimagenet "$train" --device -1 1024 cuda:0
+wrong train_tinyimagenet "$train" --precision fp16 tf33
 wrong train_tinyimagenet "$train" --pixels byte
 wrong train_tinyimagenet "$train" --memory-limit 0 -1 1Q 1MX 1KK 1Bi 1iB 1i 1BB B MB "1 MB" 99999999999999999999 99999999999G 16777216T
 wrong train_tinyimagenet "$train" --seed -1 18446744073709551616

@@ -1,0 +1,269 @@
+/* The convolution and its gradients by cuDNN, as rows beside our own. A shape's plan is made when the row is opened,
+ * and lies in its state.
+ *
+ * cuDNN sees tensors without gaps: padding lanes are channels to it, whose weights are zero in the packed weights, so
+ * that it writes zeros there. Of dw it makes those lanes too; they are left out afterwards.
+ *
+ * Bias, activation and moments come in a second pass over y, where any is asked for. In bf16, cuDNN's sum is then
+ * rounded before the bias is added, and once more behind it. */
+#include "kernels/conv/conv.h"
+#include "kernels/cuda/cuda.cuh"
+#include "kernels/cuda/plan_cudnn.h"
+#include "kernels/kernels.h"
+#include "kernels/norm/norm.h"
+
+constexpr int THREADS = 256;
+constexpr int CHANNELS = 32, ROWS = THREADS / CHANNELS;
+constexpr int PIXELS = 256; /* of one record of moments */
+
+/* How a row multiplies; the element follows. */
+enum math { PLAIN, TF32, BF16 };
+
+template <int MATH> struct element_of {
+    typedef float type;
+};
+template <> struct element_of<BF16> {
+    typedef uint16_t type;
+};
+
+/* ---- what cuDNN is asked for ---- */
+
+/* The padding behind one axis that gives it so many outputs: as much as before it, which more engines take, else what
+ * the last output reaches. Negative: outputs end too early for cuDNN, which makes all that fit. */
+static int64_t padding_after(int64_t length, int64_t taps, int64_t stride, int64_t before, int64_t outputs)
+{
+    const int64_t reach = (outputs - 1) * stride + taps - length - before;
+    const int64_t choices[] = {before, reach > 0 ? reach : 0};
+    for (const int64_t after : choices) {
+        const int64_t room = length + before + after - taps;
+        if (room >= 0 && room / stride + 1 == outputs)
+            return after;
+    }
+    return -1;
+}
+
+template <int PASS, int MATH> static bool describe(const struct sl_conv2d *s, struct sl_cudnn_convolution *c)
+{
+    const enum sl_element element = MATH == BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32;
+    const enum sl_element weights = PASS == SL_CUDNN_BACKWARD_WEIGHTS ? SL_ELEMENT_F32 : element;
+    *c = {.pass = (enum sl_cudnn_pass)PASS,
+          .tensor_cores = MATH != PLAIN,
+          .x = {element, s->n, s->h, s->w, s->xs},
+          .w = {weights, s->ys, s->kh, s->kw, s->xs},
+          .y = {element, s->n, s->oh, s->ow, s->ys},
+          .before = {s->pad_top, s->pad_left},
+          .after = {padding_after(s->h, s->kh, s->stride_h, s->pad_top, s->oh),
+                    padding_after(s->w, s->kw, s->stride_w, s->pad_left, s->ow)},
+          .strides = {s->stride_h, s->stride_w}};
+    return c->after[0] >= 0 && c->after[1] >= 0;
+}
+
+/* Weights with all lanes: [ys][kh][kw][xs]. */
+static size_t whole_weights(const struct sl_conv2d *s)
+{
+    return (size_t)s->ys * (size_t)s->kh * (size_t)s->kw * (size_t)s->xs;
+}
+
+static size_t whole_weights_bytes(const struct sl_conv2d *s)
+{
+    return (whole_weights(s) * sizeof(float) + 255) / 256 * 256;
+}
+
+/* How much a plan may work with. A row says what it needs before there is a plan, so the shape alone decides: room for
+ * some copies of its tensors, in other layouts or as partial sums. All rows share one scratch, which the device makes
+ * once, as large as the largest. */
+static size_t workspace_of(const struct sl_conv2d *s)
+{
+    constexpr size_t LEAST = 1u << 20, MOST = 256u << 20, COPIES = 8;
+    const size_t floats = sl_conv2d_inputs(s) + sl_conv2d_outputs(s) + whole_weights(s);
+    const size_t wanted = LEAST + COPIES * floats * sizeof(float);
+    return (wanted < MOST ? wanted : MOST) / 256 * 256;
+}
+
+template <int PASS, int MATH> static int open(const void *shape, const struct sl_device *device, void *state)
+{
+    const auto *s = static_cast<const struct sl_conv2d *>(shape);
+    struct sl_cudnn_convolution c;
+    describe<PASS, MATH>(s, &c);
+    return sl_cudnn_plan_open(device, &c, (int64_t)workspace_of(s), static_cast<struct sl_cudnn_plan *>(state));
+}
+
+static void close(void *state)
+{
+    sl_cudnn_plan_close(static_cast<struct sl_cudnn_plan *>(state));
+}
+
+static const struct sl_cudnn_plan *plan_of(const struct sl_work *work)
+{
+    return static_cast<const struct sl_cudnn_plan *>(work->state);
+}
+
+/* ---- packing ---- */
+
+template <class T>
+static __global__ void __launch_bounds__(THREADS) pack_weights(const struct sl_conv2d s, const float *w, T *to)
+{
+    const int64_t taps = (int64_t)s.kh * s.kw, all = s.ys * taps * s.xs;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < all; i += (int64_t)gridDim.x * THREADS) {
+        const int64_t c = i % s.xs, row = i / s.xs;
+        sl_write(to + i, c < s.c && row < s.k * taps ? w[row * s.c + c] : 0.0f);
+    }
+}
+
+template <int MATH> static void pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
+{
+    typedef typename element_of<MATH>::type T;
+    const auto *s = static_cast<const struct sl_conv2d *>(shape);
+    sl_cuda_launch(pack_weights<T>, dim3(sl_cuda_blocks((int64_t)whole_weights(s), 4 * THREADS)), dim3(THREADS), 0,
+                   work, *s, weights, static_cast<T *>(packed));
+}
+
+/* ---- bias, activation and moments ---- */
+
+struct finish {
+    const float *bias; /* NULL: none */
+    float slope;
+    float *moments; /* NULL: none */
+    int64_t pixels;
+    int32_t channels, stride;
+};
+
+/* The sum of what the threads of a column have, in one order, for all of them. */
+__device__ __forceinline__ double sum_column(double x, double *room)
+{
+    double sum = 0.0;
+    __syncthreads();
+    room[threadIdx.x] = x;
+    __syncthreads();
+    for (int row = 0; row < ROWS; row++)
+        sum += room[row * CHANNELS + threadIdx.x % CHANNELS];
+    return sum;
+}
+
+/* A block finishes 32 channels of the pixels of one record; y is read again for the deviations. */
+template <class T> static __global__ void __launch_bounds__(THREADS) finish_y(const struct finish f, T *y)
+{
+    double *room = sl_shared<double>(), sum = 0.0, squares = 0.0;
+    const int64_t first = (int64_t)blockIdx.x * PIXELS;
+    const int64_t end = first + PIXELS < f.pixels ? first + PIXELS : f.pixels;
+    const int32_t k = (int32_t)(blockIdx.y * CHANNELS + threadIdx.x % CHANNELS);
+    const bool there = k < f.stride;
+    const float bias = f.bias && k < f.channels ? f.bias[k] : 0.0f;
+    for (int64_t i = first + threadIdx.x / CHANNELS; there && i < end; i += ROWS) {
+        const float v = sl_read(y + i * f.stride + k) + bias;
+        sl_write(y + i * f.stride + k, v >= 0.0f ? v : f.slope * v);
+        sum += sl_read(y + i * f.stride + k);
+    }
+    if (!f.moments)
+        return;
+    const double mean = sum_column(sum, room) / (double)(end - first);
+    for (int64_t i = first + threadIdx.x / CHANNELS; there && i < end; i += ROWS) {
+        const double deviation = sl_read(y + i * f.stride + k) - mean;
+        squares += deviation * deviation;
+    }
+    squares = sum_column(squares, room);
+    float *record = f.moments + (size_t)blockIdx.x * sl_moments_size(f.stride);
+    if (threadIdx.x < CHANNELS && there) {
+        record[k] = (float)mean;
+        record[f.stride + k] = (float)squares;
+    }
+    if (blockIdx.y == 0 && threadIdx.x < SL_LANES)
+        record[2 * f.stride + threadIdx.x] = threadIdx.x == 0 ? (float)(end - first) : 0.0f;
+}
+
+static int64_t records_of(const struct sl_conv2d *s)
+{
+    return ((int64_t)s->n * s->oh * s->ow + PIXELS - 1) / PIXELS;
+}
+
+/* ---- rows: forward and backward-data ---- */
+
+template <int PASS, int MATH> static bool takes(const void *shape, struct sl_need *need)
+{
+    typedef typename element_of<MATH>::type T;
+    const auto *s = static_cast<const struct sl_conv2d *>(shape);
+    struct sl_cudnn_convolution c;
+    need->units = 1;
+    need->pack_units = 1;
+    need->packed = (whole_weights(s) * sizeof(T) + 15) / 16 * 16;
+    need->scratch = workspace_of(s);
+    need->state = sizeof(struct sl_cudnn_plan);
+    need->records = PASS == SL_CUDNN_FORWARD ? records_of(s) : 0;
+    return describe<PASS, MATH>(s, &c);
+}
+
+template <int MATH> static void forward(const void *shape, const void *args, const struct sl_work *work)
+{
+    typedef typename element_of<MATH>::type T;
+    const auto *s = static_cast<const struct sl_conv2d *>(shape);
+    const auto *a = static_cast<const struct sl_conv2d_fwd *>(args);
+    const struct finish f = {a->bias, a->slope, a->moments, (int64_t)s->n * s->oh * s->ow, s->k, s->ys};
+    const dim3 grid((unsigned)records_of(s), (unsigned)((s->ys + CHANNELS - 1) / CHANNELS));
+    sl_cudnn_plan_run(plan_of(work), a->x, a->weights, a->y, work->scratch, work);
+    if (f.bias || f.slope != 1.0f || f.moments)
+        sl_cuda_launch(finish_y<T>, grid, dim3(THREADS), THREADS * sizeof(double), work, f, static_cast<T *>(a->y));
+}
+
+static void backward_data(const void *shape, const void *args, const struct sl_work *work)
+{
+    const auto *a = static_cast<const struct sl_conv2d_bwd_data *>(args);
+    (void)shape;
+    sl_cudnn_plan_run(plan_of(work), a->dx, a->weights, a->dy, work->scratch, work);
+}
+
+/* ---- rows: backward-weights ---- */
+
+static __global__ void __launch_bounds__(THREADS)
+    leave_lanes_out(int64_t n, int32_t c, int32_t xs, const float *whole, float *dw)
+{
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += (int64_t)gridDim.x * THREADS)
+        dw[i] = whole[i / c * xs + i % c];
+}
+
+template <int MATH> static bool takes_weights(const void *shape, struct sl_need *need)
+{
+    const auto *s = static_cast<const struct sl_conv2d *>(shape);
+    struct sl_cudnn_convolution c;
+    need->units = 1;
+    need->scratch = whole_weights_bytes(s) + workspace_of(s);
+    need->state = sizeof(struct sl_cudnn_plan);
+    return describe<SL_CUDNN_BACKWARD_WEIGHTS, MATH>(s, &c);
+}
+
+static void backward_weights(const void *shape, const void *args, const struct sl_work *work)
+{
+    const auto *s = static_cast<const struct sl_conv2d *>(shape);
+    const auto *a = static_cast<const struct sl_conv2d_bwd_weights *>(args);
+    const bool is_whole = s->c == s->xs && s->k == s->ys && (uintptr_t)a->dw % 16 == 0;
+    const int64_t n = (int64_t)sl_conv2d_weights(s);
+    float *whole = is_whole ? a->dw : static_cast<float *>(work->scratch);
+    sl_cudnn_plan_run(plan_of(work), a->x, whole, a->dy, static_cast<char *>(work->scratch) + whole_weights_bytes(s),
+                      work);
+    if (!is_whole)
+        sl_cuda_launch(leave_lanes_out, dim3(sl_cuda_blocks(n, THREADS)), dim3(THREADS), 0, work, n, s->c, s->xs,
+                       (const float *)whole, a->dw);
+}
+
+#define ELEMENT(MATH) ((MATH) == BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32)
+#define ROWS_OF(MATH, NAME)                                                                               \
+    const struct sl_kernel sl_conv2d_fwd_##NAME = {.element = ELEMENT(MATH),                              \
+                                                   .need = takes<SL_CUDNN_FORWARD, MATH>,                 \
+                                                   .open = open<SL_CUDNN_FORWARD, MATH>,                  \
+                                                   .close = close,                                        \
+                                                   .pack = pack<MATH>,                                    \
+                                                   .run = forward<MATH>};                                 \
+    const struct sl_kernel sl_conv2d_bwd_data_##NAME = {.element = ELEMENT(MATH),                         \
+                                                        .need = takes<SL_CUDNN_BACKWARD_DATA, MATH>,      \
+                                                        .open = open<SL_CUDNN_BACKWARD_DATA, MATH>,       \
+                                                        .close = close,                                   \
+                                                        .pack = pack<MATH>,                               \
+                                                        .run = backward_data};                            \
+    const struct sl_kernel sl_conv2d_bwd_weights_##NAME = {.element = ELEMENT(MATH),                      \
+                                                           .need = takes_weights<MATH>,                   \
+                                                           .open = open<SL_CUDNN_BACKWARD_WEIGHTS, MATH>, \
+                                                           .close = close,                                \
+                                                           .run = backward_weights};
+
+ROWS_OF(PLAIN, plain_cudnn)
+ROWS_OF(TF32, tf32_cudnn)
+ROWS_OF(BF16, bf16_cudnn)

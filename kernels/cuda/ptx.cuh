@@ -1,0 +1,216 @@
+/* What CUDA C cannot say: inline PTX behind names, each with a twin in plain C++ for the emulated block. Nowhere else
+ * is there any assembly. Sources: the PTX ISA, chapters on cp.async, ldmatrix, mma and cvt. */
+#ifndef SL_KERNELS_CUDA_PTX_CUH
+#define SL_KERNELS_CUDA_PTX_CUH
+
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+#else
+#include "kernels/cuda/emulated.cuh"
+#endif
+#include <stdint.h>
+
+#ifdef __CUDACC__
+/* The address of shared memory as instructions want it. */
+__device__ __forceinline__ uint32_t sl_shared_address(const void *at)
+{
+    return (uint32_t)__cvta_generic_to_shared(at);
+}
+#endif
+
+/* ---- asynchronous copies into shared memory (cp.async, sm_80) ---- */
+
+/* 16 bytes, both sides aligned to them: the first `valid` are copied, the others become zero. Nothing is read where
+ * `valid` is 0. They are there after sl_copy_wait, for the thread that started them; for others after a barrier too. */
+__device__ __forceinline__ void sl_copy_16(void *shared, const void *from, uint32_t valid)
+{
+#ifdef __CUDACC__
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sl_shared_address(shared)), "l"(from), "r"(valid)
+                 : "memory");
+#else
+    emulated::start_copy(shared, from, 16, valid);
+#endif
+}
+
+/* 4 bytes, the same way. */
+__device__ __forceinline__ void sl_copy_4(void *shared, const void *from, uint32_t valid)
+{
+#ifdef __CUDACC__
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(sl_shared_address(shared)), "l"(from), "r"(valid)
+                 : "memory");
+#else
+    emulated::start_copy(shared, from, 4, valid);
+#endif
+}
+
+/* The copies since the last commit become a group. */
+__device__ __forceinline__ void sl_copy_commit()
+{
+#ifdef __CUDACC__
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+    emulated::commit_copies();
+#endif
+}
+
+/* Waits for all groups of this thread but the LATER newest. */
+template <int LATER> __device__ __forceinline__ void sl_copy_wait()
+{
+#ifdef __CUDACC__
+    asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+#else
+    emulated::wait_copies(LATER);
+#endif
+}
+
+/* ---- fragments of matrices (ldmatrix, sm_75) ---- */
+
+/* Four 8 x 8 matrices of 2-byte elements. Lane l brings the address of row l % 8 of matrix l / 8: 16 bytes, aligned.
+ * Afterwards lane l holds, of each matrix, elements 2*(l % 4) and + 1 of row l / 4. */
+__device__ __forceinline__ void sl_load_matrix_4(uint32_t r[4], const void *row)
+{
+#ifdef __CUDACC__
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(sl_shared_address(row))
+                 : "memory");
+#else
+    struct lane {
+        const void *row;
+        uint32_t *r;
+    } mine = {row, r};
+    emulated::meet(
+        ~0u, &mine,
+        [](void *const lanes[32]) {
+            for (int m = 0; m < 4; m++)
+                for (int l = 0; l < 32; l++)
+                    memcpy(&static_cast<lane *>(lanes[l])->r[m],
+                           static_cast<const char *>(static_cast<lane *>(lanes[8 * m + l / 4])->row) + l % 4 * 4, 4);
+        },
+        __FILE__, __LINE__);
+#endif
+}
+
+/* The same, each matrix transposed: lane l holds elements l / 4 of rows 2*(l % 4) and + 1. */
+__device__ __forceinline__ void sl_load_matrix_4_transposed(uint32_t r[4], const void *row)
+{
+#ifdef __CUDACC__
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(sl_shared_address(row))
+                 : "memory");
+#else
+    struct lane {
+        const void *row;
+        uint32_t *r;
+    } mine = {row, r};
+    emulated::meet(
+        ~0u, &mine,
+        [](void *const lanes[32]) {
+            for (int m = 0; m < 4; m++)
+                for (int l = 0; l < 32; l++) {
+                    uint16_t pair[2];
+                    for (int i = 0; i < 2; i++)
+                        memcpy(&pair[i],
+                               static_cast<const char *>(static_cast<lane *>(lanes[8 * m + 2 * (l % 4) + i])->row) +
+                                   l / 4 * 2,
+                               2);
+                    memcpy(&static_cast<lane *>(lanes[l])->r[m], pair, 4);
+                }
+        },
+        __FILE__, __LINE__);
+#endif
+}
+
+/* ---- products of matrices on tensor cores (mma, sm_80) ---- */
+
+/* d (16 x 8, fp32) += a (16 x 16, bf16) * b (16 x 8, bf16). Lane l = 4*g + t holds
+ *   a: rows g and g + 8 (a[i], i odd), columns 2t, 2t + 1 and, i >= 2, 2t + 8, 2t + 9
+ *   b: of column g, rows 2t, 2t + 1 and, b[1], 2t + 8, 2t + 9
+ *   d: rows g and, d[2] and d[3], g + 8; columns 2t, 2t + 1 */
+__device__ __forceinline__ void sl_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+#ifdef __CUDACC__
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    struct lane {
+        float *d;
+        const uint32_t *a, *b;
+    } mine = {d, a, b};
+    emulated::meet(
+        ~0u, &mine,
+        [](void *const lanes[32]) {
+            float rows[16][16], columns[16][8];
+            for (int l = 0; l < 32; l++) {
+                const lane *from = static_cast<lane *>(lanes[l]);
+                const int g = l / 4, t = l % 4;
+                for (int i = 0; i < 8; i++)
+                    rows[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] =
+                        __uint_as_float(from->a[i / 2] >> 16 * (i % 2) << 16);
+                for (int i = 0; i < 4; i++)
+                    columns[2 * t + i % 2 + i / 2 * 8][g] = __uint_as_float(from->b[i / 2] >> 16 * (i % 2) << 16);
+            }
+            for (int l = 0; l < 32; l++)
+                for (int i = 0; i < 4; i++)
+                    for (int k = 0; k < 16; k++)
+                        static_cast<lane *>(lanes[l])->d[i] +=
+                            rows[l / 4 + i / 2 * 8][k] * columns[k][2 * (l % 4) + i % 2];
+        },
+        __FILE__, __LINE__);
+#endif
+}
+
+/* d (16 x 8, fp32) += a (16 x 8, tf32) * b (8 x 8, tf32). Lane l = 4*g + t holds
+ *   a: rows g and g + 8 (a[i], i odd), columns t and, i >= 2, t + 4;  b: of column g, rows t and, b[1], t + 4;  d as
+ * above */
+__device__ __forceinline__ void sl_mma_tf32(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+#ifdef __CUDACC__
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    struct lane {
+        float *d;
+        const uint32_t *a, *b;
+    } mine = {d, a, b};
+    emulated::meet(
+        ~0u, &mine,
+        [](void *const lanes[32]) {
+            float rows[16][8], columns[8][8];
+            for (int l = 0; l < 32; l++) {
+                const lane *from = static_cast<lane *>(lanes[l]);
+                for (int i = 0; i < 4; i++)
+                    rows[l / 4 + i % 2 * 8][l % 4 + i / 2 * 4] = __uint_as_float(from->a[i] & 0xffffe000u);
+                for (int i = 0; i < 2; i++)
+                    columns[l % 4 + i * 4][l / 4] = __uint_as_float(from->b[i] & 0xffffe000u);
+            }
+            for (int l = 0; l < 32; l++)
+                for (int i = 0; i < 4; i++)
+                    for (int k = 0; k < 8; k++)
+                        static_cast<lane *>(lanes[l])->d[i] +=
+                            rows[l / 4 + i / 2 * 8][k] * columns[k][2 * (l % 4) + i % 2];
+        },
+        __FILE__, __LINE__);
+#endif
+}
+
+/* ---- numbers ---- */
+
+/* The bits of x as tf32: 10 bits of fraction, to the nearest, ties away from zero. */
+__device__ __forceinline__ uint32_t sl_to_tf32(float x)
+{
+#ifdef __CUDACC__
+    uint32_t bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return bits;
+#else
+    const uint32_t bits = __float_as_uint(x);
+    return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
+#endif
+}
+#endif

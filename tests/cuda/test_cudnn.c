@@ -1,0 +1,165 @@
+/* Rows of cuDNN over a library that is none (tests/fake/fake_cudnn.c): whatever fails leads to the next row and leaves
+ * nothing behind; engines are judged by their notes. That what cuDNN is asked for is the convolution, the checker says:
+ * the fake computes. */
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/conv/conv.h"
+#include "kernels/cuda/cudnn.h"
+#include "kernels/cuda/rows.h"
+#include "kernels/launch.h"
+#include "tests/fake/fake_cudnn.h"
+
+static struct fake_cudnn *fake;
+
+static const struct sl_conv2d shape = {.n = 2,
+                                       .h = 5,
+                                       .w = 5,
+                                       .c = 3,
+                                       .k = 4,
+                                       .kh = 3,
+                                       .kw = 3,
+                                       .stride_h = 1,
+                                       .stride_w = 1,
+                                       .pad_top = 1,
+                                       .pad_left = 1,
+                                       .oh = 5,
+                                       .ow = 5,
+                                       .xs = 16,
+                                       .ys = 16};
+
+static int reset(void **state)
+{
+    (void)state;
+    *fake = (struct fake_cudnn){.mode = SL_CUDNN_HEUR_MODE_A};
+    setenv("SL_KERNEL", "conv2d_fwd:plain_cudnn,conv2d_bwd_weights:tf32_cudnn", 1);
+    return 0;
+}
+
+/* The row that is chosen with these instruction sets; the choice is closed again, and nothing is left of it. */
+static const char *choose(uint32_t isa, enum sl_op op)
+{
+    const struct sl_device device = {.name = "fake", .isa = isa, .rows = sl_cuda_rows, .row_count = sl_cuda_row_count};
+    struct sl_choice choice;
+    assert_int_equal(sl_choose(&device, op, &shape, &choice), SL_OK);
+    const char *name = sl_choice_row(&choice)->name;
+    sl_choice_close(&choice);
+    assert_int_equal(fake->descriptors, 0);
+    assert_int_equal(fake->handles, 0);
+    return name;
+}
+
+static void test_without_the_library_rows_are_missing(void **state)
+{
+    (void)state;
+    assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cudnn");
+    assert_true(fake->calls > 0);
+    fake->calls = 0;
+    assert_string_equal(choose(SL_CUDA, SL_OP_conv2d_fwd), "plain_cuda");
+    assert_int_equal(fake->calls, 0);
+    unsetenv("SL_KERNEL"); /* our own come first */
+    assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cuda");
+}
+
+/* A handle; three tensors, the window, the operation and the graph, each created, told and finalized; heuristics. */
+static void test_the_order_of_calls(void **state)
+{
+    static const char order[] = "h"
+                                "caaaaaf"
+                                "caaaaaf"
+                                "caaaaaf"
+                                "caaaaaaaf"
+                                "caaaaaaf"
+                                "caaf"
+                                "caaf";
+    (void)state;
+    choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd);
+    fake->trace[sizeof order - 1] = '\0';
+    assert_string_equal(fake->trace, order);
+}
+
+/* A call that asks for one engine's notes only loses that engine, so that B or FALLBACK may still be asked. */
+static void test_every_failure_leads_to_the_next_row(void **state)
+{
+    (void)state;
+    choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd);
+    const int calls = fake->calls;
+    for (int i = 1; i <= calls; i++) {
+        reset(NULL);
+        fake->fail_at = i;
+        assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cuda");
+        assert_true(fake->calls >= i);
+    }
+}
+
+static void test_engines_are_judged_by_their_notes(void **state)
+{
+    static const int32_t bad[] = {SL_CUDNN_NOTE_NONDETERMINISTIC,
+                                  SL_CUDNN_NOTE_WINOGRAD,
+                                  SL_CUDNN_NOTE_FFT,
+                                  SL_CUDNN_NOTE_REDUCED_PRECISION_REDUCTION,
+                                  SL_CUDNN_NOTE_DOWN_CONVERT_INPUTS,
+                                  SL_CUDNN_NOTE_TENSOR_CORE};
+    (void)state;
+    memcpy(fake->notes, bad, sizeof bad);
+    fake->note_count = 6;
+    assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cudnn");
+    assert_int_equal(fake->chosen, 6);
+    choose(SL_CUDA | SL_CUDNN | SL_TF32, SL_OP_conv2d_bwd_weights);
+    assert_int_equal(fake->chosen, 5); /* tensor cores */
+}
+
+static void test_plans_that_do_not_fit_are_passed_over(void **state)
+{
+    (void)state;
+    fake->refused_plans = 1;
+    fake->note_count = 1;
+    fake->notes[0] = SL_CUDNN_NOTE_TENSOR_CORE + 100;
+    assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cudnn");
+    assert_int_equal(fake->chosen, 1);
+    fake->workspace = (int64_t)1 << 40;
+    assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cuda");
+    fake->workspace = 0;
+    fake->mode = SL_CUDNN_HEUR_MODE_FALLBACK;
+    assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cudnn");
+    fake->mode = -1;
+    assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cuda");
+}
+
+static void test_a_run_that_fails_is_noted_once(void **state)
+{
+    (void)state;
+    assert_int_equal(sl_cudnn_noted(), SL_OK);
+    sl_cudnn_note(3000);
+    sl_cudnn_note(0);
+    assert_int_equal(sl_cudnn_noted(), SL_UNAVAILABLE);
+    assert_non_null(strstr(sl_last_error(), "run a plan: FAKE_FAILURE"));
+    assert_int_equal(sl_cudnn_noted(), SL_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_without_the_library_rows_are_missing, reset),
+        cmocka_unit_test_setup(test_the_order_of_calls, reset),
+        cmocka_unit_test_setup(test_every_failure_leads_to_the_next_row, reset),
+        cmocka_unit_test_setup(test_engines_are_judged_by_their_notes, reset),
+        cmocka_unit_test_setup(test_plans_that_do_not_fit_are_passed_over, reset),
+        cmocka_unit_test_setup(test_a_run_that_fails_is_noted_once, reset),
+    };
+    void *library = dlopen(SL_FAKE_CUDNN, RTLD_NOW | RTLD_LOCAL);
+    void *symbol = library ? dlsym(library, "fake_cudnn_state") : NULL;
+    fake_cudnn_state_fn *state;
+    setenv("SL_CUDNN_PATH", SL_FAKE_CUDNN, 1);
+    if (!symbol || !sl_cudnn_load(sl_fail))
+        return 1;
+    memcpy(&state, &symbol, sizeof state);
+    fake = state();
+    return cmocka_run_group_tests_name("cudnn", tests, NULL, NULL);
+}

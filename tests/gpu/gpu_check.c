@@ -1,0 +1,138 @@
+/* Every row of a GPU against the reference of the processor, on the device itself. It needs no library but the plug-in,
+ * so that it runs where only CUDA is installed.
+ *   gpu_check [--quick] [--emulated] [PATTERN]
+ * PATTERN chooses by the beginning of a row's symbol. --quick: one shape in eight, and small convolutions. --emulated:
+ * without a GPU, its threads on the processor, to test this program. Exit: 0, 1 (a row is wrong), 77 (there is no GPU).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/conv/conv.h"
+#include "runtime/base/clock.h"
+#include "runtime/device/backend.h"
+#include "tests/check_trial.h"
+#include "tests/gpu/emulated_device.h"
+
+enum { SKIP = 77, SEED = 1, QUICK_STEP = 8 };
+
+/* Of a convolution to be checked: the reference and emulated threads take their time. */
+static const double most_flops = 4e8, quick_flops = 4e5;
+
+struct options {
+    bool quick, emulated;
+    const char *pattern;
+};
+
+struct tally {
+    int rows, failed, trials;
+};
+
+static const char *ready_way(unsigned i, bool *sliced)
+{
+    *sliced = false;
+    return i == 1 ? "the run" : NULL;
+}
+
+static bool convolves(enum sl_op op)
+{
+    return op == SL_OP_conv2d_fwd || op == SL_OP_conv2d_pool_fwd || op == SL_OP_conv2d_bwd_data ||
+           op == SL_OP_conv2d_bwd_weights;
+}
+
+static bool is_wanted(const struct options *options, const struct check_op *op, size_t index)
+{
+    const double most = options->emulated || options->quick ? quick_flops : most_flops;
+    if (convolves(op->op) && sl_conv2d_flops(op->shape(index, NULL, 0)) > most)
+        return false;
+    return !options->quick || index % QUICK_STEP == 0;
+}
+
+/* Tries a row on its shapes; says which shape is the first to be wrong, and how many are. */
+static bool check_row(const struct options *options, const struct sl_device *device, const struct sl_kernel_row *row,
+                      struct tally *tally)
+{
+    const struct check_op *op = check_find_op(row->op);
+    struct check_trial trial = {.op = op,
+                                .row = row,
+                                .reference = check_find_reference(row->op, SL_ELEMENT_F32),
+                                .seed = SEED,
+                                .isa = sl_isa(),
+                                .device = device,
+                                .ready_way = ready_way};
+    int trials = 0, failed = 0;
+    char first[768] = "";
+    for (size_t i = 0; op && trial.reference && i < op->shapes; i++) {
+        if (!is_wanted(options, op, i) || !check_takes(op, i, row))
+            continue;
+        trial.index = i;
+        const char *wrong = check_trial_run(&trial);
+        if (wrong && !failed++) {
+            char name[128];
+            op->shape(i, name, sizeof name);
+            snprintf(first, sizeof first, "%.128s: %s", name, wrong);
+        }
+        trials++;
+        check_trial_release(&trial);
+    }
+    if (trials == 0)
+        snprintf(first, sizeof first, "no shape was tried");
+    printf("%-6s %-44s %4d of %4d shapes%s%s\n", first[0] ? "FAILED" : "ok", row->symbol, trials - failed, trials,
+           first[0] ? "  " : "", first);
+    fflush(stdout);
+    tally->rows++;
+    tally->failed += first[0] != '\0';
+    tally->trials += trials;
+    return !first[0];
+}
+
+static int check_all(const struct options *options, const struct sl_device *device)
+{
+    struct tally tally = {0, 0, 0};
+    const double start = sl_clock();
+    for (size_t i = 0; i < device->row_count; i++) {
+        const struct sl_kernel_row *row = &device->rows[i];
+        if (row->needs & ~device->isa)
+            continue;
+        if (!options->pattern || !strncmp(row->symbol, options->pattern, strlen(options->pattern)))
+            check_row(options, device, row, &tally);
+    }
+    printf("gpu_check on %s: %d rows, %d wrong, %d trials, %.1f s\n", device->name, tally.rows, tally.failed,
+           tally.trials, sl_clock() - start);
+    return tally.failed || tally.rows == 0;
+}
+
+static bool read_options(int argc, char **argv, struct options *options)
+{
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--quick"))
+            options->quick = true;
+        else if (!strcmp(argv[i], "--emulated"))
+            options->emulated = true;
+        else if (argv[i][0] != '-' && !options->pattern)
+            options->pattern = argv[i];
+        else
+            return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {false, false, NULL};
+    struct sl_device device;
+    if (!read_options(argc, argv, &options)) {
+        fprintf(stderr, "usage: gpu_check [--quick] [--emulated] [PATTERN]\n");
+        return SL_USAGE;
+    }
+    const int rc = options.emulated
+                       ? emulated_device_open(&device)
+                       : sl_backend_open(&(struct sl_backend_options){.name = "cuda", .tf32 = true}, &device);
+    if (rc != SL_OK) {
+        printf("skipped: %s\n", sl_last_error());
+        return SKIP;
+    }
+    const int failed = check_all(&options, &device);
+    device.close(device.self);
+    return failed;
+}
