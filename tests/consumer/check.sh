@@ -14,6 +14,11 @@ mv "$place/installed" "$prefix"
 
 # So may its programs and modules, together.
 "$prefix/bin/starling-doctor" >"$place/doctor"
+for module in cuda nccl wire_openmpi wire_mpich; do
+    [ ! -e "$build/bin/libstarling_$module.so" ] || find "$prefix" -path "*/starling/libstarling_$module.so" | grep -q . ||
+        { echo "libstarling_$module.so is not installed"; exit 1; }
+done
+if [ -e "$build/bin/libstarling_cuda.so" ] && grep "there is no plug-in" "$place/doctor"; then exit 1; fi
 for wire in openmpi mpich; do
     [ ! -e "$build/bin/libstarling_wire_$wire.so" ] || grep -q "^  $wire  *$prefix/.*/libstarling_wire_$wire\.so\$" "$place/doctor" ||
         { cat "$place/doctor"; exit 1; }
