@@ -22,12 +22,17 @@ starts() {
     pid=$!
 }
 
-# Waits until the run has logged that many records, or has ended.
+# How many steps a run has logged; a log that is not there yet has none.
+steps_logged() {
+    logged=$(grep -c '"event":"step"' "$1/log.jsonl" 2>/dev/null || :)
+    echo "${logged:-0}"
+}
+
+# Waits until the run has logged that many steps, and anything at all, or has ended.
 waits_for() {
-    while [ "$(grep -c '"event":"step"' "$1/log.jsonl" 2>/dev/null || :)" -lt "$2" ] 2>/dev/null && kill -0 "$pid" 2>/dev/null; do
+    while { [ "$(steps_logged "$1")" -lt "$2" ] || [ ! -s "$1/log.jsonl" ]; } && kill -0 "$pid" 2>/dev/null; do
         sleep 0.005
     done
-    while [ ! -s "$1/log.jsonl" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.005; done
 }
 
 # collects: the exit status of the background run.
@@ -50,10 +55,10 @@ interrupted() {
     name=$1 signal=$2 steps=$3 options=$4 resuming=$5 seen=0 deaths=0 again=
     rm -rf "$broken"
     for more in $steps; do
-        seen=$(grep -c '"event":"step"' "$broken/log.jsonl" 2>/dev/null || :)
+        seen=$(steps_logged "$broken")
         # shellcheck disable=SC2086 # lists of words
         starts "$broken" $options $again
-        waits_for "$broken" $((${seen:-0} + more))
+        waits_for "$broken" $((seen + more))
         kill -"$signal" "$pid" 2>/dev/null
         collects
         case $signal:$status in
