@@ -37,7 +37,7 @@ done
 says '^  launcher +none: this process is alone$'
 says '^backends$'
 says '^  cpu +[^ ]'
-says '^  auto +(cpu|cuda:0)$'
+says '^  auto +(cpu|cuda:0 \(.*\))$'
 mkdir "$place/modules" "$place/cuda"
 echo text >"$place/cuda/libstarling_cuda.so"
 SL_MODULE_PATH="$place/cuda" ends 0

@@ -402,14 +402,18 @@ static void another_machine_has_another_file(void **state)
 {
     (void)state;
     struct sl_row_cache cache, other;
-    struct sl_device changed[3] = {device, device, device};
+    struct sl_device changed[5] = {device, device, device, device, device};
     MUST(sl_row_cache_open(&device, &cache));
     changed[0].threads = 64;
     changed[1].isa &= ~(uint32_t)SL_AVX512;
     changed[2].row_count--;
-    for (int i = 0; i < 3; i++) {
+    changed[3].host_memory = changed[4].host_memory = false;
+    changed[3].name = "cuda:0 (A)";
+    changed[4].name = "cuda:0 (B)";
+    for (int i = 0; i < 5; i++) {
         MUST(sl_row_cache_open(&changed[i], &other));
         assert_string_not_equal(cache.path, other.path);
+        assert_int_equal(strstr(other.of, changed[i].name) != NULL, i >= 3);
         sl_row_cache_close(&other);
     }
     sl_row_cache_close(&cache);

@@ -26,8 +26,8 @@ static int describe(const struct sl_device *device, char **of)
     char rows[SL_HASH_DIGITS + 1];
     sl_machine_read("", &machine);
     sl_hash_text(hash_rows(device), rows);
-    if (asprintf(of, "%s; %s; %d threads; rows %s", machine.cpu_model[0] ? machine.cpu_model : device->name,
-                 sl_isa_text(device->isa), device->threads, rows) < 0) {
+    const char *model = device->host_memory && machine.cpu_model[0] ? machine.cpu_model : device->name;
+    if (asprintf(of, "%s; %s; %d threads; rows %s", model, sl_isa_text(device->isa), device->threads, rows) < 0) {
         *of = NULL;
         return sl_fail(SL_SYSTEM, "out of memory for the cache of kernels");
     }

@@ -11,7 +11,7 @@
 
 struct gpu {
     int index;
-    char name[16]; /* "cuda:0" */
+    char name[88]; /* "cuda:0 (NVIDIA H100 80GB HBM3)" */
     cudaStream_t stream;
     char *memory;
     struct sl_extents extents;
@@ -145,14 +145,25 @@ static int take_memory(struct gpu *gpu, uint64_t memory)
                              (double)available / 1e6, (double)total / 1e6, (double)gpu->extents.bytes / 1e6);
 }
 
+/* With the model: measurements of kernels are kept by it. */
+static int say_name(struct gpu *gpu)
+{
+    struct cudaDeviceProp properties;
+    const int rc = sl_cuda_check(cudaGetDeviceProperties(&properties, gpu->index), "describe the device");
+    if (rc == SL_OK)
+        snprintf(gpu->name, sizeof gpu->name, "cuda:%d (%.63s)", gpu->index, properties.name);
+    return rc;
+}
+
 int sl_cuda_device_open(int index, uint64_t memory, struct sl_device *device)
 {
     struct gpu *gpu = static_cast<struct gpu *>(calloc(1, sizeof *gpu));
     if (!gpu)
         return sl_cuda_host.fail(SL_SYSTEM, "out of memory for a device");
     gpu->index = index;
-    snprintf(gpu->name, sizeof gpu->name, "cuda:%d", index);
-    int rc = sl_cuda_check(cudaSetDevice(index), "use the device");
+    int rc = say_name(gpu);
+    if (rc == SL_OK)
+        rc = sl_cuda_check(cudaSetDevice(index), "use the device");
     if (rc == SL_OK)
         rc = sl_cuda_check(cudaStreamCreateWithFlags(&gpu->stream, cudaStreamNonBlocking), "make a stream");
     if (rc == SL_OK)
