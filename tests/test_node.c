@@ -47,6 +47,7 @@ static void slow_open(struct slow *slow, struct sl_device *device)
 
 /* What the tests of one job share. */
 static struct {
+    int size;
     atomic_int ends, code;
     char words[2048], errors[RANKS_MOST][1024];
     double start_limit, step_limit;
@@ -75,7 +76,7 @@ static void note_end(void *self, int code)
 static int two_hosts(void *self, int *numbers)
 {
     (void)self;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < seen.size; i++)
         numbers[i] = i % 2;
     return SL_OK;
 }
@@ -114,6 +115,7 @@ static struct fake_nccl *fake(void)
 static void run_with(enum fake_nccl_fault fault, int size, void (*body)(struct sl_wire *wire, void *self), void *self)
 {
     *fake() = (struct fake_nccl){.fault = fault};
+    seen.size = size;
     atomic_store(&seen.ends, 0);
     seen.start_limit = fault > FAKE_HANG ? 0.7 : 20;
     seen.step_limit = fault == FAKE_HANG ? 0.5 : 20;

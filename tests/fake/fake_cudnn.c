@@ -1,5 +1,6 @@
 /* A cuDNN that computes on the processor, from what its descriptors were told, and that fails where a test wants it to.
  * It counts what is alive. */
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ struct descriptor {
     const struct descriptor *graph; /* and what the configuration is for */
     struct {
         int name;
-        unsigned char bytes[BYTES];
+        _Alignas(max_align_t) unsigned char bytes[BYTES];
     } attributes[ATTRIBUTES];
 };
 
