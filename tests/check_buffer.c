@@ -248,6 +248,8 @@ void check_release(struct check_case *c)
     for (int i = 0; i < c->count; i++)
         munmap(c->buffers[i].map, c->buffers[i].map_bytes);
     c->count = 0;
+    if (c->state && c->kernel->close)
+        c->kernel->close(c->state);
     free(c->state);
     c->state = NULL;
 }

@@ -109,7 +109,11 @@ static bool open_row(struct check_case *c)
         return true;
     c->state = calloc(1, c->need.state);
     check_must(c->state, "out of memory");
-    return !c->kernel->open || c->kernel->open(c->shape, c->device, c->state) == SL_OK;
+    if (!c->kernel->open || c->kernel->open(c->shape, c->device, c->state) == SL_OK)
+        return true;
+    free(c->state); /* what did not open is not closed */
+    c->state = NULL;
+    return false;
 }
 
 /* Scratch is promised to be aligned, and of no interest afterwards. */
