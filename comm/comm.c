@@ -259,7 +259,7 @@ static int count_local(struct sl_comm *comm)
     for (int i = comm->wire.size - 1; i >= 0; i--) {
         comm->local_rank += i < rank && numbers[i] == numbers[rank];
         comm->local_size += numbers[i] == numbers[rank];
-        comm->leader = numbers[i] == numbers[rank] && i < rank ? i : comm->leader;
+        comm->leader = i < rank && numbers[i] == numbers[rank] ? i : comm->leader;
     }
 out:
     free(numbers);
