@@ -35,20 +35,26 @@ static void infer(struct sl_plan *plan, const struct batch *batch, float *p)
         memcpy(p + 10 * i, rows + (size_t)i * (size_t)stride, 10 * sizeof *p);
 }
 
+/* A plan that has its own arena gives the same answers. */
+static void assert_same_answers(struct sl_plan *within, struct sl_plan *own, const struct batch *batch)
+{
+    float own_p[10 * BATCH], p[10 * BATCH];
+    infer(own, batch, own_p);
+    infer(within, batch, p);
+    assert_memory_equal(p, own_p, sizeof p);
+}
+
 static void answers_are_the_same_and_cost_no_memory(void **state)
 {
     (void)state;
     struct net net;
-    float own_p[10 * BATCH], p[10 * BATCH];
     net_open(&net, darknet(), BATCH, ~0u, 2);
     struct batch batch = make_batch(net.graph, BATCH, 1);
     train_on(&net, &batch, 0);
     struct sl_plan *own = open_inference(&net, BATCH, NULL), *within = open_inference(&net, BATCH, net.plan);
     assert_true(sl_plan_arena_bytes(own) > 0);
     assert_int_equal(sl_plan_arena_bytes(within), 0);
-    infer(own, &batch, own_p);
-    infer(within, &batch, p);
-    assert_memory_equal(p, own_p, sizeof p);
+    assert_same_answers(within, own, &batch);
     sl_plan_close(within);
     sl_plan_close(own);
     free_batch(&batch);
@@ -118,14 +124,11 @@ static void what_does_not_fit_has_an_arena_of_its_own(void **state)
 {
     (void)state;
     struct net net;
-    float own_p[10 * BATCH], p[10 * BATCH];
     net_open(&net, darknet(), 1, ~0u, 2);
     struct batch batch = make_batch(net.graph, BATCH, 1);
     struct sl_plan *own = open_inference(&net, BATCH, NULL), *within = open_inference(&net, 4 * BATCH, net.plan);
     assert_true(sl_plan_arena_bytes(within) > sl_plan_arena_bytes(own));
-    infer(own, &batch, own_p);
-    infer(within, &batch, p);
-    assert_memory_equal(p, own_p, sizeof p);
+    assert_same_answers(within, own, &batch);
     sl_plan_close(within);
     sl_plan_close(own);
     free_batch(&batch);
