@@ -2,33 +2,14 @@
 #ifndef SL_TESTS_NET_H
 #define SL_TESTS_NET_H
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "kernels/elementwise/philox.h"
 #include "runtime/graph/layer_type.h"
 #include "runtime/device/parallel.h"
 #include "runtime/train/train_step.h"
-
-#define MUST(call)                                      \
-    do {                                                \
-        const int status = (call);                      \
-        if (status != SL_OK)                            \
-            fail_msg("%s: %s", #call, sl_last_error()); \
-    } while (0)
-
-/* The call fails with this status, and its detail holds this text. */
-#define MUST_FAIL(call, wanted, text)                                          \
-    do {                                                                       \
-        sl_clear_error();                                                      \
-        const int status = (call);                                             \
-        if (status != (wanted) || !strstr(sl_last_error(), text))              \
-            fail_msg("%s: status %d, \"%s\"", #call, status, sl_last_error()); \
-    } while (0)
+#include "tests/must.h"
 
 struct net {
     struct sl_device device;

@@ -2,27 +2,17 @@
  * threads as the CPU device cuts it, and what each thread executes is counted, vector by vector (simd/vec_counted.h:
  * this program has the AVX-512 rows with counted vectors). In every launch the thread with the most has at most 1.15
  * times the mean, and so it is in the whole step. SL_VERBOSE=1 prints the launches. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#include <cmocka.h>
 
 #include "kernels/image/image.h"
 #include "models/models.h"
 #include "runtime/device/slices.h"
 #include "runtime/plan/plan.h"
 #include "runtime/train/updater.h"
-
-#define MUST(call)                                      \
-    do {                                                \
-        const int status = (call);                      \
-        if (status != SL_OK)                            \
-            fail_msg("%s: %s", #call, sl_last_error()); \
-    } while (0)
+#include "tests/must.h"
 
 enum { BATCH = 32, SIDE = 64, CLASSES = 200, LAUNCHES = 256 };
 

@@ -1,25 +1,15 @@
 /* One whole training step against PyTorch in double precision (tests/golden/make_golden.py): loss to 1e-5 relative,
  * every gradient to 1e-4 of its norm, batch statistics, and the weights after one AMSGrad step of DL4J's formula. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "runtime/graph/graph_json.h"
 #include "runtime/store/safetensors.h"
 #include "runtime/device/parallel.h"
 #include "runtime/plan/plan.h"
 #include "runtime/train/train_step.h"
-
-#define MUST(call)                                      \
-    do {                                                \
-        const int status = (call);                      \
-        if (status != SL_OK)                            \
-            fail_msg("%s: %s", #call, sl_last_error()); \
-    } while (0)
+#include "tests/must.h"
 
 struct golden {
     struct sl_device device;

@@ -1,12 +1,8 @@
 /* One process on many threads, more than this machine has: each unit is computed once, memory is filled, and a training
  * step has the same bits as on one thread. That threads have even work is for test_balance.c. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "kernels/elementwise/philox.h"
 #include "models/models.h"
@@ -14,13 +10,7 @@
 #include "runtime/device/slices.h"
 #include "runtime/plan/plan.h"
 #include "runtime/train/updater.h"
-
-#define MUST(call)                                      \
-    do {                                                \
-        const int status = (call);                      \
-        if (status != SL_OK)                            \
-            fail_msg("%s: %s", #call, sl_last_error()); \
-    } while (0)
+#include "tests/must.h"
 
 static const int threads[] = {1, 2, 7, 16, 64};
 enum { THREADS = sizeof threads / sizeof *threads };
