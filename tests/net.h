@@ -2,6 +2,7 @@
 #ifndef SL_TESTS_NET_H
 #define SL_TESTS_NET_H
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,18 @@ static inline double gradients_of(struct net *net, const struct batch *batch)
     const double loss = forward_loss(net, batch);
     MUST(sl_plan_backward(net->plan, NULL));
     return loss;
+}
+
+/* The size of the difference of two nets' gradients, by that of `want`. */
+static inline double gradient_distance(const struct net *got, const struct net *want)
+{
+    const float *a = got->weights->gradients, *b = want->weights->gradients;
+    double difference = 0.0, size = 0.0;
+    for (int64_t i = 0; i < want->weights->trained; i++) {
+        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        size += (double)b[i] * b[i];
+    }
+    return sqrt(difference / size);
 }
 
 static inline void train_on(struct net *net, const struct batch *batch, uint64_t iteration)

@@ -108,16 +108,6 @@ static void gradients_equal_differences(void **state)
     }
 }
 
-static double relative_distance(const float *a, const float *b, int64_t n)
-{
-    double difference = 0.0, size = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-        size += (double)b[i] * b[i];
-    }
-    return sqrt(difference / size);
-}
-
 static void kernels_agree_with_reference(void **state)
 {
     (void)state;
@@ -131,8 +121,7 @@ static void kernels_agree_with_reference(void **state)
         const double fast_loss = gradients_of(&fast, &batch), loss = gradients_of(&ref, &batch);
         if (!(fabs(fast_loss - loss) <= 1e-5 * fabs(loss)))
             fail_msg("%s, %s: loss %.9g, the reference's %.9g", cases[k].row, cases[k].name, fast_loss, loss);
-        const double distance =
-            relative_distance(fast.weights->gradients, ref.weights->gradients, ref.weights->trained);
+        const double distance = gradient_distance(&fast, &ref);
         if (!(distance <= 1e-4))
             fail_msg("%s, %s: gradients are off by %.3g of their norm", cases[k].row, cases[k].name, distance);
         free_batch(&batch);

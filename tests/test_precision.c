@@ -13,24 +13,12 @@ static void open_bf16(struct net *net, const struct layer_case *c, uint32_t isa,
     net_open_in(net, build(c), 5, SL_ELEMENT_BF16, &device);
 }
 
-/* The size of the difference, by that of `b`. */
-static double relative_distance(const float *a, const float *b, int64_t n)
-{
-    double difference = 0.0, size = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-        size += (double)b[i] * b[i];
-    }
-    return sqrt(difference / size);
-}
-
 /* How far the gradients of one batch are from each other; the losses are within `loss_limit`. Closes both. */
 static double distance_of(const struct layer_case *c, struct net *got, struct net *want, double loss_limit)
 {
     struct batch batch = make_batch(want->graph, 5, 2);
     const double got_loss = gradients_of(got, &batch), loss = gradients_of(want, &batch);
-    const double distance =
-        relative_distance(got->weights->gradients, want->weights->gradients, want->weights->trained);
+    const double distance = gradient_distance(got, want);
     if (!(fabs(got_loss - loss) <= loss_limit * fabs(loss)))
         fail_msg("%s, %s: the loss is %.9g, not %.9g", c->row, c->name, got_loss, loss);
     free_batch(&batch);
