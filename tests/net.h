@@ -57,6 +57,20 @@ static inline void net_close(struct net *net)
     net->device.close(net->device.self);
 }
 
+/* A convolution, batch norm, and four classes of 6 x 6 images. */
+static inline struct sl_graph *norm_graph(void)
+{
+    struct sl_graph *graph;
+    MUST(sl_graph_new("norm", &graph));
+    int32_t x = sl_graph_input(graph, 6, 6, 3);
+    x = sl_graph_add(graph, "conv", x, SL_CONV2D(.filters = 6));
+    x = sl_graph_add(graph, "norm", x, SL_BATCH_NORM());
+    x = sl_graph_add(graph, "classes", x, SL_CONV2D(.filters = 4, .kernel = {1, 1}, .bias = true));
+    x = sl_graph_add(graph, "gap", x, SL_AVERAGE_POOL(.global = true));
+    sl_graph_add(graph, "loss", x, SL_SOFTMAX_NLL());
+    return graph;
+}
+
 /* Numbers in [-1, 1) that depend on (seed, index) alone. */
 static inline void fill_uniform(float *x, size_t n, uint64_t seed)
 {

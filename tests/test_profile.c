@@ -18,23 +18,10 @@ double sl_clock(void)
 
 enum { BATCH = 4, STEPS = 3 };
 
-static struct sl_graph *graph(void)
-{
-    struct sl_graph *graph;
-    MUST(sl_graph_new("profiled", &graph));
-    int32_t x = sl_graph_input(graph, 6, 6, 3);
-    x = sl_graph_add(graph, "conv", x, SL_CONV2D(.filters = 6));
-    x = sl_graph_add(graph, "norm", x, SL_BATCH_NORM());
-    x = sl_graph_add(graph, "classes", x, SL_CONV2D(.filters = 4, .kernel = {1, 1}, .bias = true));
-    x = sl_graph_add(graph, "gap", x, SL_AVERAGE_POOL(.global = true));
-    sl_graph_add(graph, "loss", x, SL_SOFTMAX_NLL());
-    return graph;
-}
-
 static int open_net(void **state)
 {
     static struct net net;
-    net_open(&net, graph(), BATCH, ~0u, 1);
+    net_open(&net, norm_graph(), BATCH, ~0u, 1);
     reads = 0;
     *state = &net;
     return 0;
@@ -170,7 +157,7 @@ static void a_device_that_works_on_is_waited_for(void **state)
     struct sl_device strict;
     struct sl_profile *profile;
     strict_device_open(1, &strict);
-    net_open_on(&net, graph(), BATCH, &strict);
+    net_open_on(&net, norm_graph(), BATCH, &strict);
     MUST(sl_profile_open(&net.device, net.plan, &profile));
     train_steps(&net, BATCH, profile);
     assert_true(launches_of(&net, profile, "conv", SL_OP_conv2d_fwd, false) == STEPS);

@@ -24,19 +24,6 @@ static struct sl_graph *plain_graph(void)
     return graph;
 }
 
-static struct sl_graph *norm_graph(void)
-{
-    struct sl_graph *graph;
-    MUST(sl_graph_new("norm", &graph));
-    int32_t x = sl_graph_input(graph, 6, 6, 3);
-    x = sl_graph_add(graph, "conv", x, SL_CONV2D(.filters = 6));
-    x = sl_graph_add(graph, "norm", x, SL_BATCH_NORM());
-    x = sl_graph_add(graph, "classes", x, SL_CONV2D(.filters = 4, .kernel = {1, 1}, .bias = true));
-    x = sl_graph_add(graph, "gap", x, SL_AVERAGE_POOL(.global = true));
-    sl_graph_add(graph, "loss", x, SL_SOFTMAX_NLL());
-    return graph;
-}
-
 static void open_net(struct net *net, struct sl_graph *graph, enum sl_updater_kind kind, int32_t batch)
 {
     struct sl_updater_options options = sl_updater_defaults();
