@@ -70,10 +70,14 @@ static void release_blocks(struct there *t)
     free(t->host);
 }
 
+/* The buffers and the arguments. */
 static int bring(struct there *t)
 {
     const struct sl_device *device = t->c->device;
     int rc = SL_OK;
+    SL_TRY(take_blocks(t));
+    memcpy(t->args.bytes, t->c->args.bytes, sizeof t->args.bytes);
+    lead(t, t->args.bytes, sizeof t->args.bytes);
     for (int k = 0; k < t->c->count; k++) {
         const struct check_buffer *b = &t->c->buffers[k];
         if (!t->block[k])
@@ -129,9 +133,6 @@ bool check_run_there(struct check_case *c)
     struct there t = {.c = c};
     const struct sl_device *device = c->device;
     int rc = SL_OK;
-    SL_TRY(take_blocks(&t));
-    memcpy(t.args.bytes, c->args.bytes, sizeof c->args.bytes);
-    lead(&t, t.args.bytes, sizeof t.args.bytes);
     SL_TRY(bring(&t));
     SL_TRY(device->fork(device->self, c->need.units, c->need.scratch, run_there, &t));
     SL_TRY(device->sync(device->self));
@@ -156,9 +157,6 @@ double check_time_there(struct check_case *c, int rounds, int launches, double (
     double seconds[ROUNDS];
     int rc = SL_OK;
     check_must(rounds <= ROUNDS, "too many rounds");
-    SL_TRY(take_blocks(&t));
-    memcpy(t.args.bytes, c->args.bytes, sizeof c->args.bytes);
-    lead(&t, t.args.bytes, sizeof t.args.bytes);
     SL_TRY(bring(&t));
     for (int i = -1; i < rounds; i++) { /* the first warms up */
         const double begin = clock();
