@@ -40,7 +40,7 @@ static const struct sl_kernel_row *all_rows(size_t *count)
 }
 
 /* Emulated threads take their time: unless SL_CHECK_LONG is set, convolutions are small and orders few. */
-static bool is_wanted(const struct check_op *op, size_t index)
+static bool wants_shape(const struct check_op *op, size_t index)
 {
 #ifdef SL_CHECK_CUDA
     const bool convolves = op->op == SL_OP_conv2d_fwd || op->op == SL_OP_conv2d_pool_fwd ||
@@ -120,7 +120,7 @@ static size_t list_row(const struct sl_kernel_row *row, struct check_test *tests
         op->shape(i, name, sizeof name);
         /* need() itself is compiled for the row's instructions; a row that cannot run is listed and skipped. */
         const bool runs = !(row->needs & ~runnable_isa());
-        if (!is_wanted(op, i) || (runs && !check_takes(op, i, row)))
+        if (!wants_shape(op, i) || (runs && !check_takes(op, i, row)))
             continue;
         if (tests) {
             tests[n] = test;
@@ -142,7 +142,7 @@ static size_t list_row(const struct sl_kernel_row *row, struct check_test *tests
 }
 
 /* The emulated build repeats only what it emulates. */
-static bool wanted(const struct sl_kernel_row *row)
+static bool wants_row(const struct sl_kernel_row *row)
 {
 #ifdef SL_CHECK_EMULATED
     return row->needs & SL_AVX512;
@@ -158,7 +158,7 @@ static size_t list_all(struct check_test *tests)
     const struct sl_kernel_row *rows = all_rows(&count);
     for (size_t i = 0; i < count; i++) {
         const struct sl_kernel_row *row = &rows[i];
-        if (wanted(row))
+        if (wants_row(row))
             n += list_row(row, tests ? tests + n : NULL);
     }
     return n;
