@@ -5,7 +5,7 @@
 /* Called first, before any file is opened. */
 void cli_process_begin(void);
 
-/* A line for people on stderr, control characters escaped; fits sl_store_report_fn. */
+/* A line for people on stderr, control characters escaped; fits sl_tell_fn. */
 void cli_say(void *self, const char *line);
 
 /* The last words of a program: flushes stdout, prints "PROGRAM: message" on stderr if `rc` is a failure, and returns

@@ -1,6 +1,5 @@
 #include "runtime/plan/choose.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +18,6 @@ static const char RECORD[] = "checkpoint", SHARED[] = "rank 0";
 
 /* Seconds for measuring, at least. */
 static const double training_seconds = 5, inference_seconds = 2;
-
-static void __attribute__((format(printf, 2, 3))) say(const struct sl_choose_options *o, const char *format, ...)
-{
-    char line[512];
-    va_list arguments;
-    if (!o->say)
-        return;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    o->say(o->self, line);
-}
 
 /* ---- a record ---- */
 
@@ -100,7 +87,7 @@ static void take_record(const struct sl_choose_options *o, const struct sl_devic
     if (!o->record)
         return;
     if (sl_selection_from_json(o->record, strlen(o->record), RECORD, SL_SOURCE_CHECKPOINT, &recorded) != SL_OK) {
-        say(o, "the checkpoint's kernels are not taken: %s", sl_last_error());
+        sl_tell(o->say, o->self, "the checkpoint's kernels are not taken: %s", sl_last_error());
         return;
     }
     if (o->policy == SL_POLICY_DEFAULT)
@@ -146,11 +133,12 @@ static size_t count_measured(const struct sl_selection *rows)
 static void keep(const struct sl_choose_options *o, const struct sl_row_cache *cache, const struct sl_selection *rows)
 {
     if (!cache->path)
-        say(o, "the fastest kernels are not remembered: SL_CACHE_DIR, XDG_CACHE_HOME and HOME name no folder");
+        sl_tell(o->say, o->self,
+                "the fastest kernels are not remembered: SL_CACHE_DIR, XDG_CACHE_HOME and HOME name no folder");
     else if (sl_row_cache_write(cache, rows) == SL_OK)
-        say(o, "the fastest kernels are remembered in %s", cache->path);
+        sl_tell(o->say, o->self, "the fastest kernels are remembered in %s", cache->path);
     else
-        say(o, "the fastest kernels are not remembered: %s", sl_last_error());
+        sl_tell(o->say, o->self, "the fastest kernels are not remembered: %s", sl_last_error());
 }
 
 static int find_fastest(const struct sl_choose_options *o, const struct sl_device *device, struct sl_selection *rows)
@@ -160,7 +148,7 @@ static int find_fastest(const struct sl_choose_options *o, const struct sl_devic
     if ((rc = sl_row_cache_open(device, &cache)) != SL_MISSING)
         SL_TRY(rc);
     if (cache.path && sl_row_cache_read(&cache, rows) != SL_OK)
-        say(o, "measuring anew: %s", sl_last_error());
+        sl_tell(o->say, o->self, "measuring anew: %s", sl_last_error());
     rows->policy = SL_POLICY_FASTEST;
     SL_TRY(measure(o, device, rows));
     if (count_measured(rows))
@@ -236,8 +224,8 @@ static void hold_down(const struct sl_choose_options *o, const struct part *all,
         common &= all[i].isa;
     }
     if (less)
-        say(o, "--kernels fastest: all ranks take kernels of the instruction sets that each has: %s",
-            sl_isa_text(common));
+        sl_tell(o->say, o->self, "--kernels fastest: all ranks take kernels of the instruction sets that each has: %s",
+                sl_isa_text(common));
     device->isa = common;
 }
 

@@ -17,9 +17,9 @@ struct sl_choose_options {
     int32_t batch;
     bool training; /* rows for training and for inference; else for inference alone */
     enum sl_element precision;
-    uint64_t memory_limit;  /* bytes while rows are measured; 0: none */
-    const char *record;     /* what a checkpoint says (sl_choose_record); NULL: nothing */
-    sl_measure_say_fn *say; /* told what is going on, line by line; may be NULL */
+    uint64_t memory_limit; /* bytes while rows are measured; 0: none */
+    const char *record;    /* what a checkpoint says (sl_choose_record); NULL: nothing */
+    sl_tell_fn *say;       /* told what is going on, line by line; may be NULL */
     void *self;
 };
 

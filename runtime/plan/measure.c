@@ -233,11 +233,8 @@ static int run_race(struct race *race)
 {
     int rc = SL_OK;
     const struct sl_measure_options *o = race->options;
-    char line[128];
-    snprintf(line, sizeof line, "measuring which kernels are fastest for %s, batch %d, in the time of %.0f steps",
-             o->training ? "training" : "inference", o->batch, PASSES);
-    if (o->say)
-        o->say(o->self, line);
+    sl_tell(o->say, o->self, "measuring which kernels are fastest for %s, batch %d, in the time of %.0f steps",
+            o->training ? "training" : "inference", o->batch, PASSES);
     SL_TRY(sl_weights_open(o->graph, &race->device, o->training, &race->weights));
     SL_TRY(sl_weights_init(race->weights, 1));
     if (!count_memory(race))
@@ -266,8 +263,8 @@ static int take_results(const struct race *race, struct sl_selection *rows)
         if (found)
             SL_TRY(sl_selection_put(rows, &selected));
     }
-    if (missing && o->say)
-        o->say(o->self, "time or memory did not suffice to measure all kernels: the rest is as shipped");
+    if (missing)
+        sl_tell(o->say, o->self, "time or memory did not suffice to measure all kernels: the rest is as shipped");
 out:
     return rc;
 }

@@ -4,14 +4,12 @@
 #ifndef SL_RUNTIME_PLAN_MEASURE_H
 #define SL_RUNTIME_PLAN_MEASURE_H
 
+#include "runtime/base/tell.h"
 #include "runtime/plan/plan.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Told a line for people. */
-typedef void sl_measure_say_fn(void *self, const char *line);
 
 struct sl_measure_options {
     const struct sl_graph *graph;
@@ -19,9 +17,9 @@ struct sl_measure_options {
     int32_t batch;
     bool training; /* forward and backward; else inference */
     enum sl_element precision;
-    uint64_t memory_limit;  /* bytes for all it takes, given back at the end; 0: none */
-    double seconds;         /* after which it ends, with the pass it is in; more where 25 passes take more */
-    sl_measure_say_fn *say; /* told once if anything has to be measured; may be NULL */
+    uint64_t memory_limit; /* bytes for all it takes, given back at the end; 0: none */
+    double seconds;        /* after which it ends, with the pass it is in; more where 25 passes take more */
+    sl_tell_fn *say;       /* told once if anything has to be measured; may be NULL */
     void *self;
 };
 

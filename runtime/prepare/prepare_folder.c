@@ -14,7 +14,6 @@
 
 #include "runtime/base/file_io.h"
 #include "runtime/base/folder.h"
-#include "runtime/prepare/prepare_report.h"
 
 static const char marker_name[] = "unfinished";
 
@@ -126,8 +125,9 @@ static int take_lock(const struct sl_prepare_options *options, const char *marke
                            "%s: another preparation is writing this folder, or one was killed: the file system has no "
                            "locks to tell (%s); if none runs, remove the folder",
                            options->output, strerror(error));
-        sl_prepare_say(options, "%s: the file system has no locks (%s); the file %s alone keeps others out",
-                       options->output, strerror(error), marker_name);
+        sl_tell(options->report, options->self,
+                "%s: the file system has no locks (%s); the file %s alone keeps others out", options->output,
+                strerror(error), marker_name);
         return SL_OK;
     default:
         return sl_io_fail("lock it", marker, error);

@@ -67,7 +67,7 @@ int sl_prepare_verify(struct sl_prepare_pass *pass, struct sl_image_list *list, 
         }
         if (!options->skip_bad_images)
             SL_FAIL(SL_BAD_DATA, "%s; remove it, or leave such images out with --on-bad-image skip", all[i].reason);
-        sl_prepare_say(options, "skipped %s", all[i].reason);
+        sl_tell(options->report, options->self, "skipped %s", all[i].reason);
         dataset->skipped++;
     }
     drop_unreadable(list, all);
@@ -113,10 +113,10 @@ int sl_prepare_compare(const struct sl_prepare_options *options, const struct sl
         }
     }
     if (shared > 0)
-        sl_prepare_say(options,
-                       "warning: %zu of %zu validation images are training images too, byte for byte, such as %s and "
-                       "%s; what is measured on them flatters",
-                       shared, scan->val.count, example, twin);
+        sl_tell(options->report, options->self,
+                "warning: %zu of %zu validation images are training images too, byte for byte, such as %s and %s; "
+                "what is measured on them flatters",
+                shared, scan->val.count, example, twin);
 out:
     free(known);
     return rc;

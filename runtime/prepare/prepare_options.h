@@ -3,6 +3,7 @@
 #define SL_RUNTIME_PREPARE_PREPARE_OPTIONS_H
 
 #include "kernels/base.h"
+#include "runtime/base/tell.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,7 +21,7 @@ struct sl_prepare_options {
     double val_fraction;    /* of each class, for sets without validation images; below 0: the default, a tenth */
     int threads;            /* that decode; below 1: one */
     /* Told, in order, what is left out or skipped, and what looks wrong: "skipped PATH: reason"; may be NULL. */
-    void (*report)(void *self, const char *line);
+    sl_tell_fn *report;
     /* Told, every few images, how many are "verified", later "written"; may be NULL. */
     void (*progress)(void *self, const char *what, uint64_t done, uint64_t total);
     void *self; /* for both */

@@ -1,4 +1,4 @@
-/* What a preparation tells its caller. */
+/* How far a preparation is. */
 #ifndef SL_RUNTIME_PREPARE_PREPARE_REPORT_H
 #define SL_RUNTIME_PREPARE_PREPARE_REPORT_H
 
@@ -7,10 +7,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Hands one line to the options' `report`, if there is one. Lines are cut at 1023 bytes. */
-void sl_prepare_say(const struct sl_prepare_options *options, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 
 /* How far one pass over the images is. */
 struct sl_prepare_pass {

@@ -8,7 +8,6 @@
 #include "runtime/prepare/scan_annotations.h"
 #include "runtime/prepare/scan_classes.h"
 #include "runtime/prepare/scan_layout.h"
-#include "runtime/prepare/scan_report.h"
 #include "runtime/prepare/scan_tinyimagenet.h"
 #include "runtime/prepare/scan_tree.h"
 
@@ -122,8 +121,9 @@ static int drop_unlabelled(struct sl_scan *scan, struct sl_layout *layout)
     SL_TRY(sl_names_read(layout->val, &names, &count));
     for (int i = 0; i < count && label < 0; i++)
         SL_TRY(sl_scan_label(scan, names[i]->d_name, &label));
-    sl_scan_say(scan, label < 0 ? "left out %s: it holds no class folders" : "no val folder: the images of %s validate",
-                layout->val);
+    sl_tell(scan->options->report, scan->options->self,
+            label < 0 ? "left out %s: it holds no class folders" : "no val folder: the images of %s validate",
+            layout->val);
     if (label < 0) {
         free(layout->val);
         layout->val = NULL;
@@ -167,7 +167,8 @@ static int scan_all(struct sl_scan *scan, struct sl_layout *layout)
     SL_TRY(sl_image_list_make_unique(&scan->train));
     SL_TRY(sl_image_list_make_unique(&scan->val));
     if (scan->strays > 0)
-        sl_scan_say(scan, "left out %zu files that are no images, such as %s", scan->strays, scan->stray);
+        sl_tell(scan->options->report, scan->options->self, "left out %zu files that are no images, such as %s",
+                scan->strays, scan->stray);
 out:
     return rc;
 }

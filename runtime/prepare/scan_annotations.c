@@ -134,7 +134,8 @@ static int label_images(struct sl_scan *scan, const char *val, struct annotation
             return sl_fail(SL_BAD_DATA, "%s: no line about %s, which is in %s; %s", all->list.path,
                            below_images(val, image->path), val, remedy);
         if (!found) {
-            sl_scan_say(scan, "skipped %s: %s has no line about it", image->path, all->list.path);
+            sl_tell(scan->options->report, scan->options->self, "skipped %s: %s has no line about it", image->path,
+                    all->list.path);
             scan->skipped++;
             free(image->path);
             free(image->key);
@@ -206,8 +207,9 @@ static int check_used(struct sl_scan *scan, const char *val, const struct annota
         if (!scan->options->skip_missing)
             return sl_fail(SL_BAD_DATA, "%s: line %zu is about %s, which is not in %s; %s", all->list.path, line->line,
                            line->file, val, remedy);
-        sl_scan_say(scan, "skipped %s: line %zu of %s is about it, but it is not in %s", line->file, line->line,
-                    all->list.path, val);
+        sl_tell(scan->options->report, scan->options->self,
+                "skipped %s: line %zu of %s is about it, but it is not in %s", line->file, line->line, all->list.path,
+                val);
         scan->skipped++;
     }
     return SL_OK;

@@ -184,8 +184,8 @@ static int take_flat(const struct sl_scan *scan, const struct contents *contents
         if (contents->splits > 1 || contents->others == 0)
             return sl_fail(SL_MISSING, "%s/%s: no class folders; expected TinyImageNet's layout or %s/CLASS/*.jpg",
                            folder, contents->split[role], contents->split[role]);
-        sl_scan_say(scan, "%s/%s holds no folders: it is taken for a class, not for a split", folder,
-                    contents->split[role]);
+        sl_tell(scan->options->report, scan->options->self,
+                "%s/%s holds no folders: it is taken for a class, not for a split", folder, contents->split[role]);
     }
     return SL_OK;
 }

@@ -8,9 +8,6 @@
 extern "C" {
 #endif
 
-/* Hands one line to the scan's `report`, if there is one. Lines are cut at 1023 bytes. */
-void sl_scan_say(const struct sl_scan *scan, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* Names in a folder that the scan does not read. */
 struct sl_left_out {
     size_t count, shown;

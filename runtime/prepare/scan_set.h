@@ -2,6 +2,7 @@
 #ifndef SL_RUNTIME_PREPARE_SCAN_SET_H
 #define SL_RUNTIME_PREPARE_SCAN_SET_H
 
+#include "runtime/base/tell.h"
 #include "runtime/data/dataset.h"
 #include "runtime/prepare/image_list.h"
 
@@ -13,10 +14,10 @@ struct sl_scan_options {
     const char *folder;
     double val_fraction; /* of each class, for sets without validation images; below 0: the default, a tenth */
     uint64_t seed;
-    bool one_class;                               /* a set of one class is allowed */
-    bool skip_missing;                            /* leave out images that only the list or only the folder has */
-    void (*report)(void *self, const char *line); /* told what is left out, and what is taken for what; may be NULL */
-    void *self;                                   /* for report */
+    bool one_class;     /* a set of one class is allowed */
+    bool skip_missing;  /* leave out images that only the list or only the folder has */
+    sl_tell_fn *report; /* told what is left out, and what is taken for what; may be NULL */
+    void *self;         /* for report */
 };
 
 struct sl_scan {

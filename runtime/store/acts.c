@@ -68,8 +68,8 @@ bool sl_store_make_room(struct sl_store *store, uint64_t step)
     snprintf(detail, sizeof detail, "%s", sl_last_error());
     const bool made = sl_store_retire_oldest(store, &gone) == SL_OK && gone != SL_NO_STEP;
     if (made)
-        sl_store_tell(store, "warning: the disk is full: ckpt-%" PRIu64 " was removed to make room for ckpt-%" PRIu64,
-                      gone, step);
+        sl_tell(store->report, store->self,
+                "warning: the disk is full: ckpt-%" PRIu64 " was removed to make room for ckpt-%" PRIu64, gone, step);
     if (made && gone == store->best)
         sl_store_keep_best(store, 0);
     sl_fail(SL_OK, "%s", detail);

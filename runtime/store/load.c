@@ -25,7 +25,7 @@ struct search {
     const char *run;
     const struct sl_group *group;
     int rank, world; /* whose files of ranks to open */
-    sl_store_report_fn *report;
+    sl_tell_fn *report;
     void *self;
 };
 
@@ -145,14 +145,14 @@ out:
     return rc;
 }
 
-int sl_store_load_together(const struct sl_group *group, const char *run, sl_store_report_fn *report, void *self,
+int sl_store_load_together(const struct sl_group *group, const char *run, sl_tell_fn *report, void *self,
                            struct sl_checkpoint *checkpoint)
 {
     const struct search search = {run, group, sl_group_rank(group), sl_group_size(group), report, self};
     return find(&search, checkpoint);
 }
 
-int sl_store_load(const char *run, sl_store_report_fn *report, void *self, struct sl_checkpoint *checkpoint)
+int sl_store_load(const char *run, sl_tell_fn *report, void *self, struct sl_checkpoint *checkpoint)
 {
     return sl_store_load_together(NULL, run, report, self, checkpoint);
 }
@@ -195,7 +195,7 @@ out:
 }
 
 /* A checkpoint has a manifest, a run has not. */
-static int open_folder(const char *path, sl_store_report_fn *report, void *self, struct sl_checkpoint *checkpoint)
+static int open_folder(const char *path, sl_tell_fn *report, void *self, struct sl_checkpoint *checkpoint)
 {
     int rc = SL_OK;
     char *manifest = NULL;
@@ -211,7 +211,7 @@ out:
     return rc;
 }
 
-int sl_store_open_model(const char *path, sl_store_report_fn *report, void *self, struct sl_safetensors **model)
+int sl_store_open_model(const char *path, sl_tell_fn *report, void *self, struct sl_safetensors **model)
 {
     int rc = SL_OK;
     uint64_t step;

@@ -19,13 +19,10 @@ struct sl_store {
     uint64_t best;      /* what RUN/best names, or SL_NO_STEP */
     uint64_t published; /* the last that this process saved, or SL_NO_STEP */
     char *leftover;     /* why something that a killed writer left is still there, or NULL */
-    sl_store_report_fn *report;
+    sl_tell_fn *report;
     void *self;
     bool pointer_failed; /* a pointer could not be written, and that was told */
 };
-
-/* Tells the listener, if there is one. */
-void sl_store_tell(struct sl_store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Makes a pointer name the checkpoint of that step; that it cannot be written is told once. */
 void sl_store_point(struct sl_store *store, const char *name, uint64_t step);

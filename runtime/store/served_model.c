@@ -92,7 +92,7 @@ static int open_device(struct sl_served_model *served)
 }
 
 /* `status`: of what came before, which the other ranks have to know. */
-static int choose_rows(struct sl_served_model *served, int status, sl_store_report_fn *report, void *self)
+static int choose_rows(struct sl_served_model *served, int status, sl_tell_fn *report, void *self)
 {
     const struct sl_served_options *o = &served->options;
     const struct sl_choose_options options = {
@@ -108,8 +108,8 @@ static int choose_rows(struct sl_served_model *served, int status, sl_store_repo
     return sl_choose_rows(&options, status, &served->device, &served->rows);
 }
 
-int sl_served_model_open(const char *path, const struct sl_served_options *options, sl_store_report_fn *report,
-                         void *self, struct sl_served_model *served)
+int sl_served_model_open(const char *path, const struct sl_served_options *options, sl_tell_fn *report, void *self,
+                         struct sl_served_model *served)
 {
     *served = (struct sl_served_model){.options = *options};
     int rc = open_device(served);

@@ -40,8 +40,8 @@ struct sl_served_model {
  * SL_BAD_CONFIG: images are no input for it. SL_NUMERICS: a weight is NaN, and
  * the tensor is named. SL_UNAVAILABLE: weights, arena and the kernels' scratch are over the memory limit; nothing of
  * them was allocated. */
-int sl_served_model_open(const char *path, const struct sl_served_options *options, sl_store_report_fn *report,
-                         void *self, struct sl_served_model *served);
+int sl_served_model_open(const char *path, const struct sl_served_options *options, sl_tell_fn *report, void *self,
+                         struct sl_served_model *served);
 /* A loader of a data set's images as this model wants them (the pixel statistics are the model's, also on another data
  * set), within what its memory limit leaves; with a group, of this rank's share. SL_UNAVAILABLE: that is too little;
  * else as sl_loader_open. */

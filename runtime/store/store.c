@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,8 +13,6 @@
 #include "runtime/store/recognise.h"
 #include "runtime/store/retain.h"
 #include "runtime/store/run_folder.h"
-
-enum { LINE_LENGTH = 1024 };
 
 /* ---- Opening ---- */
 
@@ -81,24 +77,12 @@ void sl_store_close(struct sl_store *store)
     free(store);
 }
 
-void sl_store_tell(struct sl_store *store, const char *format, ...)
-{
-    char line[LINE_LENGTH];
-    va_list arguments;
-    if (!store->report)
-        return;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    store->report(store->self, line);
-}
-
-void sl_store_listen(struct sl_store *store, sl_store_report_fn *report, void *self)
+void sl_store_listen(struct sl_store *store, sl_tell_fn *report, void *self)
 {
     store->report = report;
     store->self = self;
     if (store->leftover)
-        sl_store_tell(store, "warning: what a stopped run left cannot be removed: %s", store->leftover);
+        sl_tell(store->report, store->self, "warning: what a stopped run left cannot be removed: %s", store->leftover);
 }
 
 /* ---- What is told and does not fail ---- */
@@ -108,14 +92,14 @@ void sl_store_point(struct sl_store *store, const char *name, uint64_t step)
     if (sl_store_pointer_write(store->run, name, step) == SL_OK || store->pointer_failed)
         return;
     store->pointer_failed = true;
-    sl_store_tell(store, "warning: ckpt-%" PRIu64 " is saved, but \"%s\" does not name it: %s", step, name,
-                  sl_last_error());
+    sl_tell(store->report, store->self, "warning: ckpt-%" PRIu64 " is saved, but \"%s\" does not name it: %s", step,
+            name, sl_last_error());
 }
 
 void sl_store_trim(struct sl_store *store)
 {
     if (sl_store_retain(store) != SL_OK)
-        sl_store_tell(store, "warning: older checkpoints cannot be removed: %s", sl_last_error());
+        sl_tell(store->report, store->self, "warning: older checkpoints cannot be removed: %s", sl_last_error());
 }
 
 /* ---- The best ---- */
@@ -128,7 +112,7 @@ static void drop_best(struct sl_store *store)
     store->best = SL_NO_STEP;
     if (sl_io_join(store->run, SL_BEST, &path) == SL_OK && sl_store_pointer_read(path, &named) &&
         sl_io_remove(path) != SL_OK)
-        sl_store_tell(store, "warning: \"" SL_BEST "\" names no checkpoint: %s", sl_last_error());
+        sl_tell(store->report, store->self, "warning: \"" SL_BEST "\" names no checkpoint: %s", sl_last_error());
     free(path);
 }
 

@@ -35,7 +35,7 @@ void sl_store_close(struct sl_store *store);
 
 /* Sets who is told of what went wrong without failing a call: a leftover that stays, a pointer that cannot be written,
  * a checkpoint removed from a full disk. `report` NULL: nobody. */
-void sl_store_listen(struct sl_store *store, sl_store_report_fn *report, void *self);
+void sl_store_listen(struct sl_store *store, sl_tell_fn *report, void *self);
 
 /* Saves one checkpoint, whole or not at all. A step that is saved already, and whole, is not written again.
  * SL_NUMERICS: a floating tensor is not finite; it is named, and nothing is written. SL_IO, SL_CANNOT_CREATE,

@@ -28,7 +28,7 @@ struct sl_session_options {
     enum sl_element precision;        /* of activations (plan/plan.h) */
     enum sl_policy kernels;           /* how their rows are chosen (plan/choose.h) */
     const struct sl_checkpoint *from; /* whose rows to take again, while the session is opened; NULL: it is new */
-    sl_store_report_fn *say;          /* told what choosing rows has to say; may be NULL */
+    sl_tell_fn *say;                  /* told what choosing rows has to say; may be NULL */
     void *say_self;
     struct sl_schedule schedule;
     struct sl_updater_options updater;
@@ -164,7 +164,7 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store);
  * precision or exchange; every difference is named, with both values. What an older version did not write down is not
  * compared; `report`, which may be NULL, is told, and on rank 0 that another number of ranks saved it. SL_BAD_DATA: its
  * parts contradict each other. Either leaves the session as it was. Collective. */
-int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
+int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_tell_fn *report,
                       void *self);
 
 #ifdef __cplusplus

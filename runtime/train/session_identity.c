@@ -156,18 +156,6 @@ out:
     return rc;
 }
 
-static void __attribute__((format(printf, 3, 4))) tell(sl_store_report_fn *report, void *self, const char *format, ...)
-{
-    char line[512];
-    va_list arguments;
-    if (!report)
-        return;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    report(self, line);
-}
-
 /* NULL: the file does not say. */
 static const char *value_of(const struct sl_safetensors *rank, int key)
 {
@@ -183,7 +171,7 @@ static bool is_same(int key, const char *then, const char *now)
 }
 
 static void compare_keys(const struct sl_session *session, const struct sl_safetensors *rank, struct differences *found,
-                         sl_store_report_fn *report, void *self)
+                         sl_tell_fn *report, void *self)
 {
     struct sl_identity identity;
     sl_session_identify(session, &identity);
@@ -191,20 +179,20 @@ static void compare_keys(const struct sl_session *session, const struct sl_safet
         const struct sl_text_pair *now = &identity.pairs[i];
         const char *then = value_of(rank, i);
         if (!then && keys[i].later)
-            tell(report, self, "the checkpoint is of an older version and does not name its %s: not compared",
-                 now->key);
+            sl_tell(report, self, "the checkpoint is of an older version and does not name its %s: not compared",
+                    now->key);
         else if (!then || (!is_same(i, then, now->value) && !keys[i].may_vary))
             differ(found, "it has %s %.64s and this run %s", now->key, then ? then : "(none)", now->value);
         else if (!is_same(i, then, now->value))
-            tell(report, self,
-                 "the checkpoint was made with the %s %.95s and this run has %s: it goes on, but not to the same bits "
-                 "(--backend and --kernels choose, SL_ISA holds instruction sets down)",
-                 now->key, then, now->value);
+            sl_tell(report, self,
+                    "the checkpoint was made with the %s %.95s and this run has %s: it goes on, but not to the same "
+                    "bits (--backend and --kernels choose, SL_ISA holds instruction sets down)",
+                    now->key, then, now->value);
     }
 }
 
 int sl_session_compare(const struct sl_session *session, const struct sl_safetensors *model,
-                       const struct sl_safetensors *rank, sl_store_report_fn *report, void *self)
+                       const struct sl_safetensors *rank, sl_tell_fn *report, void *self)
 {
     int rc = SL_OK;
     struct differences found = {.n = 0};

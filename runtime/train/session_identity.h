@@ -20,7 +20,7 @@ void sl_session_identify(const struct sl_session *session, struct sl_identity *i
 /* SL_BAD_CONFIG names every difference, with both values; `report` (may be NULL) is told what cannot be compared, and
  * that kernels differ. SL_BAD_DATA: the model file does not describe its network. */
 int sl_session_compare(const struct sl_session *session, const struct sl_safetensors *model,
-                       const struct sl_safetensors *rank, sl_store_report_fn *report, void *self);
+                       const struct sl_safetensors *rank, sl_tell_fn *report, void *self);
 
 /* SL_BAD_DATA: the files of two ranks, which are named, are not of the same run. */
 int sl_session_compare_ranks(const struct sl_safetensors *a, int rank_a, const struct sl_safetensors *b, int rank_b);

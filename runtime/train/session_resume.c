@@ -179,7 +179,7 @@ static int find_statistics(const struct source *source, const void **statistics)
 }
 
 /* What can be refused by this rank alone. */
-static int examine(struct source *source, sl_store_report_fn *report, void *self)
+static int examine(struct source *source, sl_tell_fn *report, void *self)
 {
     int rc = SL_OK;
     const void *moments[SL_UPDATER_SLOTS], *statistics;
@@ -286,17 +286,14 @@ out:
     return rc;
 }
 
-static void tell_world(const struct source *source, sl_store_report_fn *report, void *self)
+static void tell_world(const struct source *source, sl_tell_fn *report, void *self)
 {
-    char line[128];
-    if (!report || source->rank > 0 || source->checkpoint->world == source->world)
-        return;
-    snprintf(line, sizeof line, "the checkpoint was made by %d ranks and goes on with %d", source->checkpoint->world,
-             source->world);
-    report(self, line);
+    if (source->rank == 0 && source->checkpoint->world != source->world)
+        sl_tell(report, self, "the checkpoint was made by %d ranks and goes on with %d", source->checkpoint->world,
+                source->world);
 }
 
-int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_store_report_fn *report,
+int sl_session_resume(struct sl_session *session, const struct sl_checkpoint *checkpoint, sl_tell_fn *report,
                       void *self)
 {
     int rc = SL_OK;
