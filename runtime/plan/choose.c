@@ -132,10 +132,7 @@ static size_t count_measured(const struct sl_selection *rows)
 /* What was measured is worth keeping; what was read has been kept. */
 static void keep(const struct sl_choose_options *o, const struct sl_row_cache *cache, const struct sl_selection *rows)
 {
-    if (!cache->path)
-        sl_tell(o->say, o->self,
-                "the fastest kernels are not remembered: SL_CACHE_DIR, XDG_CACHE_HOME and HOME name no folder");
-    else if (sl_row_cache_write(cache, rows) == SL_OK)
+    if (sl_row_cache_write(cache, rows) == SL_OK)
         sl_tell(o->say, o->self, "the fastest kernels are remembered in %s", cache->path);
     else
         sl_tell(o->say, o->self, "the fastest kernels are not remembered: %s", sl_last_error());
@@ -229,12 +226,13 @@ static void hold_down(const struct sl_choose_options *o, const struct part *all,
     device->isa = common;
 }
 
-static bool all_have(const struct part *all, int size, bool alike)
+/* Can all ranks take their records, and are these the same? */
+static bool share_a_record(const struct part *all, int size)
 {
-    bool have = true;
-    for (int i = 0; i < size; i++)
-        have &= all[i].record != 0 && (!alike || all[i].record == all[0].record);
-    return have;
+    bool shared = all[0].record != 0;
+    for (int i = 1; i < size; i++)
+        shared &= all[i].record == all[0].record;
+    return shared;
 }
 
 static int choose_fastest(const struct sl_choose_options *o, const struct part *all, struct sl_device *device,
@@ -242,7 +240,7 @@ static int choose_fastest(const struct sl_choose_options *o, const struct part *
 {
     int rc = SL_OK;
     hold_down(o, all, device);
-    if (all_have(all, sl_group_size(o->group), true))
+    if (share_a_record(all, sl_group_size(o->group)))
         return SL_OK;
     sl_selection_close(rows);
     if (sl_group_rank(o->group) == 0)

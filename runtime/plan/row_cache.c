@@ -41,6 +41,11 @@ static const char *folder_of(const char *variable)
     return folder && folder[0] == '/' ? folder : NULL;
 }
 
+static int no_folder(void)
+{
+    return sl_fail(SL_MISSING, "SL_CACHE_DIR, XDG_CACHE_HOME and HOME name no folder");
+}
+
 static int find_folder(char **folder)
 {
     static const struct {
@@ -55,7 +60,7 @@ static int find_folder(char **folder)
         *folder = NULL;
         return sl_fail(SL_SYSTEM, "out of memory for the cache of kernels");
     }
-    return sl_fail(SL_MISSING, "SL_CACHE_DIR, XDG_CACHE_HOME and HOME name no folder");
+    return no_folder();
 }
 
 int sl_row_cache_open(const struct sl_device *device, struct sl_row_cache *cache)
@@ -103,6 +108,8 @@ int sl_row_cache_write(const struct sl_row_cache *cache, const struct sl_selecti
 {
     int rc = SL_OK;
     char *text = NULL;
+    if (!cache->path)
+        return no_folder();
     SL_TRY(sl_folder_create_all(cache->folder));
     SL_TRY(sl_selection_to_json(rows, cache->of, &text));
     if (strlen(text) > SL_JSON_MAX_BYTES)

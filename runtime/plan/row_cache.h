@@ -25,7 +25,7 @@ void sl_row_cache_close(struct sl_row_cache *cache);
  * replaced by the next that is written. SL_IO, SL_SYSTEM. */
 int sl_row_cache_read(const struct sl_row_cache *cache, struct sl_selection *rows);
 
-/* Writes `rows`, creating folders as needed. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
+/* Writes `rows`, creating folders as needed. SL_MISSING: no variable names one. SL_CANNOT_CREATE, SL_IO, SL_SYSTEM. */
 int sl_row_cache_write(const struct sl_row_cache *cache, const struct sl_selection *rows);
 
 #ifdef __cplusplus
