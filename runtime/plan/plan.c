@@ -68,6 +68,16 @@ out:
     return rc;
 }
 
+struct sl_plan_memory sl_plan_memory_of(const struct sl_plan *plan)
+{
+    struct sl_plan_memory memory = {
+        .arena = sl_plan_arena_bytes(plan),
+        .scratch = sl_parallel_scratch(plan->device, plan->scratch_bytes),
+    };
+    memcpy(memory.largest, plan->largest, sizeof memory.largest);
+    return memory;
+}
+
 int sl_plan_measure(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
                     struct sl_plan_memory *memory)
 {
@@ -75,15 +85,10 @@ int sl_plan_measure(const struct sl_graph *graph, struct sl_weights *weights, co
     struct sl_plan_options dry = *options;
     dry.dry = true;
     const int rc = sl_plan_open(graph, weights, &dry, &plan);
-    if (rc != SL_OK)
-        return rc;
-    *memory = (struct sl_plan_memory){
-        .arena = sl_plan_arena_bytes(plan),
-        .scratch = sl_parallel_scratch(plan->device, plan->scratch_bytes),
-    };
-    memcpy(memory->largest, plan->largest, sizeof memory->largest);
+    if (rc == SL_OK)
+        *memory = sl_plan_memory_of(plan);
     sl_plan_close(plan);
-    return SL_OK;
+    return rc;
 }
 
 void sl_plan_close(struct sl_plan *plan)

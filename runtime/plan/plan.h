@@ -50,6 +50,9 @@ int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const
                  struct sl_plan **plan);
 void sl_plan_close(struct sl_plan *plan);
 
+/* What sl_plan_measure counts, of a plan that is open. */
+struct sl_plan_memory sl_plan_memory_of(const struct sl_plan *plan);
+
 /* Inference: call after the weights have changed and before the next forward. */
 int sl_plan_prepare(struct sl_plan *plan);
 

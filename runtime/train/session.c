@@ -63,14 +63,14 @@ static int count_plans(struct sl_session *s, char largest[])
     int rc = SL_OK;
     struct sl_weights *sizes = NULL;
     struct sl_plan *outer = NULL;
-    struct sl_plan_memory training, inference;
+    struct sl_plan_memory training, inference; /* the second lies within the first, where it fits */
     struct sl_plan_options options = training_options(s);
     SL_TRY(sl_weights_lay_out(s->model.graph, &s->device, &sizes));
     const uint64_t arrays = 2 + (uint64_t)sl_updater_slots(s->options.updater.kind);
     s->memory.weights = ((uint64_t)sizes->trained * arrays + (uint64_t)sizes->state) * sizeof(float);
-    SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &training));
     options.dry = true;
     SL_TRY(sl_plan_open(s->model.graph, sizes, &options, &outer));
+    training = sl_plan_memory_of(outer);
     options.training = false;
     options.within = outer;
     SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &inference));
