@@ -40,13 +40,6 @@ struct cli_option {
     bool *given; /* set to true when the option is there; may be NULL */
 };
 
-/* Of --kernels, which all programs that compute have. */
-#define CLI_KERNELS_HELP                                                                                             \
-    "How kernels are chosen. shipped: in the table's order (default); fastest: measured here once, and remembered; " \
-    "exact: in the table's order, and every multiplication is one of the formula's"
-/* Of --precision, which all programs that compute have. */
-#define CLI_PRECISION_HELP "Of activations: fp32, or bf16, which is half the memory and rounds more (default fp32)"
-
 struct cli_program {
     const char *summary;              /* what the program does, one or two sentences */
     const char *arguments;            /* "IMAGE..." for the usage line; NULL: takes none */

@@ -14,44 +14,29 @@ struct cli_device_options {
     bool backend_given, index_given, memory_given;
 };
 
-/* clang-format off: lists without an end of their own */
-#define CLI_DEVICE_DEFAULTS                    \
-    {                                          \
-        .backend = "auto", .precision = "fp32" \
-    }
+/* Lists without an end of their own. clang-format takes them for blocks. */
+/* clang-format off */
+#define CLI_DEVICE_DEFAULTS {.backend = "auto", .precision = "fp32"}
 
 /* The rows of these options in a program's table. */
-#define CLI_DEVICE_OPTIONS(o)                                                                                        \
-    {"backend",                                                                                                      \
-     "NAME",                                                                                                         \
-     "auto, cuda or cpu (default auto: a GPU where one can be used; cuda never falls back)",                         \
-     .kind = CLI_CHOICE,                                                                                             \
-     .value = &(o)->backend,                                                                                         \
-     .choices = "auto|cuda|cpu",                                                                                     \
-     .given = &(o)->backend_given},                                                                                  \
-        {"device",                                                                                                   \
-         "N",                                                                                                        \
-         "Which GPU, from 0 on (default 0; ranks on one host take one each, in turn)",                               \
-         .kind = CLI_INT,                                                                                            \
-         .value = &(o)->index,                                                                                       \
-         .most = 1023,                                                                                               \
-         .given = &(o)->index_given},                                                                                \
-        {"device-memory-limit",                                                                                      \
-         "BYTES",                                                                                                    \
-         "Of the GPU's memory, taken at once (default: nine tenths of what is free; ranks on one GPU share it)",     \
-         .kind = CLI_BYTES,                                                                                          \
-         .value = &(o)->memory_limit,                                                                                \
-         .least = 1,                                                                                                 \
-         .most = 1e15,                                                                                               \
-         .given = &(o)->memory_given},                                                                               \
-    {                                                                                                                \
-        "precision", "fp32|tf32|bf16",                                                                               \
-            "Of activations: fp32, or bf16, which is half the memory and rounds more; tf32: fp32, whose products a " \
-            "GPU's "                                                                                                 \
-            "tensor cores round (default fp32)",                                                                     \
-            .kind = CLI_CHOICE, .value = &(o)->precision, .choices = "fp32|tf32|bf16"                                \
-    }
+#define CLI_DEVICE_OPTIONS(o)                                                                                         \
+    {"backend", "NAME", "auto, cuda or cpu (default auto: a GPU where one can be used; cuda never falls back)",       \
+     .kind = CLI_CHOICE, .value = &(o)->backend, .choices = "auto|cuda|cpu", .given = &(o)->backend_given},           \
+    {"device", "N", "Which GPU, from 0 on (default 0; ranks on one host take one each, in turn)",                     \
+     .kind = CLI_INT, .value = &(o)->index, .most = 1023, .given = &(o)->index_given},                                \
+    {"device-memory-limit", "BYTES",                                                                                  \
+     "Of the GPU's memory, taken at once (default: nine tenths of what is free; ranks on one GPU share it)",          \
+     .kind = CLI_BYTES, .value = &(o)->memory_limit, .least = 1, .most = 1e15, .given = &(o)->memory_given},          \
+    {"precision", "fp32|tf32|bf16",                                                                                   \
+     "Of activations: fp32, or bf16, which is half the memory and rounds more; tf32: fp32, whose products a GPU's "   \
+     "tensor cores round (default fp32)",                                                                             \
+     .kind = CLI_CHOICE, .value = &(o)->precision, .choices = "fp32|tf32|bf16"}
 /* clang-format on */
+
+/* Of --kernels, which a program may explain further. */
+#define CLI_KERNELS_HELP                                                                                             \
+    "How kernels are chosen. shipped: in the table's order (default); fastest: measured here once, and remembered; " \
+    "exact: in the table's order, and every multiplication is one of the formula's"
 
 enum { CLI_DEVICE_OPTION_ROWS = 4, CLI_DEVICE_LINE = 1024 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "apps/cli.h"
+#include "apps/cli_device.h"
 #include "apps/doctor_parts.h"
 #include "kernels/kernels.h"
 #include "runtime/base/clock.h"
@@ -110,8 +111,9 @@ int main(int argc, char **argv)
     const char *output = NULL, *kernels = "shipped", *precision = "fp32";
     const struct cli_option options[] = {
         {"kernels", "NAME", CLI_KERNELS_HELP, .kind = CLI_CHOICE, .value = &kernels, .choices = SL_POLICY_CHOICES},
-        {"precision", "fp32|bf16", CLI_PRECISION_HELP, .kind = CLI_CHOICE, .value = &precision,
-         .choices = SL_PRECISION_CHOICES},
+        {"precision", SL_PRECISION_CHOICES,
+         "Of activations: fp32, or bf16, which is half the memory and rounds more (default fp32)", .kind = CLI_CHOICE,
+         .value = &precision, .choices = SL_PRECISION_CHOICES},
         {"output", "DIR", "Also check that checkpoints can be written there", .kind = CLI_TEXT, .value = &output},
         {0}};
     const struct cli_program program = {
