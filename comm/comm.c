@@ -1,5 +1,5 @@
-/* Waiting and gathering over a wire. Who watches the waits is watchdog.c. */
-#include "comm/comm.h"
+/* Waiting over a wire. Who watches the waits is watchdog.c; what a group gathers is comm_group.c. */
+#include "comm/comm_internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,29 +12,7 @@
 #include "comm/watchdog.h"
 #include "runtime/base/clock.h"
 
-enum { HOST_BYTES = 256, LAST_WORDS_BYTES = 1100, CLOSE_LIMIT = 600 };
-
-struct host_name {
-    char text[HOST_BYTES];
-};
-
-struct sl_comm {
-    struct sl_wire wire;
-    struct sl_comm_options options;
-    struct sl_watchdog *watchdog;
-    struct sl_group group;
-    struct host_name *names;
-    const char **hosts;
-    size_t *lengths; /* of the parts of a gather */
-    int local_rank, local_size, leader;
-    int64_t unfinished; /* calls of the wire */
-    /* The first failure of a group's call. The others may have finished that call: a later one would meet with theirs
-     * of another kind. */
-    int failed;
-    char why[LAST_WORDS_BYTES];
-    uint64_t sent;
-    double waited;
-};
+enum { CLOSE_LIMIT = 600 };
 
 const struct sl_group *sl_comm_group(const struct sl_comm *comm)
 {
@@ -161,87 +139,6 @@ int sl_comm_wait_for(struct sl_comm *comm, int (*test)(void *self, bool *done), 
     return wait_watched(comm, test, self);
 }
 
-/* ---- the group ---- */
-
-static int gather_lengths(struct sl_comm *comm, const void *mine, void *all)
-{
-    struct sl_request *request = NULL;
-    const int rc = sl_comm_all_gather(comm, mine, all, comm->lengths, &request);
-    return rc == SL_OK ? sl_comm_wait(comm, &request) : rc;
-}
-
-static int remember_failure(struct sl_comm *comm, int rc)
-{
-    if (rc != SL_OK && comm->failed == SL_OK) {
-        comm->failed = rc;
-        snprintf(comm->why, sizeof comm->why, "%s", sl_last_error());
-    }
-    return rc;
-}
-
-static int gather_same(struct sl_comm *comm, const void *mine, size_t bytes, void *all)
-{
-    for (int i = 0; i < comm->wire.size; i++)
-        comm->lengths[i] = bytes;
-    return gather_lengths(comm, mine, all);
-}
-
-static int gather(void *self, const void *mine, size_t bytes, void *all)
-{
-    struct sl_comm *comm = self;
-    if (comm->failed != SL_OK)
-        return sl_fail(comm->failed, "%s", comm->why);
-    return remember_failure(comm, gather_same(comm, mine, bytes, all));
-}
-
-/* The lengths that all ranks announced become offsets. All see the same ones, so all refuse alike. */
-static int add_lengths(const struct sl_comm *comm, const uint64_t *announced, size_t *offsets)
-{
-    static const uint64_t most = (uint64_t)1 << 34;
-    uint64_t total = 0;
-    for (int i = 0; i < comm->wire.size; i++) {
-        offsets[i] = (size_t)total;
-        if (announced[i] > most - total)
-            return sl_fail(SL_IO,
-                           "rank %d on %s announces %llu bytes, which with the %llu before is more than a gather takes",
-                           i, comm->hosts[i], (unsigned long long)announced[i], (unsigned long long)total);
-        total += announced[i];
-        comm->lengths[i] = (size_t)announced[i];
-    }
-    offsets[comm->wire.size] = (size_t)total;
-    return SL_OK;
-}
-
-static int gather_unequal(struct sl_comm *comm, const void *mine, size_t bytes, void **all, size_t *offsets)
-{
-    int rc = SL_OK;
-    const int size = comm->wire.size;
-    const uint64_t announced = bytes;
-    uint64_t *lengths = malloc((size_t)size * sizeof *lengths);
-    void *parts = NULL;
-    if (!lengths)
-        SL_FAIL(SL_SYSTEM, "out of memory for the lengths of %d ranks", size);
-    SL_TRY(gather_same(comm, &announced, sizeof announced, lengths));
-    SL_TRY(add_lengths(comm, lengths, offsets));
-    if (!(parts = malloc(offsets[size] ? offsets[size] : 1)))
-        SL_FAIL(SL_SYSTEM, "out of memory for %zu bytes of %d ranks", offsets[size], size);
-    SL_TRY(gather_lengths(comm, mine, parts));
-    *all = parts;
-    parts = NULL;
-out:
-    free(parts);
-    free(lengths);
-    return rc;
-}
-
-static int gather_parts(void *self, const void *mine, size_t bytes, void **all, size_t *offsets)
-{
-    struct sl_comm *comm = self;
-    if (comm->failed != SL_OK)
-        return sl_fail(comm->failed, "%s", comm->why);
-    return remember_failure(comm, gather_unequal(comm, mine, bytes, all, offsets));
-}
-
 /* ---- opening ---- */
 
 static int count_local(struct sl_comm *comm)
@@ -272,7 +169,7 @@ static int learn_hosts(struct sl_comm *comm)
     struct host_name mine = {""};
     if (gethostname(mine.text, sizeof mine.text - 1) != 0)
         strcpy(mine.text, "unknown");
-    SL_TRY(gather(comm, &mine, sizeof mine, comm->names));
+    SL_TRY(comm->group.gather(comm, &mine, sizeof mine, comm->names));
     for (int i = 0; i < comm->wire.size; i++)
         comm->names[i].text[HOST_BYTES - 1] = '\0';
     sl_watchdog_name(comm->watchdog, comm->hosts);
@@ -305,7 +202,7 @@ static int start_comm(struct sl_comm *comm)
         SL_FAIL(SL_SYSTEM, "out of memory for %d ranks", comm->wire.size);
     for (size_t i = 0; i < size; i++)
         comm->hosts[i] = comm->names[i].text;
-    comm->group = (struct sl_group){comm->wire.rank, comm->wire.size, comm->hosts, comm, gather, gather_parts};
+    sl_comm_group_open(comm);
     SL_TRY(check_options(&comm->options));
     if (size > 1)
         SL_TRY(sl_watchdog_open(&comm->wire, &comm->options, &comm->watchdog));
