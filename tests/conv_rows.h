@@ -70,6 +70,40 @@ static inline void pass(const struct sl_kernel_row *row, const struct sl_conv2d 
     device.close(device.self);
 }
 
+/* A row of either element made ready for a shape, and with its weights, if it packs them: a test runs its slices as it
+ * likes. */
+struct launch {
+    const struct sl_kernel_row *row;
+    struct sl_conv2d shape; /* of the row's element */
+    void *state;
+    float *scratch, *packed;
+    struct sl_need need;
+};
+
+static inline void open_launch(struct launch *l, const struct sl_kernel_row *row, const struct sl_conv2d *s,
+                               const float *weights)
+{
+    *l = (struct launch){.row = row, .shape = *s};
+    l->shape.element = row->kernel->element;
+    assert_true(sl_row_takes(row, row->op, &l->shape, row->needs, &l->need));
+    l->state = calloc(1, l->need.state + 1);
+    assert_non_null(l->state);
+    if (row->kernel->open)
+        assert_int_equal(row->kernel->open(&l->shape, NULL, l->state), SL_OK);
+    l->scratch = take(l->need.scratch / sizeof(float) + 1);
+    l->packed = take(l->need.packed / sizeof(float) + 1);
+    if (l->need.packed)
+        row->kernel->pack(&l->shape, weights, l->packed,
+                          &(struct sl_work){.end = l->need.pack_units, .state = l->state});
+}
+
+static inline void close_launch(struct launch *l)
+{
+    free(l->packed);
+    free(l->scratch);
+    free(l->state);
+}
+
 /* Of the differences, by the root mean square of what they should be: their root mean square, and the largest. */
 struct error {
     double rms, most;
@@ -85,5 +119,16 @@ static inline struct error error_of(const float *got, const float *want, size_t 
         most = d > most ? d : most;
     }
     return (struct error){sqrt(squares / size), most / sqrt(size / (double)n)};
+}
+
+/* The constants of kernels/conv/README.md, with a little room: the root mean square hardly changes with the numbers
+ * drawn, the largest of some ten thousand errors does. A form that came out much better than stated would be another
+ * form. */
+static inline void error_is_that_of_the_form(const struct sl_kernel_row *row, size_t form, struct error got,
+                                             struct error stated)
+{
+    if (got.rms > 1.2 * stated.rms || got.rms < 0.6 * stated.rms || got.most > 2.0 * stated.most)
+        fail_msg("%s, form %zu: rms %.2e, most %.2e; stated %.2e, %.2e", row->symbol, form, got.rms, got.most,
+                 stated.rms, stated.most);
 }
 #endif

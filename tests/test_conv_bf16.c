@@ -116,43 +116,10 @@ static void gradients_of_parameters_stay_float(void **state)
 
 /* --- errors ---------------------------------------------------------------------------------------------------- */
 
-/* One launch of a row of either element. */
-struct launch {
-    const struct sl_kernel_row *row;
-    struct sl_conv2d shape; /* of the row's element */
-    void *state;
-    float *scratch, *packed;
-    struct sl_need need;
-};
-
-static void open_launch(struct launch *l, const struct sl_kernel_row *row, const struct sl_conv2d *s,
-                        const float *weights)
-{
-    *l = (struct launch){.row = row, .shape = *s};
-    l->shape.element = row->kernel->element;
-    assert_true(sl_row_takes(row, row->op, &l->shape, row->needs, &l->need));
-    l->state = calloc(1, l->need.state + 1);
-    assert_non_null(l->state);
-    if (row->kernel->open)
-        assert_int_equal(row->kernel->open(&l->shape, NULL, l->state), SL_OK);
-    l->scratch = take(l->need.scratch / sizeof(float) + 1);
-    l->packed = take(l->need.packed / sizeof(float) + 1);
-    if (l->need.packed)
-        row->kernel->pack(&l->shape, weights, l->packed,
-                          &(struct sl_work){.end = l->need.pack_units, .state = l->state});
-}
-
 static void run_launch(const struct launch *l, const void *args)
 {
     l->row->kernel->run(&l->shape, args,
                         &(struct sl_work){.end = l->need.units, .scratch = l->scratch, .state = l->state});
-}
-
-static void close_launch(struct launch *l)
-{
-    free(l->packed);
-    free(l->scratch);
-    free(l->state);
 }
 
 /* What a pass makes of operands that bf16 holds exactly, as floats. */
