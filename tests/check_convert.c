@@ -1,4 +1,4 @@
-/* Between floats and bf16: equal bits, for every bf16 and for the floats that are hard to round. */
+/* From floats to bf16: equal bits, for every bf16 and for the floats that are hard to round. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,20 +49,7 @@ static void to_bf16(struct check_case *c)
     t->y = check_output_bf16(c, "y", n);
 }
 
-static void to_float(struct check_case *c)
-{
-    const size_t n = (size_t)check_length_of(c);
-    struct sl_to_float *t = (void *)c->args.bytes;
-    sl_bf16 *x = check_input_bytes(c, "x", n * sizeof *x, sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (sl_bf16)(n == EVERY ? i : check_random(c));
-    check_freeze(c, x);
-    t->x = x;
-    t->y = check_output(c, "y", n, check_exact);
-}
-
 static const struct check_op ops[] = {
     {SL_OP_to_bf16, LENGTHS, 1, shape, to_bf16, NULL, CHECK_ALL_EQUAL},
-    {SL_OP_to_float, LENGTHS, 1, shape, to_float, NULL, CHECK_ALL_EQUAL},
 };
 const struct check_area check_convert = {ops, sizeof ops / sizeof *ops};

@@ -1,5 +1,5 @@
-/* Between floats and bf16 (kernels/bf16.h), whole buffers: to_bf16 rounds to the nearest, ties to even; to_float is
- * exact. Every row gives the same bits. The shape is a flat one (elementwise.h), of floats. */
+/* From floats to bf16 (kernels/bf16.h), whole buffers: to the nearest, ties to even. Every row gives the same bits. The
+ * shape is a flat one (elementwise.h), of floats. */
 #ifndef SL_KERNELS_CONVERT_CONVERT_H
 #define SL_KERNELS_CONVERT_CONVERT_H
 
@@ -9,10 +9,5 @@
 struct sl_to_bf16 {
     const float *x;
     sl_bf16 *y;
-};
-
-struct sl_to_float {
-    const sl_bf16 *x;
-    float *y;
 };
 #endif

@@ -1,4 +1,4 @@
-/* Between floats and bf16 on a GPU: bound by memory. */
+/* From floats to bf16 on a GPU: bound by memory. */
 #include "kernels/convert/convert.h"
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/elementwise/flat.h"
@@ -25,11 +25,4 @@ static void to_bf16(const void *shape, const void *args, const struct sl_work *w
     run(shape, t->x, t->y, work);
 }
 
-static void to_float(const void *shape, const void *args, const struct sl_work *work)
-{
-    const auto *t = static_cast<const struct sl_to_float *>(args);
-    run(shape, t->x, t->y, work);
-}
-
 const struct sl_kernel sl_to_bf16_cuda = {.need = sl_flat_need, .run = to_bf16};
-const struct sl_kernel sl_to_float_cuda = {.need = sl_flat_need, .run = to_float};
