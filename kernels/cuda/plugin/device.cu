@@ -85,7 +85,7 @@ static int gpu_fork(void *self, int64_t units, size_t scratch_bytes, sl_task_fn 
         return rc;
     const struct sl_work work = {.begin = 0, .end = units, .scratch = gpu->scratch, .stream = gpu->stream};
     task(task_self, &work);
-    const int started = sl_cuda_check(cudaPeekAtLastError(), "start a kernel");
+    const int started = sl_cuda_check(cudaGetLastError(), "start a kernel"); /* once: the next row is not to blame */
     return started == SL_OK ? sl_cudnn_noted() : started;
 }
 
