@@ -18,6 +18,8 @@
 namespace emulated
 {
 constexpr unsigned MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / 32;
+constexpr unsigned MOST_ACROSS = 0x7fffffff, MOST_DOWN = 65535; /* blocks of a grid: x; y and z */
+constexpr size_t MOST_SHARED = 163 << 10;                       /* of a block of sm_80; sm_90 has more */
 constexpr size_t STACK_BYTES = 256 << 10, SHARED_ALIGNMENT = 1024;
 
 block running;
@@ -285,8 +287,11 @@ void launch(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self),
 {
     const size_t count = size_t(size.x) * size.y * size.z;
     running.now = nullptr;
-    if (count < 1 || count > MOST_THREADS || !grid.x || !grid.y || !grid.z)
+    if (count < 1 || count > MOST_THREADS || !grid.x || !grid.y || !grid.z || grid.x > MOST_ACROSS ||
+        grid.y > MOST_DOWN || grid.z > MOST_DOWN)
         give_up("a launch of %u x %u x %u blocks of %zu threads", grid.x, grid.y, grid.z, count);
+    if (shared_bytes > MOST_SHARED)
+        give_up("a launch with %zu bytes of shared memory", shared_bytes);
     reserve_stacks();
     running.grid = grid;
     running.size = size;

@@ -216,8 +216,13 @@ __global__ void outside_its_mask(float *)
     __syncwarp(threadIdx.x < 16 ? 0xffffu : 0xffffu);
 }
 
+__global__ void does_nothing(float *)
+{
+}
+
 /* Runs a kernel in a process of its own, which has to end with these words. */
-void assert_dies(void (*kernel)(float *), const char *words)
+void assert_dies(void (*kernel)(float *), const char *words, dim3 grid = dim3(1),
+                 size_t shared_bytes = 64 * sizeof(float))
 {
     int out[2];
     char said[1024] = "";
@@ -227,7 +232,7 @@ void assert_dies(void (*kernel)(float *), const char *words)
         static float y[64];
         dup2(out[1], STDERR_FILENO);
         sl_emulated_set_order(0);
-        sl_cuda_launch(kernel, dim3(1), dim3(64), 64 * sizeof(float), &nowhere, &y[0]);
+        sl_cuda_launch(kernel, grid, dim3(64), shared_bytes, &nowhere, &y[0]);
         _exit(0);
     }
     close(out[1]);
@@ -251,6 +256,9 @@ void test_faults_are_named(void **)
     assert_dies(waits_for_the_ended, "deadlock");
     assert_dies(forgets_to_wait, "copies that nobody waited for");
     assert_dies(outside_its_mask, "is not in its own mask");
+    assert_dies(does_nothing, "a launch of 1 x 65536 x 1 blocks", dim3(1, 65536));
+    assert_dies(does_nothing, "a launch of 1 x 1 x 65536 blocks", dim3(1, 1, 65536));
+    assert_dies(does_nothing, "a launch with 166913 bytes of shared memory", dim3(1), 166913);
 }
 } // namespace
 
