@@ -103,8 +103,8 @@ __device__ __forceinline__ void gather(const struct conv_pass &p, const struct p
     for (int i = (int)threadIdx.x; i < PIXELS * chunks_of<T>(); i += THREADS) {
         const int pixel = i / chunks_of<T>(), q = i % chunks_of<T>(), place = chunk_at<T>(pixel, q);
         const int32_t within = q * conv_each<T>();
-        gather_dy<T, WHOLE>(part, (int32_t)blockIdx.x * SIDE + within, at + pixel, end, dy, step->dy + place);
-        gather_x<T, WHOLE>(p, part.columns, (int32_t)blockIdx.y * SIDE + within, at + pixel, end, x, step->x + place);
+        gather_dy<T, WHOLE>(part, (int32_t)blockIdx.y * SIDE + within, at + pixel, end, dy, step->dy + place);
+        gather_x<T, WHOLE>(p, part.columns, (int32_t)blockIdx.x * SIDE + within, at + pixel, end, x, step->x + place);
     }
 }
 
@@ -181,7 +181,7 @@ template <bool PLAIN> __device__ __forceinline__ void store(const struct part &p
                 const int within_k =
                     PLAIN ? (int)threadIdx.x / 16 * 4 + i * 2 + j : warp % 2 * 32 + i * 16 + lane / 4 + e / 2 * 8;
                 const int within = PLAIN ? (int)threadIdx.x % 16 * 4 + e : warp / 2 * 16 + j * 8 + lane % 4 * 2 + e % 2;
-                const int32_t k = (int32_t)blockIdx.x * SIDE + within_k, column = (int32_t)blockIdx.y * SIDE + within;
+                const int32_t k = (int32_t)blockIdx.y * SIDE + within_k, column = (int32_t)blockIdx.x * SIDE + within;
                 if (k < part.k && column < part.columns)
                     to[(int64_t)k * part.columns + column] = sums.at[i][j][e];
             }
@@ -271,7 +271,7 @@ template <int MATH> static void run(const void *shape, const void *args, const s
     const struct conv_pass p = conv_forward_pass(s);
     const struct part part = part_of(s, &p);
     const int parts = (int)((p.pixels + part.pixels - 1) / part.pixels);
-    const dim3 grid((unsigned)tiles_of(s->k), (unsigned)tiles_of(p.sum), (unsigned)parts);
+    const dim3 grid((unsigned)tiles_of(p.sum), (unsigned)tiles_of(s->k), (unsigned)parts); /* y and z: at most 65535 */
     const bool whole = s->xs % conv_each<T>() == 0 && s->ys % conv_each<T>() == 0;
     const int64_t n = (int64_t)sl_conv2d_weights(s);
     float *sums = static_cast<float *>(work->scratch);
