@@ -1,16 +1,14 @@
 /* Ranks of one host that sum among themselves: the plug-in for NCCL over a fake of it (tests/fake/fake_nccl.c), whose
  * ranks are threads. */
 #include <dlfcn.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "comm/node.h"
 #include "comm/node_module.h"
 #include "runtime/base/module.h"
 #include "runtime/device/parallel.h"
 #include "tests/fake/fake_nccl.h"
-#include "tests/rank_checks.h"
+#include "tests/watched_ranks.h"
 
 enum { N = 1001 };
 
@@ -48,56 +46,50 @@ static void slow_open(struct slow *slow, struct sl_device *device)
 /* What the tests of one job share. */
 static struct {
     int size;
-    atomic_int ends, code;
-    char words[2048], errors[RANKS_MOST][1024];
+    char errors[RANKS_MOST][1024];
     double start_limit, step_limit;
-    pthread_mutex_t lock;
-} seen = {.start_limit = 20, .step_limit = 20, .lock = PTHREAD_MUTEX_INITIALIZER};
-
-static void (*abort_of_the_loop)(void *self, int code);
-
-static void note_words(void *self, const char *line)
-{
-    (void)self;
-    pthread_mutex_lock(&seen.lock);
-    if (!seen.words[0])
-        snprintf(seen.words, sizeof seen.words, "%s", line);
-    pthread_mutex_unlock(&seen.lock);
-}
-
-static void note_end(void *self, int code)
-{
-    if (atomic_fetch_add(&seen.ends, 1) == 0)
-        atomic_store(&seen.code, code);
-    abort_of_the_loop(self, code);
-}
+} job = {.start_limit = 20, .step_limit = 20};
 
 /* Ranks 0, 2, ... on one host, and 1, 3, ... on another. */
 static int two_hosts(void *self, int *numbers)
 {
     (void)self;
-    for (int i = 0; i < seen.size; i++)
+    for (int i = 0; i < job.size; i++)
         numbers[i] = i % 2;
     return SL_OK;
 }
 
 static struct sl_comm *open_comm(struct sl_wire *wire)
 {
-    struct sl_comm *comm = NULL;
-    const struct sl_comm_options options = {
-        .start_limit = seen.start_limit, .step_limit = seen.step_limit, .grace = 0.3, .last_words = note_words};
-    pthread_mutex_lock(&seen.lock);
-    abort_of_the_loop = wire->abort;
-    pthread_mutex_unlock(&seen.lock);
-    wire->abort = note_end;
-    CHECK_OK(sl_comm_open(wire, &options, &comm));
-    return comm;
+    return open_within(wire, job.start_limit, job.step_limit);
+}
+
+/* A rank with a device that has memory of its own. */
+struct member {
+    struct sl_comm *comm;
+    struct slow slow;
+    struct sl_device device;
+    struct sl_node node;
+};
+
+static int open_member(struct sl_wire *wire, struct member *m)
+{
+    m->comm = open_comm(wire);
+    slow_open(&m->slow, &m->device);
+    return sl_node_open(m->comm, &m->device, &m->node);
+}
+
+static void close_member(struct member *m, int rc, void (*close)(struct sl_comm *comm, int rc))
+{
+    CHECK_OK(sl_node_close(m->comm, &m->node, rc));
+    m->slow.cpu.close(m->slow.cpu.self);
+    close(m->comm, rc);
 }
 
 /* The library says it in each thread; the test compares it later. */
 static void note_error(int rank)
 {
-    snprintf(seen.errors[rank], sizeof seen.errors[rank], "%s", sl_last_error());
+    snprintf(job.errors[rank], sizeof job.errors[rank], "%s", sl_last_error());
 }
 
 static struct fake_nccl *fake(void)
@@ -115,20 +107,12 @@ static struct fake_nccl *fake(void)
 static void run_with(enum fake_nccl_fault fault, int size, void (*body)(struct sl_wire *wire, void *self), void *self)
 {
     *fake() = (struct fake_nccl){.fault = fault};
-    seen.size = size;
-    atomic_store(&seen.ends, 0);
-    seen.start_limit = fault > FAKE_HANG ? 0.7 : 20;
-    seen.step_limit = fault == FAKE_HANG ? 0.5 : 20;
-    seen.words[0] = '\0';
-    memset(seen.errors, 0, sizeof seen.errors);
-    run_ranks(size, body, self);
+    job.size = size;
+    job.start_limit = fault > FAKE_HANG ? 0.7 : 20;
+    job.step_limit = fault == FAKE_HANG ? 0.5 : 20;
+    memset(job.errors, 0, sizeof job.errors);
+    run_watched(size, body, self);
     assert_int_equal(fake()->wrong, 0);
-}
-
-static void assert_in(const char *text, const char *words)
-{
-    if (!strstr(text, words))
-        fail_msg("wanted \"%s\" in: %s", words, text);
 }
 
 /* ---- alone ---- */
@@ -163,16 +147,10 @@ static void test_processors_are_alone(void **state)
 static void be_alone_with_memory(struct sl_wire *wire, void *self)
 {
     (void)self;
-    struct sl_comm *comm = open_comm(wire);
-    struct slow slow;
-    struct sl_device device;
-    struct sl_node node;
-    slow_open(&slow, &device);
-    CHECK_OK(sl_node_open(comm, &device, &node));
-    CHECK(strcmp(node.name, "alone") == 0);
-    CHECK_OK(sl_node_close(comm, &node, SL_OK));
-    slow.cpu.close(slow.cpu.self);
-    sl_comm_close(comm, SL_OK);
+    struct member m;
+    CHECK_OK(open_member(wire, &m));
+    CHECK(strcmp(m.node.name, "alone") == 0);
+    close_member(&m, SL_OK, sl_comm_close);
 }
 
 static void test_a_world_of_one(void **state)
@@ -216,20 +194,14 @@ static void sum_in_rank_order(struct sl_wire *wire, void *self)
     if (by == 2)
         wire->hosts = two_hosts;
     const int size = (wire->size + by - 1 - wire->rank % by) / by;
-    struct sl_comm *comm = open_comm(wire);
-    struct slow slow;
-    struct sl_device device;
-    struct sl_node node;
-    slow_open(&slow, &device);
-    CHECK_OK(sl_node_open(comm, &device, &node));
-    CHECK(node.size == size && node.rank == ranks_here / by);
-    CHECK(strcmp(node.name, size > 1 ? "nccl" : "alone") == 0);
-    sl_comm_enter(comm, SL_PHASE_TRAINING, 1);
+    struct member m;
+    CHECK_OK(open_member(wire, &m));
+    CHECK(m.node.size == size && m.node.rank == ranks_here / by);
+    CHECK(strcmp(m.node.name, size > 1 ? "nccl" : "alone") == 0);
+    sl_comm_enter(m.comm, SL_PHASE_TRAINING, 1);
     for (int round = 0; round < 10; round++)
-        check_round(comm, &node, by, round % 2 ? N : round, round);
-    CHECK_OK(sl_node_close(comm, &node, SL_OK));
-    slow.cpu.close(slow.cpu.self);
-    sl_comm_close(comm, SL_OK);
+        check_round(m.comm, &m.node, by, round % 2 ? N : round, round);
+    close_member(&m, SL_OK, sl_comm_close);
 }
 
 static void test_sums_and_broadcasts(void **state)
@@ -249,7 +221,7 @@ static void test_each_host_is_a_node(void **state)
     assert_int_equal(fake()->destroyed, 5);
     run_with(FAKE_GOOD, 3, sum_in_rank_order, &(int){2}); /* one of them has a single rank */
     assert_int_equal(fake()->destroyed, 2);
-    assert_int_equal(atomic_load(&seen.ends), 0);
+    assert_int_equal(seen.ends, 0);
 }
 
 /* ---- the plug-in itself ---- */
@@ -319,16 +291,10 @@ static void test_a_communicator_of_one(void **state)
 static void open_in_vain(struct sl_wire *wire, void *self)
 {
     (void)self;
-    struct sl_comm *comm = open_comm(wire);
-    struct slow slow;
-    struct sl_device device;
-    struct sl_node node;
-    slow_open(&slow, &device);
-    CHECK(sl_node_open(comm, &device, &node) == SL_UNAVAILABLE);
+    struct member m;
+    CHECK(open_member(wire, &m) == SL_UNAVAILABLE);
     note_error(ranks_here);
-    CHECK_OK(sl_node_close(comm, &node, SL_OK));
-    slow.cpu.close(slow.cpu.self);
-    sl_comm_close(comm, SL_OK);
+    close_member(&m, SL_OK, sl_comm_close);
 }
 
 /* All ranks say the same, and go on without. */
@@ -336,7 +302,7 @@ static void test_skips_have_reasons(void **state)
 {
     static const struct {
         enum fake_nccl_fault fault;
-        const char *modules, *library, *rank, *reason;
+        const char *modules, *nccl, *rank, *reason;
     } cases[] = {
         {FAKE_GOOD, "/nowhere", NULL, "rank 0 on ", "there is no plug-in for NCCL"},
         {FAKE_GOOD, NULL, "/nowhere/libnccl.so.2", "rank 0 on ", "/nowhere/libnccl.so.2: cannot open"},
@@ -346,21 +312,21 @@ static void test_skips_have_reasons(void **state)
         {FAKE_NO_START, NULL, NULL, "rank 1 on ", "joining the ranks of a host: it cannot: says the fake"},
         {FAKE_NO_JOIN, NULL, NULL, "rank 0 on ", "joining the ranks of a host: it cannot: says the fake"},
     };
-    const char *modules = getenv("SL_MODULE_PATH"), *library = getenv("SL_NCCL_LIBRARY");
+    const char *modules = getenv("SL_MODULE_PATH"), *nccl = getenv("SL_NCCL_LIBRARY");
     char kept[2][1024];
     (void)state;
     snprintf(kept[0], sizeof kept[0], "%s", modules);
-    snprintf(kept[1], sizeof kept[1], "%s", library);
+    snprintf(kept[1], sizeof kept[1], "%s", nccl);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         setenv("SL_MODULE_PATH", cases[i].modules ? cases[i].modules : kept[0], 1);
-        setenv("SL_NCCL_LIBRARY", cases[i].library ? cases[i].library : kept[1], 1);
+        setenv("SL_NCCL_LIBRARY", cases[i].nccl ? cases[i].nccl : kept[1], 1);
         run_with(cases[i].fault, 3, open_in_vain, NULL);
         for (int rank = 0; rank < 3; rank++) {
-            assert_in(seen.errors[rank], cases[i].rank);
-            assert_in(seen.errors[rank], cases[i].reason);
+            assert_in(job.errors[rank], cases[i].rank);
+            assert_in(job.errors[rank], cases[i].reason);
         }
         assert_int_equal(fake()->destroyed, 0);
-        assert_int_equal(atomic_load(&seen.ends), 0);
+        assert_int_equal(seen.ends, 0);
     }
 }
 
@@ -372,21 +338,15 @@ static void fail_in_a_call(struct sl_wire *wire, void *self)
     (void)self;
     float x[4] = {1.0f};
     int rc = SL_OK;
-    struct sl_comm *comm = open_comm(wire);
-    struct slow slow;
-    struct sl_device device;
-    struct sl_node node;
-    slow_open(&slow, &device);
-    CHECK_OK(sl_node_open(comm, &device, &node));
-    sl_comm_enter(comm, SL_PHASE_TRAINING, 7);
+    struct member m;
+    CHECK_OK(open_member(wire, &m));
+    sl_comm_enter(m.comm, SL_PHASE_TRAINING, 7);
     for (int i = 0; i < 5 && rc == SL_OK; i++)
-        rc = sl_node_reduce(comm, &node, (struct sl_span){x, 4});
+        rc = sl_node_reduce(m.comm, &m.node, (struct sl_span){x, 4});
     note_error(ranks_here);
     CHECK(rc == SL_IO);
-    CHECK(sl_node_reduce(comm, &node, (struct sl_span){x, 4}) == SL_IO);
-    CHECK_OK(sl_node_close(comm, &node, rc));
-    slow.cpu.close(slow.cpu.self);
-    sl_comm_close_together(comm, rc);
+    CHECK(sl_node_reduce(m.comm, &m.node, (struct sl_span){x, 4}) == SL_IO);
+    close_member(&m, rc, sl_comm_close_together);
 }
 
 static void assert_named(int size, const char *reason)
@@ -394,10 +354,10 @@ static void assert_named(int size, const char *reason)
     for (int rank = 0; rank < size; rank++) {
         char words[64];
         snprintf(words, sizeof words, "rank %d on ", rank);
-        assert_in(seen.errors[rank], words);
+        assert_in(job.errors[rank], words);
         snprintf(words, sizeof words, ", %d of %d there: ", rank + 1, size);
-        assert_in(seen.errors[rank], words);
-        assert_in(seen.errors[rank], reason);
+        assert_in(job.errors[rank], words);
+        assert_in(job.errors[rank], reason);
     }
 }
 
@@ -415,37 +375,27 @@ static void test_a_hang_is_aborted(void **state)
     (void)state;
     run_with(FAKE_HANG, 3, fail_in_a_call, NULL);
     assert_named(3, "the sum over the ranks of a host was aborted");
-    assert_in(seen.words, " in training, step 7, ");
-    assert_int_equal(atomic_load(&seen.code), SL_IO);
+    assert_said(" in training, step 7, ");
+    assert_int_equal(seen.code, SL_IO);
     assert_int_equal(fake()->aborted, 3);
 }
 
 static void hang_at_the_start(struct sl_wire *wire, void *self)
 {
     (void)self;
-    struct sl_comm *comm = open_comm(wire);
-    struct slow slow;
-    struct sl_device device;
-    struct sl_node node;
-    slow_open(&slow, &device);
-    CHECK(sl_node_open(comm, &device, &node) == SL_IO);
-    slow.cpu.close(slow.cpu.self);
-    sl_comm_close(comm, SL_IO);
+    struct member m;
+    CHECK(open_member(wire, &m) == SL_IO);
+    close_member(&m, SL_IO, sl_comm_close);
 }
 
 static void hang_at_the_end(struct sl_wire *wire, void *self)
 {
     (void)self;
-    struct sl_comm *comm = open_comm(wire);
-    struct slow slow;
-    struct sl_device device;
-    struct sl_node node;
-    slow_open(&slow, &device);
-    CHECK_OK(sl_node_open(comm, &device, &node));
-    CHECK(sl_node_close(comm, &node, SL_OK) == SL_IO);
+    struct member m;
+    CHECK_OK(open_member(wire, &m));
+    CHECK(sl_node_close(m.comm, &m.node, SL_OK) == SL_IO);
     CHECK(strstr(sl_last_error(), "leaving the ranks of a host was aborted"));
-    slow.cpu.close(slow.cpu.self);
-    sl_comm_close(comm, SL_IO);
+    close_member(&m, SL_IO, sl_comm_close);
 }
 
 static void test_joining_and_leaving_may_hang(void **state)
@@ -453,10 +403,10 @@ static void test_joining_and_leaving_may_hang(void **state)
     (void)state;
     run_with(FAKE_HANG_START, 2, hang_at_the_start, NULL);
     assert_int_equal(fake()->aborted, 2);
-    assert_int_equal(atomic_load(&seen.code), SL_IO);
+    assert_int_equal(seen.code, SL_IO);
     run_with(FAKE_HANG_LEAVE, 2, hang_at_the_end, NULL);
     assert_int_equal(fake()->aborted, 2);
-    assert_int_equal(atomic_load(&seen.code), SL_IO);
+    assert_int_equal(seen.code, SL_IO);
 }
 
 /* Who aborts a sleeping rank does it for another thread: one rank never comes. */
@@ -464,27 +414,21 @@ static void come_not(struct sl_wire *wire, void *self)
 {
     (void)self;
     float x[4] = {1.0f};
-    struct sl_comm *comm = open_comm(wire);
-    struct slow slow;
-    struct sl_device device;
-    struct sl_node node;
-    slow_open(&slow, &device);
-    CHECK_OK(sl_node_open(comm, &device, &node));
-    sl_comm_enter(comm, SL_PHASE_TRAINING, 3);
-    for (int i = 0; ranks_here == 1 && i < 200 && atomic_load(&seen.ends) == 0; i++)
+    struct member m;
+    CHECK_OK(open_member(wire, &m));
+    sl_comm_enter(m.comm, SL_PHASE_TRAINING, 3);
+    for (int i = 0; ranks_here == 1 && i < 200 && !has_ended(); i++)
         pause_for(0.05);
     if (ranks_here != 1)
-        CHECK(sl_node_reduce(comm, &node, (struct sl_span){x, 4}) == SL_IO);
-    CHECK_OK(sl_node_close(comm, &node, SL_IO));
-    slow.cpu.close(slow.cpu.self);
-    sl_comm_close(comm, SL_IO);
+        CHECK(sl_node_reduce(m.comm, &m.node, (struct sl_span){x, 4}) == SL_IO);
+    close_member(&m, SL_IO, sl_comm_close);
 }
 
 static void test_who_does_not_come_is_named(void **state)
 {
     (void)state;
     run_with(FAKE_HANG, 3, come_not, NULL);
-    assert_in(seen.words, " in training, step 3, for rank 1 on ");
+    assert_said(" in training, step 3, for rank 1 on ");
     assert_int_equal(fake()->aborted, 3);
 }
 

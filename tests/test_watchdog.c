@@ -1,76 +1,11 @@
 /* Ranks that wait too long, for whom, and how they leave. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "comm/timer.h"
-#include "tests/rank_checks.h"
-
-enum { LINE = 2048 };
-
-/* What the first rank that ended the job said, and with what. */
-static struct {
-    pthread_mutex_t lock;
-    int code, ends;
-    char words[LINE];
-} seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static void (*abort_of_the_loop)(void *self, int code);
-
-static void note_words(void *self, const char *line)
-{
-    (void)self;
-    pthread_mutex_lock(&seen.lock);
-    if (!seen.words[0])
-        snprintf(seen.words, sizeof seen.words, "%s", line);
-    pthread_mutex_unlock(&seen.lock);
-}
-
-static void note_end(void *self, int code)
-{
-    pthread_mutex_lock(&seen.lock);
-    seen.code = seen.ends++ ? seen.code : code;
-    pthread_mutex_unlock(&seen.lock);
-    abort_of_the_loop(self, code);
-}
-
-static bool has_ended(void)
-{
-    pthread_mutex_lock(&seen.lock);
-    const bool ended = seen.ends > 0;
-    pthread_mutex_unlock(&seen.lock);
-    return ended;
-}
-
-static void run_watched(int size, void (*body)(struct sl_wire *wire, void *self), void *self)
-{
-    seen.code = seen.ends = 0;
-    seen.words[0] = '\0';
-    run_ranks(size, body, self);
-}
-
-static void assert_said(const char *text)
-{
-    if (!strstr(seen.words, text))
-        fail_msg("'%s' is not in '%s'", text, seen.words);
-}
+#include "tests/watched_ranks.h"
 
 static void assert_not_said(const char *text)
 {
     if (strstr(seen.words, text))
         fail_msg("'%s' is in '%s'", text, seen.words);
-}
-
-static struct sl_comm *open_watched(struct sl_wire *wire, double step_limit)
-{
-    struct sl_comm *comm = NULL;
-    const struct sl_comm_options options = {
-        .start_limit = 20, .step_limit = step_limit, .grace = 0.3, .last_words = note_words};
-    pthread_mutex_lock(&seen.lock);
-    abort_of_the_loop = wire->abort;
-    pthread_mutex_unlock(&seen.lock);
-    wire->abort = note_end;
-    CHECK_OK(sl_comm_open(wire, &options, &comm));
-    return comm;
 }
 
 static int gather_ranks(struct sl_comm *comm)
