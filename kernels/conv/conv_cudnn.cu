@@ -6,8 +6,7 @@
  *
  * Bias, activation and moments come in a second pass over y, where any is asked for. In bf16, cuDNN's sum is then
  * rounded before the bias is added, and once more behind it. */
-#include "kernels/conv/conv.h"
-#include "kernels/cuda/cuda.cuh"
+#include "kernels/conv/conv_cuda.cuh"
 #include "kernels/cuda/plan_cudnn.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
@@ -15,16 +14,6 @@
 constexpr int THREADS = 256;
 constexpr int CHANNELS = 32, ROWS = THREADS / CHANNELS;
 constexpr int PIXELS = 256; /* of one record of moments */
-
-/* How a row multiplies; the element follows. */
-enum math { PLAIN, TF32, BF16 };
-
-template <int MATH> struct element_of {
-    typedef float type;
-};
-template <> struct element_of<BF16> {
-    typedef uint16_t type;
-};
 
 /* ---- what cuDNN is asked for ---- */
 
@@ -44,10 +33,10 @@ static int64_t padding_after(int64_t length, int64_t taps, int64_t stride, int64
 
 template <int PASS, int MATH> static bool describe(const struct sl_conv2d *s, struct sl_cudnn_convolution *c)
 {
-    const enum sl_element element = MATH == BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32;
+    const enum sl_element element = MATH == CONV_BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32;
     const enum sl_element weights = PASS == SL_CUDNN_BACKWARD_WEIGHTS ? SL_ELEMENT_F32 : element;
     *c = {.pass = (enum sl_cudnn_pass)PASS,
-          .tensor_cores = MATH != PLAIN,
+          .tensor_cores = MATH != CONV_PLAIN,
           .x = {element, s->n, s->h, s->w, s->xs},
           .w = {weights, s->ys, s->kh, s->kw, s->xs},
           .y = {element, s->n, s->oh, s->ow, s->ys},
@@ -112,7 +101,7 @@ static __global__ void __launch_bounds__(THREADS) pack_weights(const struct sl_c
 
 template <int MATH> static void pack(const void *shape, const float *weights, void *packed, const struct sl_work *work)
 {
-    typedef typename element_of<MATH>::type T;
+    typedef typename conv_element<MATH>::type T;
     const auto *s = static_cast<const struct sl_conv2d *>(shape);
     sl_cuda_launch(pack_weights<T>, dim3(sl_cuda_blocks((int64_t)whole_weights(s), 4 * THREADS)), dim3(THREADS), 0,
                    work, *s, weights, static_cast<T *>(packed));
@@ -180,7 +169,7 @@ static int64_t records_of(const struct sl_conv2d *s)
 
 template <int PASS, int MATH> static bool takes(const void *shape, struct sl_need *need)
 {
-    typedef typename element_of<MATH>::type T;
+    typedef typename conv_element<MATH>::type T;
     const auto *s = static_cast<const struct sl_conv2d *>(shape);
     struct sl_cudnn_convolution c;
     need->units = 1;
@@ -194,7 +183,7 @@ template <int PASS, int MATH> static bool takes(const void *shape, struct sl_nee
 
 template <int MATH> static void forward(const void *shape, const void *args, const struct sl_work *work)
 {
-    typedef typename element_of<MATH>::type T;
+    typedef typename conv_element<MATH>::type T;
     const auto *s = static_cast<const struct sl_conv2d *>(shape);
     const auto *a = static_cast<const struct sl_conv2d_fwd *>(args);
     const struct finish f = {a->bias, a->slope, a->moments, (int64_t)s->n * s->oh * s->ow, s->k, s->ys};
@@ -244,7 +233,7 @@ static void backward_weights(const void *shape, const void *args, const struct s
                        (const float *)whole, a->dw);
 }
 
-#define ELEMENT(MATH) ((MATH) == BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32)
+#define ELEMENT(MATH) ((MATH) == CONV_BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32)
 #define ROWS_OF(MATH, NAME)                                                                               \
     const struct sl_kernel sl_conv2d_fwd_##NAME = {.element = ELEMENT(MATH),                              \
                                                    .need = takes<SL_CUDNN_FORWARD, MATH>,                 \
@@ -264,6 +253,6 @@ static void backward_weights(const void *shape, const void *args, const struct s
                                                            .close = close,                                \
                                                            .run = backward_weights};
 
-ROWS_OF(PLAIN, plain_cudnn)
-ROWS_OF(TF32, tf32_cudnn)
-ROWS_OF(BF16, bf16_cudnn)
+ROWS_OF(CONV_PLAIN, plain_cudnn)
+ROWS_OF(CONV_TF32, tf32_cudnn)
+ROWS_OF(CONV_BF16, bf16_cudnn)
