@@ -124,6 +124,47 @@ __device__ __forceinline__ void sl_load_matrix_4_transposed(uint32_t r[4], const
 
 /* ---- products of matrices on tensor cores (mma, sm_80) ---- */
 
+#ifndef __CUDACC__
+namespace emulated
+{
+/* Element e of a register that holds EACH of them: of two bf16, or the only tf32, whose last bits do not count. */
+template <int EACH> float element_of(uint32_t bits, int e)
+{
+    return __uint_as_float(EACH == 2 ? bits >> 16 * e << 16 : bits & 0xffffe000u);
+}
+
+/* d (16 x 8) += a (16 x 8*EACH) * b (8*EACH x 8): what sl_mma_bf16 and sl_mma_tf32 say, one for 2 and one for 1. */
+template <int EACH> void multiply(float d[4], const uint32_t a[4], const uint32_t b[2], const char *file, int line)
+{
+    struct lane {
+        float *d;
+        const uint32_t *a, *b;
+    } mine = {d, a, b};
+    meet(
+        ~0u, &mine,
+        [](void *const lanes[32]) {
+            float rows[16][8 * EACH], columns[8 * EACH][8];
+            for (int l = 0; l < 32; l++) {
+                const lane *from = static_cast<lane *>(lanes[l]);
+                const int g = l / 4, t = l % 4;
+                for (int r = 0; r < 4; r++)
+                    for (int e = 0; e < EACH; e++)
+                        rows[g + r % 2 * 8][(t + r / 2 * 4) * EACH + e] = element_of<EACH>(from->a[r], e);
+                for (int r = 0; r < 2; r++)
+                    for (int e = 0; e < EACH; e++)
+                        columns[(t + r * 4) * EACH + e][g] = element_of<EACH>(from->b[r], e);
+            }
+            for (int l = 0; l < 32; l++)
+                for (int i = 0; i < 4; i++)
+                    for (int k = 0; k < 8 * EACH; k++)
+                        static_cast<lane *>(lanes[l])->d[i] +=
+                            rows[l / 4 + i / 2 * 8][k] * columns[k][2 * (l % 4) + i % 2];
+        },
+        file, line);
+}
+} // namespace emulated
+#endif
+
 /* d (16 x 8, fp32) += a (16 x 16, bf16) * b (16 x 8, bf16). Lane l = 4*g + t holds
  *   a: rows g and g + 8 (a[i], i odd), columns 2t, 2t + 1 and, i >= 2, 2t + 8, 2t + 9
  *   b: of column g, rows 2t, 2t + 1 and, b[1], 2t + 8, 2t + 9
@@ -136,30 +177,7 @@ __device__ __forceinline__ void sl_mma_bf16(float d[4], const uint32_t a[4], con
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-    struct lane {
-        float *d;
-        const uint32_t *a, *b;
-    } mine = {d, a, b};
-    emulated::meet(
-        ~0u, &mine,
-        [](void *const lanes[32]) {
-            float rows[16][16], columns[16][8];
-            for (int l = 0; l < 32; l++) {
-                const lane *from = static_cast<lane *>(lanes[l]);
-                const int g = l / 4, t = l % 4;
-                for (int i = 0; i < 8; i++)
-                    rows[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] =
-                        __uint_as_float(from->a[i / 2] >> 16 * (i % 2) << 16);
-                for (int i = 0; i < 4; i++)
-                    columns[2 * t + i % 2 + i / 2 * 8][g] = __uint_as_float(from->b[i / 2] >> 16 * (i % 2) << 16);
-            }
-            for (int l = 0; l < 32; l++)
-                for (int i = 0; i < 4; i++)
-                    for (int k = 0; k < 16; k++)
-                        static_cast<lane *>(lanes[l])->d[i] +=
-                            rows[l / 4 + i / 2 * 8][k] * columns[k][2 * (l % 4) + i % 2];
-        },
-        __FILE__, __LINE__);
+    emulated::multiply<2>(d, a, b, __FILE__, __LINE__);
 #endif
 }
 
@@ -174,28 +192,7 @@ __device__ __forceinline__ void sl_mma_tf32(float d[4], const uint32_t a[4], con
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-    struct lane {
-        float *d;
-        const uint32_t *a, *b;
-    } mine = {d, a, b};
-    emulated::meet(
-        ~0u, &mine,
-        [](void *const lanes[32]) {
-            float rows[16][8], columns[8][8];
-            for (int l = 0; l < 32; l++) {
-                const lane *from = static_cast<lane *>(lanes[l]);
-                for (int i = 0; i < 4; i++)
-                    rows[l / 4 + i % 2 * 8][l % 4 + i / 2 * 4] = __uint_as_float(from->a[i] & 0xffffe000u);
-                for (int i = 0; i < 2; i++)
-                    columns[l % 4 + i * 4][l / 4] = __uint_as_float(from->b[i] & 0xffffe000u);
-            }
-            for (int l = 0; l < 32; l++)
-                for (int i = 0; i < 4; i++)
-                    for (int k = 0; k < 8; k++)
-                        static_cast<lane *>(lanes[l])->d[i] +=
-                            rows[l / 4 + i / 2 * 8][k] * columns[k][2 * (l % 4) + i % 2];
-        },
-        __FILE__, __LINE__);
+    emulated::multiply<1>(d, a, b, __FILE__, __LINE__);
 #endif
 }
 
