@@ -31,16 +31,6 @@ struct dim3 {
     }
 };
 
-struct alignas(16) float4 {
-    float x, y, z, w;
-};
-struct alignas(16) uint4 {
-    unsigned x, y, z, w;
-};
-struct alignas(8) uint2 {
-    unsigned x, y;
-};
-
 namespace emulated
 {
 /* Bytes on their way into shared memory. */
@@ -142,12 +132,6 @@ template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned by, EMULATE
     return emulated::shuffle_from(mask, value, lane >= by ? lane - by : lane, file, line);
 }
 
-template <class T> T __shfl_down_sync(unsigned mask, T value, unsigned by, EMULATED_PLACE)
-{
-    const unsigned lane = emulated::running.now->lane;
-    return emulated::shuffle_from(mask, value, lane + by < 32 ? lane + by : lane, file, line);
-}
-
 inline unsigned __ballot_sync(unsigned mask, int vote, EMULATED_PLACE)
 {
     struct ballot {
@@ -185,21 +169,5 @@ inline float __uint_as_float(unsigned bits)
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
-}
-
-template <class T> T __ldg(const T *at)
-{
-    return *at;
-}
-
-inline void __threadfence()
-{
-}
-
-template <class T> T atomicAdd(T *at, T value)
-{
-    const T old = *at;
-    *at = old + value;
-    return old;
 }
 #endif

@@ -32,17 +32,6 @@ __device__ __forceinline__ void sl_copy_16(void *shared, const void *from, uint3
 #endif
 }
 
-/* 4 bytes, the same way. */
-__device__ __forceinline__ void sl_copy_4(void *shared, const void *from, uint32_t valid)
-{
-#ifdef __CUDACC__
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(sl_shared_address(shared)), "l"(from), "r"(valid)
-                 : "memory");
-#else
-    emulated::start_copy(shared, from, 4, valid);
-#endif
-}
-
 /* The copies since the last commit become a group. */
 __device__ __forceinline__ void sl_copy_commit()
 {

@@ -168,16 +168,16 @@ void test_missing_barrier(void **)
 __global__ void read_before_wait(const float *x, float *y)
 {
     float *shared = sl_shared<float>();
-    sl_copy_4(shared + threadIdx.x, x + threadIdx.x, 4);
+    sl_copy_16(shared + 4 * threadIdx.x, x + 4 * threadIdx.x, 16);
     sl_copy_commit();
-    y[threadIdx.x] = shared[threadIdx.x];
+    y[threadIdx.x] = shared[4 * threadIdx.x];
     sl_copy_wait<0>();
 }
 
 void test_read_before_wait(void **)
 {
-    std::vector<float> x(32, 1.0f), y(32, 1.0f);
-    sl_cuda_launch(read_before_wait, dim3(1), dim3(32), 32 * sizeof(float), &nowhere, x.data(), y.data());
+    std::vector<float> x(128, 1.0f), y(32, 1.0f);
+    sl_cuda_launch(read_before_wait, dim3(1), dim3(32), 128 * sizeof(float), &nowhere, x.data(), y.data());
     for (float each : y)
         assert_true(std::isnan(each));
 }
@@ -207,7 +207,7 @@ __global__ void waits_for_the_ended(float *y)
 
 __global__ void forgets_to_wait(float *y)
 {
-    sl_copy_4(sl_shared<float>() + threadIdx.x, y, 4);
+    sl_copy_16(sl_shared<float>(), y, 16);
     sl_copy_commit();
 }
 
@@ -229,7 +229,7 @@ void assert_dies(void (*kernel)(float *), const char *words, dim3 grid = dim3(1)
     assert_int_equal(pipe(out), 0);
     const pid_t child = fork();
     if (child == 0) {
-        static float y[64];
+        alignas(16) static float y[64];
         dup2(out[1], STDERR_FILENO);
         sl_emulated_set_order(0);
         sl_cuda_launch(kernel, grid, dim3(64), shared_bytes, &nowhere, &y[0]);
