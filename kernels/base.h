@@ -83,6 +83,7 @@ enum sl_isa_bits {
     SL_TF32 = 1u << 6,   /* tensor cores that round products of floats to tf32, where a run allows that */
     SL_AMX = 1u << 5,    /* AMX tiles with bf16, and the OS lets this process use them */
     SL_CUDNN = 1u << 7,  /* cuDNN, found where the plug-in was loaded */
+    SL_WGMMA = 1u << 8,  /* tensor cores that multiply shared memory by warpgroups: compute capability 9.0 */
 };
 
 /* What this machine has (CPUID and XGETBV), and what the system lets this process use: the first call asks it for AMX's

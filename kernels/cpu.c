@@ -94,8 +94,8 @@ int sl_isa_check(void)
 const char *sl_isa_text(uint32_t isa)
 {
     static _Thread_local char text[64];
-    snprintf(text, sizeof text, "%s%s%s%s%s%s", isa & SL_AVX2 ? " avx2" : "", isa & SL_AVX512 ? " avx512" : "",
+    snprintf(text, sizeof text, "%s%s%s%s%s%s%s", isa & SL_AVX2 ? " avx2" : "", isa & SL_AVX512 ? " avx512" : "",
              isa & SL_BF16 ? " bf16" : "", isa & SL_AMX ? " amx" : "", isa & SL_CUDA ? " cuda" : "",
-             isa & SL_CUDNN ? " cudnn" : "");
+             isa & SL_WGMMA ? " wgmma" : "", isa & SL_CUDNN ? " cudnn" : "");
     return text[0] ? text + 1 : "none";
 }

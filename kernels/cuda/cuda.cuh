@@ -64,6 +64,33 @@ static inline unsigned sl_cuda_blocks(int64_t n, int64_t size)
 #define SL_ROLLED
 #endif
 
+/* ---- division by a number that stays the same ---- */
+
+/* Of numbers below 2^31: (the high half of n * factor, + n) >> shift (Granlund & Montgomery 1994). */
+struct sl_divisor {
+    uint32_t number, factor, shift;
+};
+
+static inline struct sl_divisor sl_divisor_of(int32_t number)
+{
+    const uint64_t d = (uint64_t)number;
+    uint32_t shift = 0;
+    while ((uint64_t)1 << shift < d)
+        shift++;
+    return {(uint32_t)number, (uint32_t)(((((uint64_t)1 << shift) - d) << 32) / d + 1), shift};
+}
+
+__device__ __forceinline__ uint32_t sl_divide(uint32_t n, const struct sl_divisor &by)
+{
+    return (uint32_t)(((uint64_t)n * by.factor >> 32) + n) >> by.shift;
+}
+
+/* The same of any. */
+__device__ __forceinline__ int64_t sl_divide(int64_t n, const struct sl_divisor &by)
+{
+    return n / by.number;
+}
+
 /* ---- sums of a warp and of a block, in one order ---- */
 
 /* The sum over the lanes of a warp, in every lane: always added in the same order. */
@@ -127,5 +154,21 @@ __device__ __forceinline__ void sl_write(float *at, float x)
 __device__ __forceinline__ void sl_write(uint16_t *at, float x)
 {
     *at = sl_narrow(x);
+}
+
+/* As many as go to memory at once: 16 bytes, aligned to them. */
+template <class T, int EACH> struct alignas(EACH * sizeof(T)) sl_chunk {
+    T at[EACH];
+};
+
+/* Two that follow each other, aligned to both. What is not a number loses its payload. */
+__device__ __forceinline__ void sl_write_2(float *at, float x, float y)
+{
+    at[0] = x;
+    at[1] = y;
+}
+__device__ __forceinline__ void sl_write_2(uint16_t *at, float x, float y)
+{
+    *reinterpret_cast<uint32_t *>(at) = sl_to_bf16_2(x, y);
 }
 #endif

@@ -18,8 +18,8 @@
 namespace emulated
 {
 constexpr unsigned MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / 32;
-constexpr unsigned MOST_ACROSS = 0x7fffffff, MOST_DOWN = 65535; /* blocks of a grid: x; y and z */
-constexpr size_t MOST_SHARED = 163 << 10;                       /* of a block of sm_80; sm_90 has more */
+constexpr unsigned MOST_ACROSS = 0x7fffffff, MOST_DOWN = 65535;          /* blocks of a grid: x; y and z */
+constexpr size_t MOST_SHARED = 163 << 10, MOST_SHARED_WGMMA = 227 << 10; /* of a block of sm_80, of sm_90 */
 constexpr size_t STACK_BYTES = 256 << 10, SHARED_ALIGNMENT = 1024;
 
 block running;
@@ -44,6 +44,7 @@ struct {
     unsigned at;                                       /* the place of the one that runs */
     unsigned chosen;                                   /* order */
     meeting whole, warps[MOST_WARPS];
+    bool multiplied; /* by a warpgroup, in this launch */
     void (*body)(void *self);
     void *self;
     struct {
@@ -162,6 +163,8 @@ void end_thread()
     thread *me = running.now;
     if (me->copies)
         give_up("ends with %u asynchronous copies that nobody waited for", me->copies);
+    if (me->products)
+        give_up("ends with %u products that nobody waited for", me->products);
     set_ready(me, false);
     me->state = thread::DONE;
     state.alive--;
@@ -244,7 +247,7 @@ void begin_block()
         t->index = dim3(i % x, i / x % y, i / x / y);
         t->lane = i % 32;
         t->warp = i / 32;
-        t->copies = t->copy_group = 0;
+        t->copies = t->copy_group = t->products = t->product_group = 0;
         t->sanitizer = nullptr;
         t->stack_pointer = fresh_stack(t->stack);
         wake(t);
@@ -290,7 +293,7 @@ void launch(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self),
     if (count < 1 || count > MOST_THREADS || !grid.x || !grid.y || !grid.z || grid.x > MOST_ACROSS ||
         grid.y > MOST_DOWN || grid.z > MOST_DOWN)
         give_up("a launch of %u x %u x %u blocks of %zu threads", grid.x, grid.y, grid.z, count);
-    if (shared_bytes > MOST_SHARED)
+    if (shared_bytes > MOST_SHARED_WGMMA)
         give_up("a launch with %zu bytes of shared memory", shared_bytes);
     reserve_stacks();
     running.grid = grid;
@@ -305,6 +308,7 @@ void launch(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self),
     state.body = body;
     state.self = self;
     memset(state.ready, 0, sizeof state.ready);
+    state.multiplied = false;
     line_up();
     for (unsigned z = 0; z < grid.z; z++)
         for (unsigned y = 0; y < grid.y; y++)
@@ -312,6 +316,9 @@ void launch(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self),
                 running.index = dim3(x, y, z);
                 run_block();
             }
+    if (shared_bytes > MOST_SHARED && !state.multiplied)
+        give_up("a launch with %zu bytes of shared memory, without the products of devices that have them",
+                shared_bytes);
     free(shared);
 }
 
@@ -403,6 +410,73 @@ void wait_copies(unsigned later)
             memcpy(c.to, c.from, c.valid);
     }
     me->copies = left;
+}
+
+/* ---- products of a warpgroup ---- */
+
+void start_product(product p)
+{
+    thread *me = running.now;
+    if (me->products == MOST_PRODUCTS)
+        give_up("more than %u products of one thread on their way", MOST_PRODUCTS);
+    if (state.count % 128)
+        give_up("a warpgroup's product in a block of %u threads", state.count);
+    state.multiplied = true;
+    p.group = me->product_group;
+    me->multiplying[me->products++] = p;
+}
+
+void commit_products()
+{
+    running.now->product_group++;
+}
+
+/* Term `term` of row (or column) `row` of a tile, swizzled: the address's bits 4 to 6 are exchanged by bits 7 to 9. */
+static float tile_element(const product &p, const void *tile, unsigned row, unsigned term)
+{
+    uintptr_t at = uintptr_t(tile);
+    if (p.columns)
+        at += row / 64 * size_t(p.apart) + term * 128 + row % 64 * p.element;
+    else
+        at += row * size_t(128) + term * p.element;
+    at ^= (at >> 7 & 7) << 4;
+    uint32_t bits = 0;
+    memcpy(&bits, reinterpret_cast<const void *>(at), p.element);
+    return __uint_as_float(p.element == 2 ? bits << 16 : bits & 0xffffe000u);
+}
+
+/* The part of the running thread. */
+static void multiply(const product &p)
+{
+    constexpr unsigned MOST_TERMS = 16;
+    const unsigned terms = 32 / p.element, lane = running.now->lane, first = running.now->warp % 4 * 16 + lane / 4;
+    float rows[2][MOST_TERMS];
+    if (!p.add)
+        memset(p.d, 0, p.n / 2 * sizeof *p.d);
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned k = 0; k < terms; k++)
+            rows[i][k] = tile_element(p, p.a, first + i * 8, k);
+    for (unsigned j = 0; j < p.n / 8; j++)
+        for (unsigned e = 0; e < 2; e++)
+            for (unsigned k = 0; k < terms; k++) {
+                const float b = tile_element(p, p.b, j * 8 + lane % 4 * 2 + e, k);
+                p.d[j * 4 + e] += rows[0][k] * b;
+                p.d[j * 4 + 2 + e] += rows[1][k] * b;
+            }
+}
+
+void wait_products(unsigned later)
+{
+    thread *me = running.now;
+    unsigned left = 0;
+    for (unsigned i = 0; i < me->products; i++) {
+        const product p = me->multiplying[i];
+        if (p.group + later >= me->product_group)
+            me->multiplying[left++] = p;
+        else
+            multiply(p);
+    }
+    me->products = left;
 }
 } // namespace emulated
 

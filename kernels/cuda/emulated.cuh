@@ -41,7 +41,16 @@ struct copy {
     unsigned group;
 };
 
-constexpr unsigned MOST_COPIES = 128;
+/* A warpgroup's product on its way into a thread's sums (ptx.cuh, sl_wgmma). */
+struct product {
+    float *d;
+    const void *a, *b;
+    unsigned apart, n, element; /* bytes of one */
+    bool columns, add;
+    unsigned group;
+};
+
+constexpr unsigned MOST_COPIES = 128, MOST_PRODUCTS = 64;
 
 struct thread {
     dim3 index;
@@ -51,6 +60,8 @@ struct thread {
     void *sanitizer; /* what AddressSanitizer keeps of a fiber that is left */
     unsigned copy_group, copies;
     copy copying[MOST_COPIES];
+    unsigned product_group, products;
+    product multiplying[MOST_PRODUCTS];
 };
 
 /* The block that runs. */
@@ -75,6 +86,11 @@ void meet(unsigned mask, void *mine, void (*whole)(void *const lanes[32]), const
 void start_copy(void *to, const void *from, unsigned bytes, unsigned valid);
 void commit_copies();
 void wait_copies(unsigned later);
+
+/* The same of products, which read shared memory when they are waited for, no sooner. */
+void start_product(product p);
+void commit_products();
+void wait_products(unsigned later);
 
 template <class T> struct shuffle {
     T value, result;

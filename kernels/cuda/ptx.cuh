@@ -1,5 +1,5 @@
 /* What CUDA C cannot say: inline PTX behind names, each with a twin in plain C++ for the emulated block. Nowhere else
- * is there any assembly. Sources: the PTX ISA, chapters on cp.async, ldmatrix, mma and cvt. */
+ * is there any assembly. Sources: the PTX ISA, chapters on cp.async, ldmatrix, mma, wgmma and cvt. */
 #ifndef SL_KERNELS_CUDA_PTX_CUH
 #define SL_KERNELS_CUDA_PTX_CUH
 
@@ -185,6 +185,135 @@ __device__ __forceinline__ void sl_mma_tf32(float d[4], const uint32_t a[4], con
 #endif
 }
 
+/* ---- products of a warpgroup, from shared memory (wgmma, sm_90a) ---- */
+
+/* Four warps, which begin at a multiple of four, multiply tiles that lie in shared memory; every thread of them calls.
+ *
+ * Tiles are of lines of 128 bytes and begin at a multiple of 1024; chunk q of line l lies where q ^ l % 8 would.
+ *   rows: line l is row l of a, or column l of b, and a product adds 32 bytes of each: 16 bf16 or 8 tf32
+ *   columns: line l is term l of the sum, of 64 rows of a (or columns of b); 16 lines are added; the next 64 rows or
+ *            columns lie `apart` bytes further
+ * d (64 x N) = a * b, or += where `add`: warp w % 4 has 16 rows of it, and lane 4*g + t, for each 8 columns, rows g and
+ * (d[2], d[3]) g + 8 of columns 2t, 2t + 1.
+ *
+ * Order: what was written to shared memory is made visible (sl_shared_fence) before a barrier; sl_wgmma_begin;
+ * products; sl_wgmma_commit; and after sl_wgmma_wait d may be read and the tiles overwritten. */
+enum sl_wgmma_kind { SL_WGMMA_BF16_ROWS, SL_WGMMA_TF32_ROWS, SL_WGMMA_BF16_COLUMNS };
+
+#ifdef __CUDACC__
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define SL_WGMMA_ASM(text) asm volatile(text ::: "memory")
+#else
+#define SL_WGMMA_ASM(text) __trap() /* no row that comes here runs on such a device */
+#endif
+
+/* A tile as wgmma takes it: bytes between 64 rows or columns, 1024 between 8 lines, 128-byte swizzle. */
+__device__ __forceinline__ uint64_t sl_wgmma_tile(const void *at, uint32_t apart)
+{
+    return (sl_shared_address(at) & 0x3ffff) >> 4 | (uint64_t)(apart >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 |
+           (uint64_t)1 << 62;
+}
+
+#define SL_SUMS_32                                            \
+    "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15," \
+    "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}"
+#define SL_SUMS_64                                                     \
+    "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"          \
+    "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31," \
+    "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47," \
+    "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
+#define SL_SUMS_OF_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
+#define SL_SUMS_OF_16(d, i) \
+    SL_SUMS_OF_4(d, i), SL_SUMS_OF_4(d, (i) + 4), SL_SUMS_OF_4(d, (i) + 8), SL_SUMS_OF_4(d, (i) + 12)
+#define SL_SUMS_OF_32(d) SL_SUMS_OF_16(d, 0), SL_SUMS_OF_16(d, 16)
+#define SL_SUMS_OF_64(d) SL_SUMS_OF_32(d), SL_SUMS_OF_16(d, 32), SL_SUMS_OF_16(d, 48)
+#endif
+
+/* Before the first product, and after d was touched. */
+__device__ __forceinline__ void sl_wgmma_begin()
+{
+#ifdef __CUDACC__
+    SL_WGMMA_ASM("wgmma.fence.sync.aligned;");
+#endif
+}
+
+/* The products since the last commit become a group. */
+__device__ __forceinline__ void sl_wgmma_commit()
+{
+#ifdef __CUDACC__
+    SL_WGMMA_ASM("wgmma.commit_group.sync.aligned;");
+#else
+    emulated::commit_products();
+#endif
+}
+
+/* Waits for all groups but the LATER newest. */
+template <int LATER> __device__ __forceinline__ void sl_wgmma_wait()
+{
+#ifndef __CUDACC__
+    emulated::wait_products(LATER);
+#elif defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LATER) : "memory");
+#endif
+}
+
+/* What this thread wrote to shared memory, or copied there, is what wgmma reads after the next barrier. */
+__device__ __forceinline__ void sl_shared_fence()
+{
+#ifdef __CUDACC__
+    SL_WGMMA_ASM("fence.proxy.async.shared::cta;");
+#endif
+}
+
+/* N: 64 or 128. */
+template <enum sl_wgmma_kind KIND, int N>
+__device__ __forceinline__ void sl_wgmma(float *d, const void *a, const void *b, uint32_t apart, bool add)
+{
+    static_assert(N == 64 || N == 128, "the sums are written out");
+#ifndef __CUDACC__
+    constexpr bool COLUMNS = KIND == SL_WGMMA_BF16_COLUMNS;
+    emulated::start_product({d, a, b, apart, N, KIND == SL_WGMMA_TF32_ROWS ? 4u : 2u, COLUMNS, add, 0});
+#elif defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    const uint64_t tile_a = sl_wgmma_tile(a, apart), tile_b = sl_wgmma_tile(b, apart);
+    if (KIND == SL_WGMMA_BF16_ROWS && N == 64)
+        asm volatile(
+            "{.reg .pred p; setp.ne.b32 p, %34, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " SL_SUMS_32
+            ", %32, %33, p, 1, 1, 0, 0;}"
+            : SL_SUMS_OF_32(d)
+            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+    if (KIND == SL_WGMMA_BF16_ROWS && N == 128)
+        asm volatile(
+            "{.reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " SL_SUMS_64
+            ", %64, %65, p, 1, 1, 0, 0;}"
+            : SL_SUMS_OF_64(d)
+            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+    if (KIND == SL_WGMMA_TF32_ROWS && N == 64)
+        asm volatile(
+            "{.reg .pred p; setp.ne.b32 p, %34, 0; wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 " SL_SUMS_32
+            ", %32, %33, p, 1, 1;}"
+            : SL_SUMS_OF_32(d)
+            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+    if (KIND == SL_WGMMA_TF32_ROWS && N == 128)
+        asm volatile(
+            "{.reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 " SL_SUMS_64
+            ", %64, %65, p, 1, 1;}"
+            : SL_SUMS_OF_64(d)
+            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+    if (KIND == SL_WGMMA_BF16_COLUMNS && N == 64)
+        asm volatile(
+            "{.reg .pred p; setp.ne.b32 p, %34, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " SL_SUMS_32
+            ", %32, %33, p, 1, 1, 1, 1;}"
+            : SL_SUMS_OF_32(d)
+            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+    if (KIND == SL_WGMMA_BF16_COLUMNS && N == 128)
+        asm volatile(
+            "{.reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " SL_SUMS_64
+            ", %64, %65, p, 1, 1, 1, 1;}"
+            : SL_SUMS_OF_64(d)
+            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+#endif
+}
+
 /* ---- numbers ---- */
 
 /* The bits of x as tf32: 10 bits of fraction, to the nearest, ties away from zero. */
@@ -197,6 +326,25 @@ __device__ __forceinline__ uint32_t sl_to_tf32(float x)
 #else
     const uint32_t bits = __float_as_uint(x);
     return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
+#endif
+}
+
+/* The bits of two numbers as bf16, x in the lower half: to the nearest, ties to even. */
+__device__ __forceinline__ uint32_t sl_to_bf16_2(float x, float y)
+{
+#ifdef __CUDACC__
+    uint32_t bits;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(y), "f"(x));
+    return bits;
+#else
+    const float both[2] = {x, y};
+    uint32_t bits = 0;
+    for (int i = 0; i < 2; i++) {
+        const uint32_t b = __float_as_uint(both[i]);
+        const uint32_t rounded = (b & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : (b + 0x7fffu + (b >> 16 & 1u)) >> 16;
+        bits |= rounded << 16 * i;
+    }
+    return bits;
 #endif
 }
 #endif

@@ -3,23 +3,17 @@
 #include <csetjmp>
 #include <cstdarg>
 #include <cstddef>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <vector>
 
 extern "C" {
 #include <cmocka.h>
 }
 
-#include "kernels/cuda/cuda.cuh"
+#include "tests/cuda/dies.h"
 
 namespace
 {
 constexpr int THREADS = 128;
-const struct sl_work nowhere = {};
 
 /* ---- what is right ---- */
 
@@ -220,35 +214,6 @@ __global__ void does_nothing(float *)
 {
 }
 
-/* Runs a kernel in a process of its own, which has to end with these words. */
-void assert_dies(void (*kernel)(float *), const char *words, dim3 grid = dim3(1),
-                 size_t shared_bytes = 64 * sizeof(float))
-{
-    int out[2];
-    char said[1024] = "";
-    assert_int_equal(pipe(out), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-        alignas(16) static float y[64];
-        dup2(out[1], STDERR_FILENO);
-        sl_emulated_set_order(0);
-        sl_cuda_launch(kernel, grid, dim3(64), shared_bytes, &nowhere, &y[0]);
-        _exit(0);
-    }
-    close(out[1]);
-    for (size_t n = 0; n < sizeof said - 1;) {
-        const ssize_t more = read(out[0], said + n, sizeof said - 1 - n);
-        if (more <= 0)
-            break;
-        n += size_t(more);
-    }
-    close(out[0]);
-    int status = 0;
-    waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 3 || !strstr(said, words))
-        fail_msg("wanted \"%s\", got status %d and: %s", words, status, said);
-}
-
 void test_faults_are_named(void **)
 {
     assert_dies(diverging_barriers, "barriers diverge");
@@ -259,6 +224,7 @@ void test_faults_are_named(void **)
     assert_dies(does_nothing, "a launch of 1 x 65536 x 1 blocks", dim3(1, 65536));
     assert_dies(does_nothing, "a launch of 1 x 1 x 65536 blocks", dim3(1, 1, 65536));
     assert_dies(does_nothing, "a launch with 166913 bytes of shared memory", dim3(1), 166913);
+    assert_dies(does_nothing, "a launch with 232449 bytes of shared memory", dim3(1), 232449);
 }
 } // namespace
 

@@ -12,6 +12,7 @@
 struct gpu {
     int index;
     char name[88]; /* "cuda:0 (NVIDIA H100 80GB HBM3)" */
+    uint32_t isa;
     cudaStream_t stream;
     char *memory;
     struct sl_extents extents;
@@ -145,13 +146,15 @@ static int take_memory(struct gpu *gpu, uint64_t memory)
                              (double)available / 1e6, (double)total / 1e6, (double)gpu->extents.bytes / 1e6);
 }
 
-/* With the model: measurements of kernels are kept by it. */
-static int say_name(struct gpu *gpu)
+/* Its name, with the model, because measurements of kernels are kept by it; and what its tensor cores can. */
+static int describe(struct gpu *gpu)
 {
     struct cudaDeviceProp properties;
     const int rc = sl_cuda_check(cudaGetDeviceProperties(&properties, gpu->index), "describe the device");
     if (rc == SL_OK)
         snprintf(gpu->name, sizeof gpu->name, "cuda:%d (%.63s)", gpu->index, properties.name);
+    if (rc == SL_OK && properties.major == 9 && properties.minor == 0)
+        gpu->isa |= SL_WGMMA;
     return rc;
 }
 
@@ -161,7 +164,8 @@ int sl_cuda_device_open(int index, uint64_t memory, struct sl_device *device)
     if (!gpu)
         return sl_cuda_host.fail(SL_SYSTEM, "out of memory for a device");
     gpu->index = index;
-    int rc = say_name(gpu);
+    gpu->isa = SL_CUDA;
+    int rc = describe(gpu);
     if (rc == SL_OK)
         rc = sl_cuda_check(cudaSetDevice(index), "use the device");
     if (rc == SL_OK)
@@ -173,7 +177,7 @@ int sl_cuda_device_open(int index, uint64_t memory, struct sl_device *device)
         return rc;
     }
     *device = {.name = gpu->name,
-               .isa = sl_cudnn_load(sl_cuda_host.fail) ? SL_CUDA | SL_CUDNN : (uint32_t)SL_CUDA,
+               .isa = sl_cudnn_load(sl_cuda_host.fail) ? gpu->isa | SL_CUDNN : gpu->isa,
                .threads = 0,
                .host_memory = false,
                .memory = gpu->extents.bytes,
