@@ -1,10 +1,12 @@
 /* The operations of batch norm that see channels only, on a GPU: in double. The joins read records with a warp's width
- * of channels; eight rows of threads share the records, and are joined in order. */
+ * of channels; 32 rows of threads share the records, and are joined in order. Many records are joined in groups first.
+ */
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
-constexpr int CHANNELS = 32, ROWS = 8, THREADS = CHANNELS * ROWS;
+constexpr int CHANNELS = 32, ROWS = 32, THREADS = CHANNELS * ROWS;
+constexpr int GROUPS = 64; /* of records */
 
 static bool whole(const void *shape, struct sl_need *need)
 {
@@ -13,63 +15,112 @@ static bool whole(const void *shape, struct sl_need *need)
     return true;
 }
 
-static dim3 blocks_of(const struct sl_norm *s)
+static dim3 blocks_of(const struct sl_norm *s, int groups)
 {
-    return dim3((unsigned)((s->xs + CHANNELS - 1) / CHANNELS));
+    return dim3((unsigned)((s->xs + CHANNELS - 1) / CHANNELS), (unsigned)groups);
 }
 
-/* The records of a row of threads: [begin, end). */
-struct share {
-    int64_t begin, end;
-};
-
-__device__ __forceinline__ struct share share_of(int64_t parts)
+/* The sum over the rows of a column of threads, in order, for all of them. `room`: THREADS doubles. */
+__device__ __forceinline__ double sum_rows(double x, double *room)
 {
-    const int64_t row = threadIdx.x / CHANNELS;
-    return {parts * row / ROWS, parts * (row + 1) / ROWS};
+    __syncthreads(); /* the room is free */
+    room[threadIdx.x] = x;
+    __syncthreads();
+    double sum = 0.0;
+    for (int row = 0; row < ROWS; row++)
+        sum += room[row * CHANNELS + threadIdx.x % CHANNELS];
+    return sum;
 }
 
-/* ---- join ---- */
+/* ---- join: mean and squared deviations of all records, from what each has of its own (Chan, Golub & LeVeque 1983)
+ * ---- */
 
 struct moment {
     double mean, squares, count;
 };
 
-/* Chan, Golub & LeVeque 1983. */
-__device__ __forceinline__ void join_moment(struct moment *to, const struct moment &more)
+__device__ __forceinline__ struct moment moment_of(const float *records, int32_t xs, int64_t i, int32_t c)
 {
-    if (more.count <= 0.0)
-        return;
-    const double share = more.count / (to->count + more.count), delta = more.mean - to->mean;
-    to->mean += delta * share;
-    to->squares += more.squares + delta * delta * to->count * share;
-    to->count += more.count;
+    const float *record = records + (size_t)i * sl_moments_size(xs);
+    return {record[c], record[xs + c], record[2 * xs]};
 }
 
-static __global__ void __launch_bounds__(THREADS) join_records(const struct sl_norm s, const struct sl_norm_join t)
+__device__ __forceinline__ struct moment moment_of(const struct moment *records, int32_t xs, int64_t i, int32_t c)
 {
-    struct moment *room = sl_shared<struct moment>(), sum = {};
-    const int32_t c = (int32_t)(blockIdx.x * CHANNELS + threadIdx.x % CHANNELS);
-    const struct share share = share_of(t.parts);
-    for (int64_t part = share.begin; part < share.end && c < s.xs; part++) {
-        const float *record = t.moments + (size_t)part * sl_moments_size(s.xs);
-        join_moment(&sum, {record[c], record[s.xs + c], record[2 * s.xs]});
+    return records[i * xs + c];
+}
+
+/* Of the records [begin, end), for channel c < xs; all threads of the block come here. Two passes: with the mean of all
+ * at hand, deviations only add up. */
+template <class R>
+__device__ __forceinline__ struct moment join_block(const R *records, int32_t xs, int64_t begin, int64_t end, int32_t c,
+                                                    double *room)
+{
+    const int64_t first = c < xs ? begin + threadIdx.x / CHANNELS : end;
+    double count = 0.0, sum = 0.0, squares = 0.0;
+    for (int64_t i = first; i < end; i += ROWS) {
+        const struct moment m = moment_of(records, xs, i, c);
+        count += m.count;
+        sum += m.count > 0.0 ? m.count * m.mean : 0.0;
     }
-    room[threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.x >= CHANNELS || c >= s.xs)
-        return;
-    for (int row = 1; row < ROWS; row++)
-        join_moment(&sum, room[row * CHANNELS + threadIdx.x]);
-    t.mean[c] = (float)sum.mean;
-    t.var[c] = sum.count > 0.0 ? (float)(sum.squares / sum.count) : 0.0f;
+    count = sum_rows(count, room);
+    sum = sum_rows(sum, room);
+    const double mean = count > 0.0 ? sum / count : 0.0;
+    for (int64_t i = first; i < end; i += ROWS) {
+        const struct moment m = moment_of(records, xs, i, c);
+        squares += m.count > 0.0 ? m.squares + m.count * (m.mean - mean) * (m.mean - mean) : 0.0;
+    }
+    return {mean, sum_rows(squares, room), count};
+}
+
+__device__ __forceinline__ int32_t channel_of()
+{
+    return (int32_t)(blockIdx.x * CHANNELS + threadIdx.x % CHANNELS);
+}
+
+static __global__ void __launch_bounds__(THREADS)
+    join_groups(const struct sl_norm s, const float *records, int64_t parts, struct moment *to)
+{
+    const int32_t c = channel_of();
+    const struct moment m = join_block(records, s.xs, parts * blockIdx.y / GROUPS, parts * (blockIdx.y + 1) / GROUPS, c,
+                                       sl_shared<double>());
+    if (threadIdx.x < CHANNELS && c < s.xs)
+        to[(int64_t)blockIdx.y * s.xs + c] = m;
+}
+
+template <class R>
+static __global__ void __launch_bounds__(THREADS)
+    join_all(const struct sl_norm s, const R *records, int64_t parts, float *mean, float *var)
+{
+    const int32_t c = channel_of();
+    const struct moment m = join_block(records, s.xs, 0, parts, c, sl_shared<double>());
+    if (threadIdx.x < CHANNELS && c < s.xs) {
+        mean[c] = (float)m.mean;
+        var[c] = m.count > 0.0 ? (float)(m.squares / m.count) : 0.0f;
+    }
+}
+
+static bool join_need(const void *shape, struct sl_need *need)
+{
+    need->units = 1;
+    need->scratch = (size_t)GROUPS * (size_t) static_cast<const struct sl_norm *>(shape)->xs * sizeof(struct moment);
+    return true;
 }
 
 static void join(const void *shape, const void *args, const struct sl_work *work)
 {
+    constexpr size_t ROOM = THREADS * sizeof(double);
     const auto *s = static_cast<const struct sl_norm *>(shape);
     const auto *t = static_cast<const struct sl_norm_join *>(args);
-    sl_cuda_launch(join_records, blocks_of(s), dim3(THREADS), THREADS * sizeof(struct moment), work, *s, *t);
+    auto *groups = static_cast<struct moment *>(work->scratch);
+    if (t->parts <= 2 * ROWS) {
+        sl_cuda_launch(join_all<float>, blocks_of(s, 1), dim3(THREADS), ROOM, work, *s, t->moments, t->parts, t->mean,
+                       t->var);
+        return;
+    }
+    sl_cuda_launch(join_groups, blocks_of(s, GROUPS), dim3(THREADS), ROOM, work, *s, t->moments, t->parts, groups);
+    sl_cuda_launch(join_all<struct moment>, blocks_of(s, 1), dim3(THREADS), ROOM, work, *s,
+                   (const struct moment *)groups, (int64_t)GROUPS, t->mean, t->var);
 }
 
 /* ---- scale, commit: a thread for each channel ---- */
@@ -90,7 +141,7 @@ static __global__ void __launch_bounds__(CHANNELS) find_scale(const struct sl_no
 static void scale(const void *shape, const void *args, const struct sl_work *work)
 {
     const auto *s = static_cast<const struct sl_norm *>(shape);
-    sl_cuda_launch(find_scale, blocks_of(s), dim3(CHANNELS), 0, work, *s,
+    sl_cuda_launch(find_scale, blocks_of(s, 1), dim3(CHANNELS), 0, work, *s,
                    *static_cast<const struct sl_norm_scale *>(args));
 }
 
@@ -106,35 +157,26 @@ static __global__ void __launch_bounds__(CHANNELS) take_over(const struct sl_nor
 static void commit(const void *shape, const void *args, const struct sl_work *work)
 {
     const auto *s = static_cast<const struct sl_norm *>(shape);
-    sl_cuda_launch(take_over, blocks_of(s), dim3(CHANNELS), 0, work, *s,
+    sl_cuda_launch(take_over, blocks_of(s, 1), dim3(CHANNELS), 0, work, *s,
                    *static_cast<const struct sl_norm_commit *>(args));
 }
 
 /* ---- join of the backward pass ---- */
 
-struct gradient {
-    double beta, gamma;
-};
-
 static __global__ void __launch_bounds__(THREADS) join_sums(const struct sl_norm s, const struct sl_norm_bwd_join t)
 {
-    struct gradient *room = sl_shared<struct gradient>(), sum = {};
-    const int32_t c = (int32_t)(blockIdx.x * CHANNELS + threadIdx.x % CHANNELS);
-    const struct share share = share_of(t.parts);
-    for (int64_t part = share.begin; part < share.end && c < s.xs; part++) {
-        sum.beta += t.sums[2 * part * s.xs + c];
-        sum.gamma += t.sums[(2 * part + 1) * s.xs + c];
+    const int32_t c = channel_of();
+    double beta = 0.0, gamma = 0.0;
+    for (int64_t part = threadIdx.x / CHANNELS; part < t.parts && c < s.xs; part += ROWS) {
+        beta += t.sums[2 * part * s.xs + c];
+        gamma += t.sums[(2 * part + 1) * s.xs + c];
     }
-    room[threadIdx.x] = sum;
-    __syncthreads();
+    beta = sum_rows(beta, sl_shared<double>());
+    gamma = sum_rows(gamma, sl_shared<double>());
     if (threadIdx.x >= CHANNELS || c >= s.xs)
         return;
-    for (int row = 1; row < ROWS; row++) {
-        sum.beta += room[row * CHANNELS + threadIdx.x].beta;
-        sum.gamma += room[row * CHANNELS + threadIdx.x].gamma;
-    }
     const double m = (double)s.n * s.h * s.w;
-    const float dbeta = (float)sum.beta, dgamma = (float)sum.gamma;
+    const float dbeta = (float)beta, dgamma = (float)gamma;
     const double slope = -(double)t.scale[c] * t.rstd[c] * dgamma / m;
     t.a[c] = (float)slope;
     t.b[c] = (float)(-(double)t.scale[c] * dbeta / m - slope * t.mean[c]);
@@ -148,10 +190,10 @@ static void bwd_join(const void *shape, const void *args, const struct sl_work *
 {
     const auto *s = static_cast<const struct sl_norm *>(shape);
     const auto *t = static_cast<const struct sl_norm_bwd_join *>(args);
-    sl_cuda_launch(join_sums, blocks_of(s), dim3(THREADS), THREADS * sizeof(struct gradient), work, *s, *t);
+    sl_cuda_launch(join_sums, blocks_of(s, 1), dim3(THREADS), THREADS * sizeof(double), work, *s, *t);
 }
 
-const struct sl_kernel sl_norm_join_cuda = {.need = whole, .run = join};
+const struct sl_kernel sl_norm_join_cuda = {.need = join_need, .run = join};
 const struct sl_kernel sl_norm_scale_cuda = {.need = whole, .run = scale};
 const struct sl_kernel sl_norm_bwd_join_cuda = {.need = whole, .run = bwd_join};
 const struct sl_kernel sl_norm_commit_cuda = {.need = whole, .run = commit};

@@ -1,17 +1,16 @@
-/* Batch normalisation with activation and pooling on a GPU: bound by memory. Passes that only write take one output, or
- * one window, a thread. Passes that sum take 32 channels x 8 rows of threads a block: channels lie next to each other
- * in memory, and rows share the pixels of a part; each thread sums in double, then the rows are added in order. */
+/* Batch normalisation with activation and pooling on a GPU: bound by memory. A thread has a chunk of channels, as many
+ * as go to memory at once, of several pixels or windows: what belongs to its channels it reads once. In a block chunks
+ * lie next to each other, and rows of them share the windows of a part. Sums are of few values in float, and of those
+ * in double; then the rows are added in order. */
 #include "kernels/norm/norm.h"
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/kernels.h"
 
 constexpr int THREADS = 256;
-constexpr int CHANNELS = 32, ROWS = 8; /* of a block that sums */
-constexpr int64_t PARTS = 512;         /* at most: enough blocks for a large GPU */
-constexpr int64_t LEAST = 64;          /* pixels or windows of a part */
-
-#define FOR_EACH(i, n) \
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < (int64_t)(n); i += (int64_t)gridDim.x * THREADS)
+constexpr int64_t PARTS = 528; /* of a sum, at most: four blocks for each processor of a large GPU */
+constexpr int64_t LEAST = 64;  /* pixels or windows of a part */
+constexpr int FEW = 8;         /* values that are added in float */
+constexpr int64_t SEVERAL = 8; /* windows of a thread that only writes */
 
 /* Windows of pool x pool pixels; with pool 1 the pixels. */
 SL_ANYWHERE static int64_t windows_of(const struct sl_norm &s)
@@ -20,7 +19,7 @@ SL_ANYWHERE static int64_t windows_of(const struct sl_norm &s)
 }
 
 /* What a part of a sum takes of n pixels or windows, and how many parts that makes. */
-SL_ANYWHERE static int64_t part_of(int64_t n)
+static int64_t part_of(int64_t n)
 {
     const int64_t part = (n + PARTS - 1) / PARTS;
     return part < LEAST ? LEAST : part;
@@ -31,11 +30,6 @@ static int64_t parts_of(int64_t n)
     return (n + part_of(n) - 1) / part_of(n);
 }
 
-static dim3 grid_of(const struct sl_norm *s, int64_t parts)
-{
-    return dim3((unsigned)parts, (unsigned)((s->xs + CHANNELS - 1) / CHANNELS));
-}
-
 static bool whole(const void *shape, struct sl_need *need)
 {
     (void)shape;
@@ -43,19 +37,90 @@ static bool whole(const void *shape, struct sl_need *need)
     return true;
 }
 
-/* The channel and the row of a thread that sums. */
+/* How the blocks lie over chunks and windows. */
+struct layout {
+    int32_t across, rows;   /* chunks and rows of chunks of a block */
+    int64_t windows, part;  /* all, and of a block */
+    struct sl_divisor line; /* windows across an image */
+};
+
+template <int EACH> static struct layout layout_of(const struct sl_norm *s, int64_t windows, int64_t part)
+{
+    const int32_t chunks = (s->xs + EACH - 1) / EACH, across = chunks < THREADS ? chunks : THREADS;
+    return {across, THREADS / across, windows, part, sl_divisor_of(s->w / s->pool)};
+}
+
+template <int EACH> static dim3 grid_of(const struct sl_norm *s, const struct layout &l)
+{
+    return dim3((unsigned)((l.windows + l.part - 1) / l.part),
+                (unsigned)((s->xs + EACH * l.across - 1) / (EACH * l.across)));
+}
+
+/* A thread's first channel, and its windows: [at, end) by steps of as many as there are rows. */
 struct place {
     int32_t c;
     int row;
+    int64_t at, end;
 };
 
-__device__ __forceinline__ struct place place_of()
+template <int EACH> __device__ __forceinline__ struct place place_of(const struct sl_norm &s, const struct layout &l)
 {
-    return {(int32_t)(blockIdx.y * CHANNELS + threadIdx.x % CHANNELS), (int)(threadIdx.x / CHANNELS)};
+    const int32_t q = (int32_t)threadIdx.x % l.across, row = (int32_t)threadIdx.x / l.across;
+    const int32_t c = ((int32_t)blockIdx.y * l.across + q) * EACH;
+    const int64_t begin = blockIdx.x * l.part, end = begin + l.part < l.windows ? begin + l.part : l.windows;
+    return {c, row, begin + row, row < l.rows && c < s.xs ? end : begin};
 }
 
-/* The sums over the rows, in order, for the threads of row 0. `room`: THREADS doubles. */
-__device__ __forceinline__ double sum_rows(double x, double *room)
+/* Numbers of a thread's channels. */
+template <int EACH> struct numbers {
+    float at[EACH];
+};
+
+template <class T, int EACH> __device__ __forceinline__ struct numbers<EACH> read(const T *from) {
+    struct numbers<EACH> v;
+    const struct sl_chunk<T, EACH> chunk = *reinterpret_cast<const struct sl_chunk<T, EACH> *>(from);
+    SL_UNROLLED for (int e = 0; e < EACH; e++) v.at[e] = sl_read(&chunk.at[e]);
+    return v;
+}
+
+template <class T, int EACH>
+__device__ __forceinline__ void write(T *to, const struct numbers<EACH> &v)
+{
+    struct sl_chunk<T, EACH> chunk;
+    SL_UNROLLED for (int e = 0; e < EACH; e++) sl_write(&chunk.at[e], v.at[e]);
+    *reinterpret_cast<struct sl_chunk<T, EACH> *>(to) = chunk;
+}
+
+/* The sums of a block's channels over its rows, in order: to[c]. `room`: THREADS * EACH doubles. */
+template <int EACH>
+__device__ __forceinline__ void sum_rows(const struct sl_norm &s, const struct layout &l, const double *v, double *room,
+                                         float *to, const float *factor)
+{
+    const int32_t channels = l.across * EACH, first = (int32_t)blockIdx.y * channels;
+    __syncthreads(); /* the room is free */
+    SL_UNROLLED for (int e = 0; e < EACH; e++) room[threadIdx.x * EACH + e] = v[e];
+    __syncthreads();
+    for (int32_t i = (int32_t)threadIdx.x; i < channels && first + i < s.xs; i += THREADS) {
+        double sum = 0.0;
+        for (int row = 0; row < l.rows; row++)
+            sum += room[row * channels + i];
+        to[first + i] = (float)(factor ? sum * factor[first + i] : sum);
+    }
+}
+
+/* ---- moments: 32 channels x 8 rows of threads ---- */
+
+constexpr int CHANNELS = 32, ROWS = THREADS / CHANNELS;
+
+static bool moments_need(const void *shape, struct sl_need *need)
+{
+    const auto *s = static_cast<const struct sl_norm *>(shape);
+    need->units = parts_of((int64_t)s->n * s->h * s->w);
+    return true;
+}
+
+/* The sum over the rows, in order, for the threads of row 0. `room`: THREADS doubles. */
+__device__ __forceinline__ double sum_column(double x, double *room)
 {
     __syncthreads(); /* the room is free */
     room[threadIdx.x] = x;
@@ -66,37 +131,29 @@ __device__ __forceinline__ double sum_rows(double x, double *room)
     return sum;
 }
 
-/* ---- moments ---- */
-
-static bool moments_need(const void *shape, struct sl_need *need)
-{
-    const auto *s = static_cast<const struct sl_norm *>(shape);
-    need->units = parts_of((int64_t)s->n * s->h * s->w);
-    return true;
-}
-
 /* Sums of x - origin and of its square, the origin being the part's first pixel: then the variance loses nothing where
  * values lie far from zero. */
 template <class T>
-static __global__ void __launch_bounds__(THREADS) sum_moments(const struct sl_norm s, const T *x, float *moments)
+static __global__ void __launch_bounds__(THREADS)
+    sum_moments(const struct sl_norm s, int64_t part, const T *x, float *moments)
 {
-    const struct place at = place_of();
-    const int64_t pixels = (int64_t)s.n * s.h * s.w, part = part_of(pixels), begin = blockIdx.x * part;
+    const int32_t c = (int32_t)(blockIdx.y * CHANNELS + threadIdx.x % CHANNELS), row = (int32_t)threadIdx.x / CHANNELS;
+    const int64_t pixels = (int64_t)s.n * s.h * s.w, begin = blockIdx.x * part;
     const int64_t end = begin + part < pixels ? begin + part : pixels;
-    const double origin = at.c < s.xs ? (double)sl_read(x + begin * s.xs + at.c) : 0.0;
+    const double origin = c < s.xs ? (double)sl_read(x + begin * s.xs + c) : 0.0;
     double sum = 0.0, squares = 0.0;
-    for (int64_t i = begin + at.row; i < end && at.c < s.xs; i += ROWS) {
-        const double d = sl_read(x + i * s.xs + at.c) - origin;
+    for (int64_t i = begin + row; i < end && c < s.xs; i += ROWS) {
+        const double d = sl_read(x + i * s.xs + c) - origin;
         sum += d;
         squares = fma(d, d, squares);
     }
-    sum = sum_rows(sum, sl_shared<double>());
-    squares = sum_rows(squares, sl_shared<double>());
+    sum = sum_column(sum, sl_shared<double>());
+    squares = sum_column(squares, sl_shared<double>());
     float *record = moments + blockIdx.x * sl_moments_size(s.xs);
-    if (at.row == 0 && at.c < s.xs) {
+    if (row == 0 && c < s.xs) {
         const double n = (double)(end - begin), left = squares - sum * sum / n;
-        record[at.c] = (float)(origin + sum / n);
-        record[s.xs + at.c] = (float)(left > 0.0 ? left : squares - squares); /* NaN stays */
+        record[c] = (float)(origin + sum / n);
+        record[s.xs + c] = (float)(left > 0.0 ? left : squares - squares); /* NaN stays */
     }
     if (blockIdx.y == 0 && threadIdx.x < SL_LANES)
         record[2 * s.xs + threadIdx.x] = threadIdx.x == 0 ? (float)(end - begin) : 0.0f;
@@ -106,68 +163,95 @@ template <class T> static void moments(const void *shape, const void *args, cons
 {
     const auto *s = static_cast<const struct sl_norm *>(shape);
     const auto *t = static_cast<const struct sl_norm_moments *>(args);
-    sl_cuda_launch(sum_moments<T>, grid_of(s, work->end), dim3(THREADS), THREADS * sizeof(double), work, *s,
+    sl_cuda_launch(sum_moments<T>, dim3((unsigned)work->end, (unsigned)((s->xs + CHANNELS - 1) / CHANNELS)),
+                   dim3(THREADS), THREADS * sizeof(double), work, *s, part_of((int64_t)s->n * s->h * s->w),
                    (const T *)t->x, t->moments);
 }
 
 /* ---- forward ---- */
 
 /* Where the first pixel of window i lies. */
-__device__ __forceinline__ int64_t window_at(const struct sl_norm &s, int64_t i)
+__device__ __forceinline__ int64_t window_at(const struct sl_norm &s, const struct layout &l, int64_t i)
 {
-    const int32_t across = s.w / s.pool, down = s.h / s.pool;
-    const int64_t column = i % across, row = i / across % down, n = i / across / down;
-    return ((n * s.h + row * s.pool) * s.w + column * s.pool) * s.xs;
+    if (s.pool == 1)
+        return i * s.xs;
+    const bool small = l.windows <= INT32_MAX;
+    const int64_t line = small ? sl_divide((uint32_t)i, l.line) : sl_divide(i, l.line);
+    const int64_t column = i - line * l.line.number; /* lines of windows follow each other, also from image to image */
+    return (line * s.pool * s.w + column * s.pool) * s.xs;
 }
 
-/* The pixels of a window of one channel: their values, and which is the first largest z. */
-struct window {
-    float x[4];
-    int64_t step[4]; /* from the first pixel */
-    int pixels, best;
-    float z, best_x; /* of the best */
+/* The pixels of a window: their values, and which is the first largest z. */
+template <int EACH> struct window {
+    struct numbers<EACH> x[4], z, best_x; /* the last two of the best */
+    int best[EACH];
 };
 
-template <class T>
-__device__ __forceinline__ struct window read_window(const struct sl_norm &s, const T *x, int64_t at, float scale,
-                                                     float shift)
+/* Pixel k of a window, from its first one. */
+__device__ __forceinline__ int64_t step_of(const struct sl_norm &s, int k)
 {
-    struct window w = {
-        .step = {0, s.xs, (int64_t)s.w * s.xs, (int64_t)(s.w + 1) * s.xs}, .pixels = s.pool * s.pool, .best = 0};
-    w.x[0] = sl_read(x + at);
-    w.z = fmaf(scale, w.x[0], shift);
-    w.best_x = w.x[0];
-    SL_UNROLLED for (int k = 1; k < 4; k++)
+    return ((int64_t)(k / 2) * s.w + k % 2) * s.xs;
+}
+
+template <class T, int EACH, int POOL>
+__device__ __forceinline__ struct window<EACH>
+read_window(const struct sl_norm &s, const T *x, const struct numbers<EACH> &scale, const struct numbers<EACH> &shift) {
+    struct window<EACH> w;
+    SL_UNROLLED for (int k = 0; k < POOL * POOL; k++) w.x[k] = read<T, EACH>(x + step_of(s, k));
+    SL_UNROLLED for (int e = 0; e < EACH; e++) SL_UNROLLED for (int k = 0; k < POOL * POOL; k++)
     {
-        w.x[k] = k < w.pixels ? sl_read(x + at + w.step[k]) : 0.0f;
-        const float z = fmaf(scale, w.x[k], shift);
-        if (k < w.pixels && z > w.z) {
-            w.z = z;
-            w.best = k;
-            w.best_x = w.x[k];
-        }
+        const float z = fmaf(scale.at[e], w.x[k].at[e], shift.at[e]);
+        if (k > 0 && !(z > w.z.at[e]))
+            continue;
+        w.z.at[e] = z;
+        w.best[e] = k;
+        w.best_x.at[e] = w.x[k].at[e];
     }
     return w;
 }
 
-template <class T>
+template <class T, int EACH, int POOL>
 static __global__ void __launch_bounds__(THREADS)
-    normalise(const struct sl_norm s, const T *x, const float *scale, const float *shift, T *y)
+    normalise(const struct sl_norm s, const struct layout l, const T *x, const float *scale, const float *shift, T *y)
 {
-    FOR_EACH(i, windows_of(s) * s.xs)
-    {
-        const int32_t c = (int32_t)(i % s.xs);
-        const struct window w = read_window(s, x, window_at(s, i / s.xs) + c, scale[c], shift[c]);
-        sl_write(y + i, w.z >= 0.0f ? w.z : s.slope * w.z);
+    const struct place at = place_of<EACH>(s, l);
+    if (at.at >= at.end)
+        return;
+    const struct numbers<EACH> factor = read<float, EACH>(scale + at.c), offset = read<float, EACH>(shift + at.c);
+    for (int64_t i = at.at; i < at.end; i += l.rows) {
+        struct numbers<EACH> z = read_window<T, EACH, POOL>(s, x + window_at(s, l, i) + at.c, factor, offset).z;
+        SL_UNROLLED for (int e = 0; e < EACH; e++) z.at[e] = z.at[e] >= 0.0f ? z.at[e] : s.slope * z.at[e];
+        write<T, EACH>(y + i * s.xs + at.c, z);
     }
+}
+
+/* Windows of a block that only writes. */
+template <int EACH> static struct layout layout_of_writes(const struct sl_norm *s)
+{
+    struct layout l = layout_of<EACH>(s, windows_of(*s), 1);
+    l.part = SEVERAL * l.rows;
+    return l;
+}
+
+template <class T, int EACH>
+static void start_fwd(const struct sl_norm *s, const struct sl_norm_fwd *t, const struct sl_work *work)
+{
+    const struct layout l = layout_of_writes<EACH>(s);
+    sl_cuda_launch(s->pool == 1 ? normalise<T, EACH, 1> : normalise<T, EACH, 2>, grid_of<EACH>(s, l), dim3(THREADS), 0,
+                   work, *s, l, (const T *)t->x, t->scale, t->shift, (T *)t->y);
+}
+
+/* Elements of a chunk, where pixels are whole chunks. */
+template <class T> SL_ANYWHERE constexpr int each_of()
+{
+    return 16 / (int)sizeof(T);
 }
 
 template <class T> static void fwd(const void *shape, const void *args, const struct sl_work *work)
 {
     const auto *s = static_cast<const struct sl_norm *>(shape);
     const auto *t = static_cast<const struct sl_norm_fwd *>(args);
-    sl_cuda_launch(normalise<T>, dim3(sl_cuda_blocks(windows_of(*s) * s->xs, THREADS)), dim3(THREADS), 0, work, *s,
-                   (const T *)t->x, t->scale, t->shift, (T *)t->y);
+    (s->xs % each_of<T>() ? start_fwd<T, 1> : start_fwd<T, each_of<T>()>)(s, t, work);
 }
 
 /* ---- backward ---- */
@@ -178,67 +262,112 @@ static bool reduce_need(const void *shape, struct sl_need *need)
     return true;
 }
 
-/* dz goes to the window's first largest z alone. */
-template <class T>
-static __global__ void __launch_bounds__(THREADS)
-    reduce(const struct sl_norm s, const struct sl_norm_bwd_reduce t, const T *x, const T *dy)
+/* Sums of a thread: of few values in float, and of those in double. */
+template <int EACH> struct sum {
+    float few[EACH];
+    double all[EACH];
+};
+
+template <int EACH> __device__ __forceinline__ void gather_few(struct sum<EACH> *sum)
 {
-    const struct place at = place_of();
-    const int64_t windows = windows_of(s), part = part_of(windows), begin = blockIdx.x * part;
-    const int64_t end = begin + part < windows ? begin + part : windows;
-    double sum = 0.0, products = 0.0;
-    if (at.c < s.xs) {
-        const float scale = t.scale[at.c], shift = t.shift[at.c], mean = t.mean[at.c];
-        for (int64_t i = begin + at.row; i < end; i += ROWS) {
-            const struct window w = read_window(s, x, window_at(s, i) + at.c, scale, shift);
-            const float d = sl_read(dy + i * s.xs + at.c), dz = w.z >= 0.0f ? d : s.slope * d;
-            sum += dz;
-            products = fma((double)dz, (double)w.best_x - mean, products);
-        }
+    SL_UNROLLED for (int e = 0; e < EACH; e++)
+    {
+        sum->all[e] += sum->few[e];
+        sum->few[e] = 0.0f;
     }
-    sum = sum_rows(sum, sl_shared<double>());
-    products = sum_rows(products, sl_shared<double>());
-    if (at.row != 0 || at.c >= s.xs)
-        return;
+}
+
+/* dz goes to the window's first largest z alone. */
+template <class T, int EACH, int POOL>
+static __global__ void __launch_bounds__(THREADS)
+    reduce(const struct sl_norm s, const struct layout l, const struct sl_norm_bwd_reduce t, const T *x, const T *dy)
+{
+    const struct place at = place_of<EACH>(s, l);
+    struct sum<EACH> sum = {}, products = {
+    };
+    struct numbers<EACH> scale = {}, shift = {}, mean = {
+    };
+    if (at.at < at.end) {
+        scale = read<float, EACH>(t.scale + at.c);
+        shift = read<float, EACH>(t.shift + at.c);
+        mean = read<float, EACH>(t.mean + at.c);
+    }
+    for (int64_t i = at.at; i < at.end;) {
+        for (int few = 0; few < FEW && i < at.end; few++, i += l.rows) {
+            const struct numbers<EACH> d = read<T, EACH>(dy + i * s.xs + at.c);
+            const struct window<EACH> w = read_window<T, EACH, POOL>(s, x + window_at(s, l, i) + at.c, scale, shift);
+            SL_UNROLLED for (int e = 0; e < EACH; e++)
+            {
+                const float dz = w.z.at[e] >= 0.0f ? d.at[e] : s.slope * d.at[e];
+                sum.few[e] += dz;
+                products.few[e] = fmaf(dz, w.best_x.at[e] - mean.at[e], products.few[e]);
+            }
+        }
+        gather_few(&sum);
+        gather_few(&products);
+    }
     float *record = t.sums + 2 * (int64_t)blockIdx.x * s.xs;
-    record[at.c] = (float)sum;
-    record[s.xs + at.c] = (float)(products * t.rstd[at.c]);
+    sum_rows<EACH>(s, l, sum.all, sl_shared<double>(), record, nullptr);
+    sum_rows<EACH>(s, l, products.all, sl_shared<double>(), record + s.xs, t.rstd);
+}
+
+template <class T, int EACH>
+static void start_reduce(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, const struct sl_work *work)
+{
+    const int64_t windows = windows_of(*s);
+    const struct layout l = layout_of<EACH>(s, windows, part_of(windows));
+    sl_cuda_launch(s->pool == 1 ? reduce<T, EACH, 1> : reduce<T, EACH, 2>, grid_of<EACH>(s, l), dim3(THREADS),
+                   THREADS * EACH * sizeof(double), work, *s, l, *t, (const T *)t->x, (const T *)t->dy);
 }
 
 template <class T> static void bwd_reduce(const void *shape, const void *args, const struct sl_work *work)
 {
     const auto *s = static_cast<const struct sl_norm *>(shape);
     const auto *t = static_cast<const struct sl_norm_bwd_reduce *>(args);
-    sl_cuda_launch(reduce<T>, grid_of(s, work->end), dim3(THREADS), THREADS * sizeof(double), work, *s, *t,
-                   (const T *)t->x, (const T *)t->dy);
+    (s->xs % each_of<T>() ? start_reduce<T, 1> : start_reduce<T, each_of<T>()>)(s, t, work);
 }
 
 /* A thread reads its whole window before it writes: dx may be x. */
-template <class T>
+template <class T, int EACH, int POOL>
 static __global__ void __launch_bounds__(THREADS)
-    apply(const struct sl_norm s, const struct sl_norm_bwd_apply t, const T *x, const T *dy, T *dx)
+    apply(const struct sl_norm s, const struct layout l, const struct sl_norm_bwd_apply t, const T *x, const T *dy,
+          T *dx)
 {
-    FOR_EACH(i, windows_of(s) * s.xs)
-    {
-        const int32_t c = (int32_t)(i % s.xs);
-        const int64_t at = window_at(s, i / s.xs) + c;
-        const float scale = t.scale[c], a = t.a[c], b = t.b[c], d = sl_read(dy + i);
-        const struct window w = read_window(s, x, at, scale, t.shift[c]);
-        const float dz = w.z >= 0.0f ? d : s.slope * d;
-        SL_UNROLLED for (int k = 0; k < 4; k++)
+    const struct place at = place_of<EACH>(s, l);
+    if (at.at >= at.end)
+        return;
+    const struct numbers<EACH> scale = read<float, EACH>(t.scale + at.c), shift = read<float, EACH>(t.shift + at.c);
+    const struct numbers<EACH> a = read<float, EACH>(t.a + at.c), b = read<float, EACH>(t.b + at.c);
+    for (int64_t i = at.at; i < at.end; i += l.rows) {
+        const int64_t first = window_at(s, l, i) + at.c;
+        const struct numbers<EACH> d = read<T, EACH>(dy + i * s.xs + at.c);
+        const struct window<EACH> w = read_window<T, EACH, POOL>(s, x + first, scale, shift);
+        SL_UNROLLED for (int k = 0; k < POOL * POOL; k++)
         {
-            if (k < w.pixels)
-                sl_write(dx + at + w.step[k], fmaf(scale, k == w.best ? dz : 0.0f, fmaf(a, w.x[k], b)));
+            struct numbers<EACH> v;
+            SL_UNROLLED for (int e = 0; e < EACH; e++)
+            {
+                const float dz = w.z.at[e] >= 0.0f ? d.at[e] : s.slope * d.at[e];
+                v.at[e] = fmaf(scale.at[e], k == w.best[e] ? dz : 0.0f, fmaf(a.at[e], w.x[k].at[e], b.at[e]));
+            }
+            write<T, EACH>(dx + first + step_of(s, k), v);
         }
     }
+}
+
+template <class T, int EACH>
+static void start_apply(const struct sl_norm *s, const struct sl_norm_bwd_apply *t, const struct sl_work *work)
+{
+    const struct layout l = layout_of_writes<EACH>(s);
+    sl_cuda_launch(s->pool == 1 ? apply<T, EACH, 1> : apply<T, EACH, 2>, grid_of<EACH>(s, l), dim3(THREADS), 0, work,
+                   *s, l, *t, (const T *)t->x, (const T *)t->dy, (T *)t->dx);
 }
 
 template <class T> static void bwd_apply(const void *shape, const void *args, const struct sl_work *work)
 {
     const auto *s = static_cast<const struct sl_norm *>(shape);
     const auto *t = static_cast<const struct sl_norm_bwd_apply *>(args);
-    sl_cuda_launch(apply<T>, dim3(sl_cuda_blocks(windows_of(*s) * s->xs, THREADS)), dim3(THREADS), 0, work, *s, *t,
-                   (const T *)t->x, (const T *)t->dy, (T *)t->dx);
+    (s->xs % each_of<T>() ? start_apply<T, 1> : start_apply<T, each_of<T>()>)(s, t, work);
 }
 
 const struct sl_kernel sl_norm_moments_cuda = {.need = moments_need, .run = moments<float>};
