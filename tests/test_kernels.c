@@ -57,7 +57,7 @@ static uint32_t runnable_isa(void)
 #ifdef SL_CHECK_CUDA
     /* Only over a fake that computes on the processor: cuDNN itself wants the memory of a GPU. */
     const bool fake = getenv("SL_CUDNN_PATH") && sl_cudnn_load(sl_fail);
-    return sl_isa() | SL_CUDA | SL_TF32 | (fake ? SL_CUDNN : 0u);
+    return sl_isa() | SL_CUDA | SL_WGMMA | SL_TF32 | (fake ? SL_CUDNN : 0u);
 #elif defined SL_CHECK_EMULATED
     return sl_isa() | SL_AVX512 | SL_BF16 | SL_AMX;
 #else

@@ -63,7 +63,7 @@ static void emulated_close(void *self)
 static inline int emulated_device_open(struct sl_device *device)
 {
     *device = (struct sl_device){.name = "emulated blocks",
-                                 .isa = SL_CUDA | SL_TF32,
+                                 .isa = SL_CUDA | SL_WGMMA | SL_TF32,
                                  .rows = sl_cuda_rows,
                                  .row_count = sl_cuda_row_count,
                                  .alloc = emulated_alloc,

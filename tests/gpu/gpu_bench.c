@@ -1,9 +1,9 @@
 /* How fast the rows of a GPU are: the convolutions of the default network at batch 256, in bf16 and tf32, then every
  * other operation on the shapes that its checker thinks worth measuring. Medians of 20 rounds. Like gpu_check it needs
  * no library but the plug-in.
- *   gpu_bench [--emulated]
- * --emulated: one layer, small shapes and one launch, without a GPU, to test this program. Exit: 0, 1 (the device
- * failed), 77 (there is no GPU). */
+ *   gpu_bench [--emulated] [PATTERN]
+ * PATTERN chooses by the beginning of a row's symbol. --emulated: one layer, small shapes and one launch, without a
+ * GPU, to test this program. Exit: 0, 1 (the device failed), 77 (there is no GPU). */
 #include <stdio.h>
 #include <string.h>
 
@@ -18,8 +18,14 @@ enum { SKIP = 77 };
 struct effort {
     int batch, rounds, launches;
     const char *layer; /* the only one, and the smallest shapes; NULL: all that is measured */
+    const char *pattern;
 };
-static const struct effort real = {256, 20, 10, NULL}, emulated = {1, 1, 1, "L7"};
+static const struct effort real = {256, 20, 10, NULL, ""}, emulated = {1, 1, 1, "L7", ""};
+
+static bool is_asked(const struct effort *effort, const struct sl_device *device, const struct sl_kernel_row *row)
+{
+    return !(row->needs & ~device->isa) && !strncmp(row->symbol, effort->pattern, strlen(effort->pattern));
+}
 
 static double measure(const struct sl_device *device, const struct check_op *op, const void *shape, size_t index,
                       const struct sl_kernel_row *row, const struct effort *effort, struct check_case *c)
@@ -32,10 +38,10 @@ static double measure(const struct sl_device *device, const struct check_op *op,
     return seconds;
 }
 
-/* Tensor cores, ours and a library's; what only ordinary cores do is not the question here. */
+/* What a step in bf16 or tf32 would run; what is for fp32 alone is not the question here. */
 static bool is_compared(const struct sl_kernel_row *row)
 {
-    return row->kernel->element == SL_ELEMENT_BF16 || row->needs & SL_TF32;
+    return strncmp(row->name, "plain", 5) != 0;
 }
 
 /* One pass of one layer: all rows. */
@@ -46,9 +52,12 @@ static bool bench_pass(const struct sl_device *device, const char *layer, enum s
     for (size_t i = 0; i < device->row_count; i++) {
         const struct sl_kernel_row *row = &device->rows[i];
         struct check_case c;
-        if (row->op != op || row->needs & ~device->isa || !is_compared(row))
+        if (row->op != op || !is_asked(effort, device, row) || !is_compared(row))
             continue;
         shape.element = row->kernel->element;
+        struct sl_need need;
+        if (!sl_row_takes(row, op, &shape, device->isa, &need))
+            continue;
         const double seconds = measure(device, check_find_op(op), &shape, 0, row, effort, &c);
         check_release(&c);
         printf("%-4s %-20s %-24s %9.1f us %9.1f GFLOP/s\n", layer, sl_op_name(op), row->name, 1e6 * seconds,
@@ -126,7 +135,7 @@ static bool bench_others(const struct sl_device *device, const struct effort *ef
         const enum sl_op op = device->rows[i].op;
         const bool convolves = op == SL_OP_conv2d_fwd || op == SL_OP_conv2d_pool_fwd || op == SL_OP_conv2d_bwd_data ||
                                op == SL_OP_conv2d_bwd_weights;
-        if (!convolves && !(device->rows[i].needs & ~device->isa))
+        if (!convolves && is_asked(effort, device, &device->rows[i]))
             done = bench_row(device, &device->rows[i], effort) && done;
     }
     return done;
@@ -135,21 +144,23 @@ static bool bench_others(const struct sl_device *device, const struct effort *ef
 int main(int argc, char **argv)
 {
     const bool alone = argc > 1 && !strcmp(argv[1], "--emulated");
-    const struct effort *effort = alone ? &emulated : &real;
+    const char *pattern = argc > 1 + alone ? argv[1 + alone] : "";
+    struct effort effort = alone ? emulated : real;
     struct sl_device device;
-    if (argc > 2 || (argc == 2 && !alone)) {
-        fprintf(stderr, "usage: gpu_bench [--emulated]\n");
+    if (argc > 2 + alone || pattern[0] == '-') {
+        fprintf(stderr, "usage: gpu_bench [--emulated] [PATTERN]\n");
         return SL_USAGE;
     }
+    effort.pattern = pattern;
     const int rc = alone ? emulated_device_open(&device)
                          : sl_backend_open(&(struct sl_backend_options){.name = "cuda", .tf32 = true}, &device);
     if (rc != SL_OK) {
         printf("skipped: %s\n", sl_last_error());
         return SKIP;
     }
-    printf("gpu_bench on %s: batch %d, medians of %d rounds of %d launches\n", device.name, effort->batch,
-           effort->rounds, effort->launches);
-    const bool done = bench_convolutions(&device, effort) && bench_others(&device, effort);
+    printf("gpu_bench on %s: batch %d, medians of %d rounds of %d launches\n", device.name, effort.batch, effort.rounds,
+           effort.launches);
+    const bool done = bench_convolutions(&device, &effort) && bench_others(&device, &effort);
     if (!done)
         printf("the device failed: %s\n", sl_last_error());
     device.close(device.self);
