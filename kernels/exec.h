@@ -19,6 +19,8 @@ struct sl_work {
     const void *state; /* what the row's open() made of the shape; NULL where it has none */
 };
 
+enum { SL_DEVICE_MARKS = 2 };
+
 typedef void sl_task_fn(void *self, const struct sl_work *work);
 
 struct sl_kernel_row;
@@ -56,10 +58,41 @@ struct sl_device {
     /* What a device has that works on while the host does something else; NULL where there is none.
      * Is all done that was started? A look, without waiting. */
     int (*test)(void *self, bool *done);
-    /* Memory of the host that the device reads and writes by itself (pinned), 64-byte aligned, not cleared. */
+    /* Memory of the host that the device reads and writes by itself (pinned), 64-byte aligned, not cleared. A copy to
+     * or from it returns at once; it may be touched again when a mark behind the copy is reached. */
     int (*alloc_pinned)(void *self, size_t bytes, void **memory);
     void (*free_pinned)(void *self, void *memory);
+    /* A copy from pinned memory beside what is forked, for memory that nothing at work uses; and the order: what is
+     * started after `sent` waits for all that was sent before. Who has one of these four has all, and pinned memory. */
+    int (*send)(void *self, void *to, const void *from, size_t bytes);
+    int (*sent)(void *self);
+    /* A mark behind all that was started so far, one of SL_DEVICE_MARKS; and waiting until the device comes to where it
+     * was set last. */
+    int (*mark)(void *self, int number);
+    int (*reach)(void *self, int number);
+    /* A row of forks and fills as one piece of work. Between record_begin and record_end they are noted and not run:
+     * with the arguments that they have then, and nothing but them. record_end with NULL forgets them. A replay runs
+     * them in turn; *run is false where memory has moved that they use, and they have to be recorded again. */
+    int (*record_begin)(void *self);
+    int (*record_end)(void *self, void **recording);
+    int (*replay)(void *self, void *recording, bool *run);
+    void (*forget)(void *self, void *recording);
+    /* Names for a profiler: what is started until the pop belongs to them. */
+    void (*range_push)(void *self, const char *name);
+    void (*range_pop)(void *self);
 };
+
+static inline void sl_range_push(const struct sl_device *device, const char *name)
+{
+    if (device->range_push)
+        device->range_push(device->self, name);
+}
+
+static inline void sl_range_pop(const struct sl_device *device)
+{
+    if (device->range_pop)
+        device->range_pop(device->self);
+}
 
 #ifdef __cplusplus
 }

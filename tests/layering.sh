@@ -51,7 +51,8 @@ violations() {
         home["argp.h"] = "^apps/cli\\.c$"
         home["cmocka.h"] = "^tests/"
         home["benchmark/benchmark.h"] = home["oneapi/dnnl/dnnl.h"] = home["oneapi/dnnl/dnnl.hpp"] = "^bench/"
-        home["cuda_runtime.h"] = "^kernels/cuda/(ptx\\.cuh|plugin/[a-z]+\\.cu)$"
+        home["cuda_runtime.h"] = "^kernels/cuda/(ptx\\.cuh|plugin/[a-z]+\\.cuh?)$"
+        home["nvtx3/nvToolsExt.h"] = "^kernels/cuda/plugin/ahead\\.cu$"
         home["sanitizer/common_interface_defs.h"] = "^kernels/cuda/emulated\\.cpp$"
         n = split("cmath csetjmp cstdarg cstddef cstdint cstdio cstdlib cstring vector", standard, " ")
         for (i = 1; i <= n; i++) home[standard[i]] = "^(kernels/cuda/(emulated\\.|plugin/)|tests/cuda/|bench/)"

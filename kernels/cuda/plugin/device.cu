@@ -1,24 +1,12 @@
-/* A GPU as a device: one allocation, one stream. */
+/* A GPU as a device: one allocation, a stream for its work and one for what the host sends ahead. */
 #include <cuda_runtime.h>
 
 #include <cstdio>
 #include <cstdlib>
 
 #include "kernels/cuda/cudnn.h"
-#include "kernels/cuda/plugin/extents.h"
-#include "kernels/cuda/plugin/plugin.h"
+#include "kernels/cuda/plugin/gpu.cuh"
 #include "kernels/cuda/rows.h"
-
-struct gpu {
-    int index;
-    char name[88]; /* "cuda:0 (NVIDIA H100 80GB HBM3)" */
-    uint32_t isa;
-    cudaStream_t stream;
-    char *memory;
-    struct sl_extents extents;
-    void *scratch;
-    size_t scratch_bytes;
-};
 
 int sl_cuda_check(int error, const char *what)
 {
@@ -48,10 +36,13 @@ static void gpu_free(void *self, void *memory)
         sl_extents_give(&gpu->extents, (uint64_t)(static_cast<char *>(memory) - gpu->memory));
 }
 
-/* From pageable memory CUDA returns when it has made a copy of its own; to the host it waits. */
+/* From pageable memory CUDA returns when it has made a copy of its own; to it, it waits. */
 static int gpu_copy(void *self, void *to, const void *from, size_t bytes)
 {
     struct gpu *gpu = static_cast<struct gpu *>(self);
+    const int rc = sl_gpu_refuse_in_recording(gpu, "copy");
+    if (rc != SL_OK)
+        return rc;
     return sl_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, gpu->stream), "copy");
 }
 
@@ -66,7 +57,9 @@ static int reserve_scratch(struct gpu *gpu, size_t bytes)
 {
     if (bytes <= gpu->scratch_bytes)
         return SL_OK;
-    int rc = sl_cuda_check(cudaStreamSynchronize(gpu->stream), "wait");
+    int rc = sl_gpu_refuse_in_recording(gpu, "allocate");
+    if (rc == SL_OK)
+        rc = sl_cuda_check(cudaStreamSynchronize(gpu->stream), "wait");
     if (rc != SL_OK)
         return rc;
     gpu_free(gpu, gpu->scratch);
@@ -120,13 +113,14 @@ static void gpu_free_pinned(void *, void *memory)
     cudaFreeHost(memory);
 }
 
+/* ---- opening ---- */
+
 static void gpu_close(void *self)
 {
     struct gpu *gpu = static_cast<struct gpu *>(self);
     if (!gpu)
         return;
-    if (gpu->stream)
-        cudaStreamDestroy(gpu->stream);
+    sl_gpu_close_streams(gpu);
     cudaFree(gpu->memory);
     free(gpu);
 }
@@ -169,7 +163,7 @@ int sl_cuda_device_open(int index, uint64_t memory, struct sl_device *device)
     if (rc == SL_OK)
         rc = sl_cuda_check(cudaSetDevice(index), "use the device");
     if (rc == SL_OK)
-        rc = sl_cuda_check(cudaStreamCreateWithFlags(&gpu->stream, cudaStreamNonBlocking), "make a stream");
+        rc = sl_gpu_open_streams(gpu);
     if (rc == SL_OK)
         rc = take_memory(gpu, memory);
     if (rc != SL_OK) {
@@ -195,5 +189,7 @@ int sl_cuda_device_open(int index, uint64_t memory, struct sl_device *device)
                .test = gpu_test,
                .alloc_pinned = gpu_alloc_pinned,
                .free_pinned = gpu_free_pinned};
-    return SL_OK;
+    if ((rc = sl_gpu_work_ahead(device)) != SL_OK)
+        gpu_close(gpu);
+    return rc;
 }
