@@ -40,8 +40,14 @@ void sl_cuda_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_b
 #else
     (void)work;
     auto body = [=] { kernel(P(args)...); };
-    emulated::launch(
-        grid, block, shared_bytes, [](void *self) { (*static_cast<decltype(body) *>(self))(); }, &body);
+    static_assert(__is_trivially_copyable(decltype(body)), "arguments are copied as they are");
+    const struct sl_emulated_launch launch = {{grid.x, grid.y, grid.z},
+                                              {block.x, block.y, block.z},
+                                              shared_bytes,
+                                              [](void *self) { (*static_cast<decltype(body) *>(self))(); },
+                                              &body,
+                                              sizeof body};
+    emulated::launch(launch);
 #endif
 }
 

@@ -284,9 +284,8 @@ void reserve_stacks()
         state.threads[i].stack = gap + GAP;
     }
 }
-} // namespace
 
-void launch(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self), void *self)
+void run(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self), void *self)
 {
     const size_t count = size_t(size.x) * size.y * size.z;
     running.now = nullptr;
@@ -320,6 +319,20 @@ void launch(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self),
         give_up("a launch with %zu bytes of shared memory, without the products of devices that have them",
                 shared_bytes);
     free(shared);
+}
+
+struct {
+    void (*note)(void *to, const struct sl_emulated_launch *launch);
+    void *to;
+} noting;
+} // namespace
+
+void launch(const struct sl_emulated_launch &launch)
+{
+    if (noting.note)
+        noting.note(noting.to, &launch);
+    else
+        sl_emulated_run(&launch);
 }
 
 /* ---- meetings ---- */
@@ -479,6 +492,18 @@ void wait_products(unsigned later)
     me->products = left;
 }
 } // namespace emulated
+
+void sl_emulated_note(void (*note)(void *to, const struct sl_emulated_launch *launch), void *to)
+{
+    emulated::noting = {note, to};
+}
+
+void sl_emulated_run(const struct sl_emulated_launch *launch)
+{
+    const unsigned *grid = launch->grid, *block = launch->block;
+    emulated::run(dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]), launch->shared_bytes,
+                  launch->body, launch->self);
+}
 
 void sl_emulated_set_order(unsigned order)
 {

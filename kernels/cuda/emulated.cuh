@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cuda/emulated_launch.h"
 #include "kernels/cuda/emulated_order.h"
 
 #define __global__
@@ -73,8 +74,9 @@ struct block {
 };
 extern block running;
 
-/* Runs body(self) for every thread of every block. A fault ends the process with a message and exit code 3. */
-void launch(dim3 grid, dim3 block, size_t shared_bytes, void (*body)(void *self), void *self);
+/* Runs the body for every thread of every block, or notes the launch (sl_emulated_note). A fault ends the process with
+ * a message and exit code 3. */
+void launch(const struct sl_emulated_launch &launch);
 
 /* All threads of the block that have not ended wait here for each other. */
 void barrier(const char *file, int line);
