@@ -45,9 +45,18 @@ static int skip(struct training *t)
     return SL_OK;
 }
 
+/* Does another step follow the next one, whatever comes of that? Then it may be started meanwhile. */
+static bool goes_on(const struct training *t)
+{
+    const uint64_t next = t->session.position.iteration + 1, most = (uint64_t)t->options->max_steps;
+    const uint64_t every = (uint64_t)t->options->checkpoint_every;
+    return !train_stop_signal && !(most && next >= most) && !(every && next % every == 0);
+}
+
 static int learn(struct training *t)
 {
     struct sl_session_result done;
+    t->session.goes_on = goes_on(t);
     sl_profile_begin_step(t->profile);
     int rc = sl_session_step(&t->session, &done);
     sl_profile_end_step(t->profile, done.waited);
@@ -79,10 +88,11 @@ out:
     return rc;
 }
 
-/* Alone a signal counts at once; several ranks stop where they agreed to, after the same step. */
+/* Alone a signal counts at once, or after the step that is at work; several ranks stop where they agreed to, after the
+ * same step. */
 static bool stops(const struct training *t)
 {
-    return t->flock.row ? t->flock.stop : train_stop_signal != 0;
+    return t->flock.row ? t->flock.stop : train_stop_signal != 0 && !t->session.ahead.there;
 }
 
 static int stop(struct training *t)

@@ -58,6 +58,8 @@ static void print_plan(const struct sl_session *session)
             (double)(m->loading + m->shards) / 1e6, (double)m->images / 1e6);
     if (m->hooks)
         fprintf(stderr, ", exchange %.1f MB", (double)m->hooks / 1e6);
+    if (m->held)
+        fprintf(stderr, ", images on the device %.1f MB", (double)m->held / 1e6);
     fputc('\n', stderr);
 }
 

@@ -179,6 +179,11 @@ bool sl_loader_cached(const struct sl_loader *loader)
     return sl_samples_cached(loader->samples);
 }
 
+const uint8_t *sl_loader_cache(const struct sl_loader *loader)
+{
+    return sl_samples_cache(loader->samples);
+}
+
 uint64_t sl_loader_skipped(const struct sl_loader *loader)
 {
     return sl_samples_bad(loader->samples);

@@ -70,7 +70,8 @@ uint64_t sl_loader_batches(const struct sl_loader *loader); /* per epoch, of all
 uint64_t sl_loader_samples(const struct sl_loader *loader);
 uint64_t sl_loader_unpacked(const struct sl_loader *loader); /* bytes held of compressed shards */
 bool sl_loader_cached(const struct sl_loader *loader);
-uint64_t sl_loader_skipped(const struct sl_loader *loader); /* bad images so far */
+const uint8_t *sl_loader_cache(const struct sl_loader *loader); /* the batches' pixels, where all are kept; or NULL */
+uint64_t sl_loader_skipped(const struct sl_loader *loader);     /* bad images so far */
 
 /* Goes on with the step at that batch of that epoch; what was decoded ahead is dropped. SL_BAD_CONFIG: the epoch has no
  * such batch. */

@@ -38,8 +38,13 @@ static int add_contributions(struct sl_plan *plan, int32_t s)
 
 static int run_backward(struct sl_plan *plan, int32_t s)
 {
-    const int rc = plan->stages[s].layer->type->backward(&plan->stages[s], &plan->pass);
-    return rc == SL_OK ? add_contributions(plan, s) : rc;
+    const struct sl_layer *layer = plan->stages[s].layer;
+    sl_range_push(plan->device, layer->name);
+    int rc = layer->type->backward(&plan->stages[s], &plan->pass);
+    if (rc == SL_OK)
+        rc = add_contributions(plan, s);
+    sl_range_pop(plan->device);
+    return rc;
 }
 
 /* Zeros from part `next` on. */
@@ -64,19 +69,34 @@ static int give_up(struct sl_plan *plan, const struct sl_plan_listener *listener
     return told == SL_OK ? sl_fail(failure, "%s", detail) : told;
 }
 
-int sl_plan_backward(struct sl_plan *plan, const struct sl_plan_listener *listener)
+static int run_stages(struct sl_plan *plan, const struct sl_plan_listener *listener, size_t *next)
 {
     int rc = SL_OK;
-    size_t next = 0;
-    if (!plan->options.training || !plan->pass.labels)
-        return give_up(plan, listener, next, sl_fail(SL_INTERNAL, "backward without a training forward"));
     for (int32_t s = plan->stage_count - 1; s >= 0; s--) {
         if ((rc = run_backward(plan, s)) != SL_OK)
-            return give_up(plan, listener, next, rc);
-        SL_TRY(tell(plan, listener, &next, s));
+            return give_up(plan, listener, *next, rc);
+        SL_TRY(tell(plan, listener, next, s));
     }
 out:
     return rc;
+}
+
+int sl_plan_backward(struct sl_plan *plan, const struct sl_plan_listener *listener)
+{
+    size_t next = 0;
+    int rc;
+    if (!plan->options.training || !plan->pass.labels)
+        return give_up(plan, listener, next, sl_fail(SL_INTERNAL, "backward without a training forward"));
+    sl_range_push(plan->device, "backward");
+    rc = run_stages(plan, listener, &next);
+    sl_range_pop(plan->device);
+    return rc;
+}
+
+static int load_nothing(struct sl_plan *plan, const struct sl_plan_input *input)
+{
+    const int rc = sl_plan_load_packet(plan, input);
+    return rc == SL_OK ? sl_plan_leave(plan) : rc;
 }
 
 int sl_plan_idle(struct sl_plan *plan, const struct sl_plan_input *input, const struct sl_plan_listener *listener)
@@ -84,7 +104,7 @@ int sl_plan_idle(struct sl_plan *plan, const struct sl_plan_input *input, const 
     int rc = SL_OK;
     size_t next = 0;
     assert(plan->options.training && !plan->options.dry && input->count == 0);
-    if ((rc = sl_plan_take_scalars(plan, input)) != SL_OK || (rc = clear_gradient(plan, next)) != SL_OK)
+    if ((rc = load_nothing(plan, input)) != SL_OK || (rc = clear_gradient(plan, next)) != SL_OK)
         return give_up(plan, listener, next, rc);
     return tell(plan, listener, &next, 0);
 }

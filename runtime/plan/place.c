@@ -247,6 +247,15 @@ out:
     return rc;
 }
 
+static void bind_packet(struct sl_plan *plan)
+{
+    struct sl_plan_buffers *m = &plan->buffers;
+    const struct sl_plan_packet packet = sl_plan_packet(plan->options.batch);
+    m->now = (struct sl_now *)m->packet;
+    m->labels = (int32_t *)(m->packet + packet.labels);
+    m->places = (struct sl_image_place *)(m->packet + packet.places);
+}
+
 /* Each buffer is cleared on its own, so that its pages lie with the threads that will compute on them. */
 static int open_arena(struct placing *placing)
 {
@@ -261,6 +270,7 @@ static int open_arena(struct placing *placing)
         memcpy(placing->targets[i], &address, sizeof address); /* pointers of any type */
         SL_TRY(plan->device->fill(plan->device->self, address, 0, placing->blocks[i].bytes));
     }
+    bind_packet(plan);
 out:
     return rc;
 }
@@ -286,12 +296,9 @@ static int place_ends(struct placing *placing)
     } wanted[] = {
         {&m->images, sl_tensor_bytes(image), "images"},
         {&m->floats, rounds_copies(plan) ? sl_tensor_elements(image) * sizeof *m->floats : 0, "images as floats"},
-        {&m->pixels, plan->device->host_memory ? 0 : sl_tensor_elements(image), "pixels"},
-        {&m->places, n * sizeof *m->places, "places of the images"},
-        {&m->labels, n * sizeof *m->labels, "labels"},
+        {&m->packet, sl_plan_packet(plan->options.batch).bytes, "scalars, labels and places"},
         {&m->losses, n * sizeof *m->losses, "losses"},
         {&m->sums, plan->options.training ? sums * sizeof *m->sums : 0, "sums of squares"},
-        {&m->now, sizeof *m->now, "scalars of the step"},
     };
     int rc = SL_OK;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)

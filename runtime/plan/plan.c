@@ -5,12 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/convert/convert.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
 #include "runtime/device/parallel.h"
 #include "runtime/plan/plan_internal.h"
-#include "runtime/plan/precision.h"
 
 _Static_assert((int)SL_MAX_SIDE <= (int)SL_MAX_LENGTH && (int)SL_MAX_BATCH <= (int)SL_MAX_IMAGES,
                "kernels take every shape that a plan may hold");
@@ -23,8 +21,7 @@ static int allocate(struct sl_plan *plan)
     plan->producer = calloc(layers, sizeof *plan->producer);
     plan->adds_to = calloc(layers, sizeof *plan->adds_to);
     plan->losses = calloc((size_t)plan->options.batch, sizeof *plan->losses);
-    plan->places = calloc((size_t)plan->options.batch, sizeof *plan->places);
-    if (!plan->stages || !plan->values || !plan->producer || !plan->adds_to || !plan->losses || !plan->places)
+    if (!plan->stages || !plan->values || !plan->producer || !plan->adds_to || !plan->losses)
         return sl_fail(SL_SYSTEM, "out of memory for a plan of %zu layers", layers);
     return SL_OK;
 }
@@ -41,6 +38,29 @@ static int reserve_probabilities(struct sl_plan *plan)
         return SL_OK;
     plan->probabilities = calloc(sl_tensor_elements(&last_value(plan)->shape), sizeof *plan->probabilities);
     return plan->probabilities ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for the probabilities of a batch");
+}
+
+static void do_nothing(void *self, const struct sl_work *work)
+{
+    (void)self, (void)work;
+}
+
+/* Where memory is the device's own, scratch is taken with the rest of it, not when there may be none left. */
+static int reserve_scratch(const struct sl_plan *plan)
+{
+    const struct sl_device *device = plan->device;
+    return device->host_memory ? SL_OK : device->fork(device->self, 1, plan->scratch_bytes, do_nothing, NULL);
+}
+
+static int open_to_run(struct sl_plan *plan)
+{
+    int rc = SL_OK;
+    SL_TRY(reserve_scratch(plan));
+    SL_TRY(reserve_probabilities(plan));
+    SL_TRY(sl_plan_open_feed(plan));
+    plan->records = plan->options.training && plan->device->record_begin;
+out:
+    return rc;
 }
 
 int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const struct sl_plan_options *options,
@@ -60,7 +80,7 @@ int sl_plan_open(const struct sl_graph *graph, struct sl_weights *weights, const
     SL_TRY(sl_plan_list_parts(p));
     SL_TRY(sl_plan_place(p));
     if (!options->dry)
-        SL_TRY(reserve_probabilities(p));
+        SL_TRY(open_to_run(p));
     *plan = p;
     p = NULL;
 out:
@@ -71,8 +91,9 @@ out:
 struct sl_plan_memory sl_plan_memory_of(const struct sl_plan *plan)
 {
     struct sl_plan_memory memory = {
-        .arena = sl_plan_arena_bytes(plan),
+        .arena = sl_plan_arena_bytes(plan) + sl_plan_feed_bytes(plan),
         .scratch = sl_parallel_scratch(plan->device, plan->scratch_bytes),
+        .host = sl_plan_host_bytes(plan),
     };
     memcpy(memory.largest, plan->largest, sizeof memory.largest);
     return memory;
@@ -99,13 +120,14 @@ void sl_plan_close(struct sl_plan *plan)
         sl_choice_close(plan->choices[i].choice);
     for (int32_t s = 0; plan->stages && s < plan->stage_count; s++)
         free(plan->stages[s].state);
+    sl_plan_forget(plan);
+    sl_plan_close_feed(plan);
     if (!plan->shares)
         plan->device->free(plan->device->self, plan->arena);
     free(plan->kept);
     free(plan->choices);
     free(plan->parts);
     free(plan->probabilities);
-    free(plan->places);
     free(plan->stages);
     free(plan->values);
     free(plan->producer);
@@ -127,120 +149,44 @@ int sl_plan_prepare(struct sl_plan *plan)
     return SL_OK;
 }
 
-static int check_input(const struct sl_plan *plan, const struct sl_plan_input *input)
+static int convert(struct sl_plan *plan)
 {
-    const int32_t classes = sl_graph_classes(plan->graph);
-    if (input->count < 1 || input->count > plan->options.batch)
-        return sl_fail(SL_INTERNAL, "a batch of %d for a plan of %d", input->count, plan->options.batch);
-    if (plan->options.training && !input->labels)
-        return sl_fail(SL_INTERNAL, "a training batch without labels");
-    for (int32_t i = 0; input->labels && i < input->count; i++)
-        if (input->labels[i] < 0 || input->labels[i] >= classes)
-            return sl_fail(SL_BAD_DATA, "label %d of a network with %d classes", input->labels[i], classes);
+    const struct sl_tensor *image = &plan->values[0].shape;
+    const struct sl_plan_conversion *c = &plan->conversion;
+    const struct sl_image bytes = {image->h, image->w, image->h, image->w, c->count, image->element};
+    const struct sl_flat floats = {.n = (int64_t)(sl_tensor_elements(image) / (size_t)image->n) * c->count};
+    switch (c->kind) {
+    case SL_CONVERT_BYTES:
+        return sl_launch_image_to_float(&plan->operations.image_to_float, &bytes, &c->bytes);
+    case SL_CONVERT_FLOATS:
+        return sl_launch_to_bf16(&plan->operations.to_bf16, &floats, &c->floats);
+    case SL_CONVERT_NOTHING:
+        break;
+    }
     return SL_OK;
 }
 
-static int copy(const struct sl_plan *plan, void *to, const void *from, size_t bytes)
+int sl_plan_run(struct sl_plan *plan)
 {
-    return plan->device->copy(plan->device->self, to, from, bytes);
-}
-
-/* To the memory of the device: one image after the other, where it cannot read the host's. */
-static int take_pixels(struct sl_plan *plan, const struct sl_plan_pixels *pixels, int32_t count, const uint8_t **bytes)
-{
-    const struct sl_tensor *image = &plan->values[0].shape;
-    const size_t size = (size_t)image->h * (size_t)image->w * (size_t)image->c;
-    int rc = SL_OK;
-    memcpy(plan->places, pixels->places, (size_t)count * sizeof *plan->places);
-    *bytes = pixels->bytes;
-    for (int32_t i = 0; plan->buffers.pixels && i < count; i++) {
-        const uint8_t *from = pixels->bytes + (size_t)pixels->places[i].index * size;
-        SL_TRY(copy(plan, plan->buffers.pixels + (size_t)i * size, from, size));
-        plan->places[i].index = i;
-        *bytes = plan->buffers.pixels;
+    const struct sl_device *device = plan->device;
+    int rc = convert(plan);
+    sl_range_push(device, "forward");
+    for (int32_t s = 0; rc == SL_OK && s < plan->stage_count; s++) {
+        sl_range_push(device, plan->stages[s].layer->name);
+        rc = plan->stages[s].layer->type->forward(&plan->stages[s], &plan->pass);
+        sl_range_pop(device);
     }
-    SL_TRY(copy(plan, plan->buffers.places, plan->places, (size_t)count * sizeof *plan->places));
-out:
-    return rc;
-}
-
-static int convert_pixels(struct sl_plan *plan, const struct sl_plan_pixels *pixels, int32_t count)
-{
-    const struct sl_tensor *image = &plan->values[0].shape;
-    const struct sl_image shape = {image->h, image->w, image->h, image->w, count, image->element};
-    struct sl_image_to_float args = {.places = plan->buffers.places, .y = plan->buffers.images};
-    int rc = SL_OK;
-    if (image->c != 3)
-        SL_FAIL(SL_INTERNAL, "a network of %d channels does not take images of bytes", image->c);
-    memcpy(args.scale, pixels->scale, sizeof args.scale);
-    memcpy(args.shift, pixels->shift, sizeof args.shift);
-    SL_TRY(take_pixels(plan, pixels, count, &args.x));
-    SL_TRY(sl_launch_image_to_float(&plan->operations.image_to_float, &shape, &args));
-out:
-    return rc;
-}
-
-/* Floats, rounded to the input's element. */
-static int round_images(struct sl_plan *plan, const float *images, size_t floats)
-{
-    const struct sl_flat shape = {.n = (int64_t)floats};
-    struct sl_to_bf16 args = {.x = images, .y = plan->buffers.images};
-    int rc = SL_OK;
-    if (plan->buffers.floats) {
-        SL_TRY(copy(plan, plan->buffers.floats, images, floats * sizeof *images));
-        args.x = plan->buffers.floats;
-    }
-    SL_TRY(sl_launch_to_bf16(&plan->operations.to_bf16, &shape, &args));
-out:
-    return rc;
-}
-
-/* Images as the first layer reads them. A device that reads the host's memory needs no copy of floats: it only reads,
- * and the cast lets the input be a value like the others. */
-static int take_images(struct sl_plan *plan, const struct sl_plan_input *input)
-{
-    struct sl_value *value = &plan->values[0];
-    struct sl_tensor shape = value->shape;
-    shape.n = input->count;
-    value->data = plan->buffers.images;
-    if (!input->images)
-        return convert_pixels(plan, input->pixels, input->count);
-    if (shape.element == SL_ELEMENT_BF16)
-        return round_images(plan, input->images, sl_tensor_elements(&shape));
-    if (!plan->device->host_memory)
-        return copy(plan, plan->buffers.images, input->images, sl_tensor_bytes(&shape));
-    value->data = (void *)(uintptr_t)input->images;
-    return SL_OK;
-}
-
-int sl_plan_take_scalars(struct sl_plan *plan, const struct sl_plan_input *input)
-{
-    const struct sl_now now = {.iteration = input->iteration, .seed = input->seed, .rate = input->rate};
-    int rc = SL_OK;
-    SL_TRY(copy(plan, plan->buffers.now, &now, sizeof now));
-    if (input->labels)
-        SL_TRY(copy(plan, plan->buffers.labels, input->labels, (size_t)input->count * sizeof *input->labels));
-    plan->pass = (struct sl_pass){
-        .device = plan->device,
-        .count = input->count,
-        .labels = input->labels ? plan->buffers.labels : NULL,
-        .losses = plan->buffers.losses,
-        .now = plan->buffers.now,
-        .training = plan->options.training,
-    };
-out:
+    sl_range_pop(device);
     return rc;
 }
 
 int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input)
 {
     int rc = SL_OK;
-    assert(!plan->options.dry);
-    SL_TRY(check_input(plan, input));
-    SL_TRY(sl_plan_take_scalars(plan, input));
-    SL_TRY(take_images(plan, input));
-    for (int32_t s = 0; s < plan->stage_count; s++)
-        SL_TRY(plan->stages[s].layer->type->forward(&plan->stages[s], &plan->pass));
+    SL_TRY(sl_plan_load(plan, input));
+    rc = sl_plan_run(plan);
+    const int left = sl_plan_leave(plan); /* whatever came of it */
+    rc = rc == SL_OK ? left : rc;
 out:
     return rc;
 }
@@ -257,21 +203,25 @@ int sl_plan_judge(struct sl_plan *plan)
     const struct sl_sum_squares of_weights = {w->values, plan->buffers.sums};
     const struct sl_sum_squares of_gradients = {w->gradients, plan->buffers.sums + shape.weights};
     int rc = SL_OK;
+    sl_range_push(plan->device, "judge");
     if (weights.n > 0)
         SL_TRY(sl_launch_sum_squares(&o->sum_squares, &weights, &of_weights));
     SL_TRY(sl_launch_sum_squares(&o->sum_squares, &gradients, &of_gradients));
     SL_TRY(sl_launch_judge(&o->judge, &shape, &judge));
 out:
+    sl_range_pop(plan->device);
     return rc;
 }
 
 int sl_plan_commit(struct sl_plan *plan)
 {
     int rc = SL_OK;
+    sl_range_push(plan->device, "commit");
     for (int32_t s = 0; plan->pass.count > 0 && s < plan->stage_count; s++)
         if (plan->stages[s].layer->type->commit)
             SL_TRY(plan->stages[s].layer->type->commit(&plan->stages[s], &plan->pass));
 out:
+    sl_range_pop(plan->device);
     return rc;
 }
 
@@ -283,8 +233,9 @@ struct sl_now *sl_plan_now(const struct sl_plan *plan)
 /* Waits for the device, then copies. */
 static int read_back(struct sl_plan *plan, void *to, const void *from, size_t bytes)
 {
-    const int rc = plan->device->sync(plan->device->self);
-    return rc == SL_OK ? copy(plan, to, from, bytes) : rc;
+    const struct sl_device *device = plan->device;
+    const int rc = device->sync(device->self);
+    return rc == SL_OK ? device->copy(device->self, to, from, bytes) : rc;
 }
 
 int sl_plan_read_now(struct sl_plan *plan, struct sl_now *now)

@@ -34,10 +34,11 @@ struct sl_image_place;
 
 enum { SL_PLAN_LARGEST = 512 };
 
-/* What a plan takes: its arena; the scratch of the kernel that wants most, once for each thread; and the largest users
- * of the arena, for a refusal. */
+/* What a plan takes: its arena, with what batches are copied to; the scratch of the kernel that wants most, once for
+ * each thread; and the largest users of the arena, for a refusal. */
 struct sl_plan_memory {
     uint64_t arena, scratch; /* bytes */
+    uint64_t host;           /* bytes of the host, where the device's memory is another */
     char largest[SL_PLAN_LARGEST];
 };
 
@@ -64,6 +65,11 @@ struct sl_plan_pixels {
     float scale[3], shift[3];
 };
 
+/* Images of such a store stay in the memory of the device once they were used: batches whose pixels.bytes it is send
+ * only their places from then on. For a device with memory of its own. SL_UNAVAILABLE: it has no room; they are then
+ * copied with each batch, as before. SL_SYSTEM. */
+int sl_plan_hold_images(struct sl_plan *plan, const uint8_t *bytes, uint64_t count);
+
 /* A batch, in the host's memory. It stays until a result of the pass has been read: a device that reads the host's
  * memory makes no copy of it. */
 struct sl_plan_input {
@@ -77,6 +83,16 @@ struct sl_plan_input {
 
 /* Starts one pass over a batch; the device may still be working when this returns. */
 int sl_plan_forward(struct sl_plan *plan, const struct sl_plan_input *input);
+
+/* The same in two parts: the batch is copied, then run. Behind what is started between comes sl_plan_fetch. */
+int sl_plan_load(struct sl_plan *plan, const struct sl_plan_input *input);
+int sl_plan_run(struct sl_plan *plan);
+
+/* Between sl_plan_load and sl_plan_fetch: starts what work(self) starts on the device. A training plan of a device that
+ * records may note it and replay it for batches like this one, without calling `work`: all that changes from step to
+ * step has to lie in the memory of the device. `owner` is who else it depends on. The errors of `work`. */
+int sl_plan_replay(struct sl_plan *plan, const void *owner, int (*work)(void *self), void *self);
+uint64_t sl_plan_replays(const struct sl_plan *plan); /* so far */
 
 /* A part of weights->gradients, which backward completes at once: what one stage has there in a row. */
 struct sl_plan_part {
@@ -113,6 +129,11 @@ int sl_plan_commit(struct sl_plan *plan);
 /* The scalars of the step, in the memory of the device; and a copy, once the device has come that far. */
 struct sl_now *sl_plan_now(const struct sl_plan *plan);
 int sl_plan_read_now(struct sl_plan *plan, struct sl_now *now);
+
+/* Starts copying the scalars of the step that was loaded, and waits for those of *slot. Of a device that works ahead,
+ * the step after may be loaded and run between. */
+int sl_plan_fetch(struct sl_plan *plan, int *slot);
+int sl_plan_fetched(struct sl_plan *plan, int slot, struct sl_now *now);
 
 /* Of the last forward, waiting for it: probabilities (rows `*stride` floats apart, until the next forward), and the
  * mean loss of its samples. */

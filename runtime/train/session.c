@@ -6,6 +6,7 @@
 #include "runtime/device/machine.h"
 #include "runtime/device/parallel.h"
 #include "runtime/plan/choose.h"
+#include "runtime/train/hold_images.h"
 #include "runtime/train/session_rows.h"
 
 /* Four fifths of what the machine, or this process's control groups, have left; 0: that is unknown. */
@@ -48,7 +49,7 @@ static struct sl_plan_options training_options(const struct sl_session *s)
 /* Where the device computes. */
 static uint64_t needed_there(const struct sl_session_memory *m)
 {
-    return m->weights + m->training + m->inference + m->scratch + m->hooks;
+    return m->weights + m->training + m->inference + m->scratch + m->hooks + m->held;
 }
 
 /* In the host's memory. */
@@ -76,6 +77,7 @@ static int count_plans(struct sl_session *s, char largest[])
     SL_TRY(sl_plan_measure(s->model.graph, sizes, &options, &inference));
     s->memory.training = training.arena;
     s->memory.inference = inference.arena;
+    s->memory.loading = training.host + inference.host;
     s->memory.scratch = training.scratch > inference.scratch ? training.scratch : inference.scratch;
     memcpy(largest, training.largest, sizeof training.largest);
     if (s->options.hooks_memory)
@@ -236,6 +238,31 @@ out:
     return rc;
 }
 
+/* Of the memory of the device; no limit is known of one that does not say. A part stays free: a smaller batch may want
+ * more scratch. */
+static uint64_t left_there(const struct sl_session *s)
+{
+    enum { SPARE = 20 };
+    const uint64_t there = s->device.memory, taken = needed_there(&s->memory) + there / SPARE;
+    if (!there)
+        return UINT64_MAX;
+    return there > taken ? there - taken : 0;
+}
+
+/* What fits, split by split. */
+static int hold_images(struct sl_session *s, struct sl_plan *plan, const struct sl_loader *loader, const char *split)
+{
+    const uint64_t side = (uint64_t)s->dataset->pixels.size;
+    const struct sl_hold_images what = {&s->device,         plan, loader, split, side * side * 3, s->options.say,
+                                        s->options.say_self};
+    uint64_t held;
+    if (s->device.host_memory || !loader)
+        return SL_OK;
+    const int rc = sl_hold_images(&what, left_there(s), &held);
+    s->memory.held += held;
+    return rc;
+}
+
 int sl_session_open(const struct sl_session_options *options, sl_build_fn *build, void *self,
                     struct sl_session *session)
 {
@@ -253,6 +280,8 @@ int sl_session_open(const struct sl_session_options *options, sl_build_fn *build
     SL_TRY(open_loader(session, true, &session->train));
     if (has_val(session))
         SL_TRY(open_loader(session, false, &session->val));
+    SL_TRY(hold_images(session, session->training, session->train, "train"));
+    SL_TRY(hold_images(session, session->inference, session->val, "val"));
 out:
     if (rc != SL_OK)
         sl_session_close(session);

@@ -90,6 +90,24 @@ struct sl_session_memory {
     uint64_t shards;              /* what compressed shards unpack to */
     uint64_t hooks;               /* of the exchange with other ranks */
     uint64_t images;              /* decoded images that are kept */
+    uint64_t held;                /* the same, in the memory of the device */
+};
+
+/* What one step was. */
+struct sl_session_result {
+    uint64_t epoch, index, iteration; /* of this step */
+    uint64_t samples;                 /* of all ranks; 0: no image could be read, and such images are skipped */
+    int32_t local;                    /* of this rank */
+    double rate, loss, score;         /* of all ranks */
+    double waited;                    /* seconds, for data */
+    double seconds;                   /* of the whole step, waiting included */
+};
+
+/* A step at work. */
+struct sl_session_started {
+    bool there;
+    struct sl_session_result what; /* as far as it is known beforehand */
+    struct sl_train_ticket ticket;
 };
 
 struct sl_session {
@@ -114,17 +132,11 @@ struct sl_session {
     struct sl_position position;
     struct sl_best best;
     const struct sl_batch *batch; /* the loader's, of `position`, not yet trained on; or NULL */
-    uint64_t unread;              /* steps in a row for which no rank could read an image */
-};
-
-/* What one step was. */
-struct sl_session_result {
-    uint64_t epoch, index, iteration; /* of this step */
-    uint64_t samples;                 /* of all ranks; 0: no image could be read, and such images are skipped */
-    int32_t local;                    /* of this rank */
-    double rate, loss, score;         /* of all ranks */
-    double waited;                    /* seconds, for data */
-    double seconds;                   /* of the whole step, waiting included */
+    /* The caller's, before a step: another one follows whatever comes of it, so that may be started meanwhile. */
+    bool goes_on;
+    struct sl_session_started ahead; /* the step after, already started */
+    const struct sl_batch *next;     /* its batch; or NULL */
+    uint64_t unread;                 /* steps in a row for which no rank could read an image */
 };
 
 typedef int sl_build_fn(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph);
@@ -138,8 +150,15 @@ void sl_session_close(struct sl_session *session);
 
 /* Trains on the next batch of each rank; collective. Where nobody has a readable image (skip_bad_images), it is a step
  * of no samples that changes nothing but the position; a whole epoch of these is SL_BAD_DATA. SL_NUMERICS, on all ranks
- * at once, leaves weights, statistics and position as they were. */
+ * at once, leaves weights, statistics and position as they were.
+ *
+ * With goes_on, a process alone may have started the step after on its device when this returns: then that is taken by
+ * another call before anything else is done with the session (sl_session_settled), after SL_NUMERICS behind a skip. All
+ * that comes of it is what comes without. */
 int sl_session_step(struct sl_session *session, struct sl_session_result *step);
+
+/* SL_INTERNAL: a step was started that has not been taken. */
+int sl_session_settled(const struct sl_session *session);
 
 /* Leaves out the step that was refused with SL_NUMERICS: the position moves on as if nobody had had images. */
 void sl_session_skip(struct sl_session *session);

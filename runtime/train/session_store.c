@@ -216,6 +216,7 @@ int sl_session_save(const struct sl_session *session, struct sl_store *store)
     struct saved saved = {.file_count = 0};
     const struct sl_group *group = session->options.group;
     SL_TRY(check_world(group));
+    SL_TRY(sl_session_settled(session));
     rc = fill_rank(session, &saved);
     if (rc == SL_OK)
         rc = fill_model(session, &saved);

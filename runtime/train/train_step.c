@@ -15,26 +15,65 @@ static int refuse(uint32_t bad, uint64_t iteration, const char *where)
 
 /* ---- alone ---- */
 
-static int train_alone(struct sl_plan *plan, struct sl_updater *updater, const struct sl_plan_input *input,
-                       struct sl_train_result *result)
+struct alone {
+    struct sl_plan *plan;
+    struct sl_updater *updater;
+};
+
+/* All that a step computes, once its batch is there. */
+static int run_alone(void *self)
 {
+    const struct alone *alone = self;
+    struct sl_plan *plan = alone->plan;
     int rc = SL_OK;
-    struct sl_now now;
-    SL_TRY(sl_plan_forward(plan, input));
+    SL_TRY(sl_plan_run(plan));
     SL_TRY(sl_plan_backward(plan, NULL));
     SL_TRY(sl_plan_judge(plan));
-    SL_TRY(sl_updater_step(updater, sl_plan_now(plan), NULL));
+    SL_TRY(sl_updater_step(alone->updater, sl_plan_now(plan), NULL));
     SL_TRY(sl_plan_commit(plan));
-    SL_TRY(sl_plan_read_now(plan, &now));
-    *result = (struct sl_train_result){
-        .samples = (uint64_t)input->count,
-        .loss = now.loss,
-        .loss_sum = now.loss * input->count,
-        .score = score_of(updater, now.loss, &now),
-    };
-    rc = now.bad ? refuse(now.bad, input->iteration, "") : SL_OK;
 out:
     return rc;
+}
+
+int sl_train_start(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_input *step,
+                   struct sl_train_ticket *ticket)
+{
+    int rc = SL_OK;
+    struct alone alone = {plan, updater};
+    struct sl_plan_input input = step->batch;
+    input.rate = sl_updater_rate(&updater->options, step->rate, input.iteration);
+    *ticket = (struct sl_train_ticket){.samples = input.count, .iteration = input.iteration};
+    sl_range_push(updater->weights->device, "step");
+    SL_TRY(sl_plan_load(plan, &input));
+    SL_TRY(sl_plan_replay(plan, updater, run_alone, &alone));
+    SL_TRY(sl_plan_fetch(plan, &ticket->slot));
+out:
+    sl_range_pop(updater->weights->device);
+    return rc;
+}
+
+int sl_train_finish(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_ticket *ticket,
+                    struct sl_train_result *result)
+{
+    struct sl_now now;
+    const int rc = sl_plan_fetched(plan, ticket->slot, &now);
+    if (rc != SL_OK)
+        return rc;
+    *result = (struct sl_train_result){
+        .samples = (uint64_t)ticket->samples,
+        .loss = now.loss,
+        .loss_sum = now.loss * ticket->samples,
+        .score = score_of(updater, now.loss, &now),
+    };
+    return now.bad ? refuse(now.bad, ticket->iteration, "") : SL_OK;
+}
+
+static int train_alone(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_input *step,
+                       struct sl_train_result *result)
+{
+    struct sl_train_ticket ticket;
+    const int rc = sl_train_start(plan, updater, step, &ticket);
+    return rc == SL_OK ? sl_train_finish(plan, updater, &ticket, result) : rc;
 }
 
 /* ---- with others ---- */
@@ -139,8 +178,8 @@ int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_t
              const struct sl_train_hooks *hooks, float *update, struct sl_train_result *result)
 {
     struct sl_plan_input input = step->batch;
+    if (!sl_train_shares(hooks))
+        return step->status == SL_OK ? train_alone(plan, updater, step, result) : step->status;
     input.rate = sl_updater_rate(&updater->options, step->rate, input.iteration);
-    if (hooks && (hooks->gradient || hooks->agree || hooks->update))
-        return train_together(plan, updater, step, &input, hooks, update, result);
-    return step->status == SL_OK ? train_alone(plan, updater, &input, result) : step->status;
+    return train_together(plan, updater, step, &input, hooks, update, result);
 }

@@ -31,6 +31,11 @@ struct sl_train_hooks {
     void *self;
 };
 
+static inline bool sl_train_shares(const struct sl_train_hooks *hooks)
+{
+    return hooks && (hooks->gradient || hooks->agree || hooks->update);
+}
+
 struct sl_train_input {
     struct sl_plan_input batch; /* its rate is set by the step, from `rate`; with hooks its count may be 0 */
     double rate;                /* the learning rate */
@@ -55,6 +60,18 @@ struct sl_train_result {
  * before on all. What any rank's step failed with before the vote is returned by all, and has changed nothing. */
 int sl_train(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_input *step,
              const struct sl_train_hooks *hooks, float *update, struct sl_train_result *result);
+
+/* A step alone in two parts. On a device that works ahead (its mark) the step after may be started before this one is
+ * finished: one that turns out to be bad has changed nothing, so what follows it is right in any case. */
+struct sl_train_ticket {
+    int32_t samples;
+    uint64_t iteration;
+    int slot; /* of the plan */
+};
+int sl_train_start(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_input *step,
+                   struct sl_train_ticket *ticket);
+int sl_train_finish(struct sl_plan *plan, struct sl_updater *updater, const struct sl_train_ticket *ticket,
+                    struct sl_train_result *result);
 
 #ifdef __cplusplus
 }

@@ -96,7 +96,7 @@ float sl_updater_rate(const struct sl_updater_options *o, double rate, uint64_t 
     return (float)(isfinite(size) && size != 0.0 ? size : o->epsilon);
 }
 
-int sl_updater_step(struct sl_updater *updater, const struct sl_now *now, float *update)
+static int step_all(struct sl_updater *updater, const struct sl_now *now, float *update)
 {
     const struct sl_updater_options *o = &updater->options;
     const struct sl_weights *w = updater->weights;
@@ -126,6 +126,15 @@ int sl_updater_step(struct sl_updater *updater, const struct sl_now *now, float 
             return rc;
     }
     return SL_OK;
+}
+
+int sl_updater_step(struct sl_updater *updater, const struct sl_now *now, float *update)
+{
+    const struct sl_device *device = updater->weights->device;
+    sl_range_push(device, "update");
+    const int rc = step_all(updater, now, update);
+    sl_range_pop(device);
+    return rc;
 }
 
 int sl_updater_scale_gradients(struct sl_updater *updater, float factor)

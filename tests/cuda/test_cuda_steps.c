@@ -4,52 +4,13 @@
 
 #include <math.h>
 
-#include "runtime/graph/graph.h"
-#include "runtime/graph/layer_options.h"
 #include "runtime/store/served_model.h"
-#include "runtime/train/session.h"
-#include "tests/data_fixture.h"
-
-enum { STEPS = 20, BATCH = 4, CLASSES = 3, IMAGE = 16 };
-
-static int32_t block(struct sl_graph *g, int32_t x, const char *const names[4], int32_t kernel, int32_t filters)
-{
-    x = sl_graph_add(g, names[0], x, SL_CONV2D(.filters = filters, .kernel = {kernel, kernel}));
-    x = sl_graph_add(g, names[1], x, SL_BATCH_NORM());
-    x = sl_graph_add(g, names[2], x, SL_LEAKY_RELU());
-    return sl_graph_add(g, names[3], x, SL_MAX_POOL(.kernel = {2, 2}));
-}
-
-static int build_tiny(void *self, int32_t image_size, int32_t classes, struct sl_graph **graph)
-{
-    static const char *const first[] = {"conv0", "norm0", "act0", "pool0"};
-    static const char *const second[] = {"conv1", "norm1", "act1", "pool1"};
-    (void)self;
-    assert_ok(sl_graph_new("tiny", graph));
-    int32_t x = sl_graph_input(*graph, image_size, image_size, 3);
-    x = block(*graph, x, first, 3, 8);
-    x = block(*graph, x, second, 2, 12);
-    x = sl_graph_add(*graph, "drop", x, SL_DROPOUT(.rate = 0.2));
-    x = sl_graph_add(*graph, "conv2", x, SL_CONV2D(.filters = classes, .kernel = {1, 1}, .bias = true));
-    x = sl_graph_add(*graph, "gap", x, SL_AVERAGE_POOL(.global = true));
-    sl_graph_add(*graph, "loss", x, SL_SOFTMAX_NLL());
-    return sl_graph_check(*graph);
-}
+#include "tests/cuda/tiny_session.h"
 
 static void open_session(const struct sl_device *device, enum sl_element precision, struct sl_session *session)
 {
-    const struct sl_session_options options = {
-        .data = at("data"),
-        .batch_size = BATCH,
-        .seed = 3,
-        .device = device,
-        .precision = precision,
-        .schedule = {.count = 1, .rates = {1e-3}},
-        .updater = sl_updater_defaults(),
-        .flip = true,
-        .crop_padding = 2,
-        .memory_limit = (uint64_t)1 << 30,
-    };
+    struct sl_session_options options = tiny_options(device);
+    options.precision = precision;
     assert_ok(sl_session_open(&options, build_tiny, NULL, session));
 }
 
@@ -58,27 +19,6 @@ static void reference_open(struct sl_device *device)
 {
     assert_ok(sl_device_cpu_open(1, device));
     device->isa = SL_CPU;
-}
-
-static void take_steps(struct sl_session *session, int steps, double losses[])
-{
-    struct sl_session_result result;
-    for (int i = 0; i < steps; i++) {
-        if (sl_session_epoch_trained(session))
-            sl_session_next_epoch(session);
-        assert_ok(sl_session_step(session, &result));
-        losses[i] = result.loss;
-    }
-}
-
-static float *copy_back(const struct sl_session *session, const float *from, int64_t n)
-{
-    const struct sl_device *device = &session->device;
-    float *to = malloc((size_t)n * sizeof *to);
-    assert_non_null(to);
-    assert_ok(device->sync(device->self));
-    assert_ok(device->copy(device->self, to, from, (size_t)n * sizeof *to));
-    return to;
 }
 
 /* The distance of two arrays, beside the length of the second. */
@@ -305,18 +245,6 @@ static void every_operation_has_a_row(void **state)
     assert_null(sl_cuda_missing_operation(sl_cuda_rows, sl_cuda_row_count, SL_CUDA));
     assert_string_equal(sl_cuda_missing_operation(sl_cuda_rows, sl_cuda_row_count, SL_TF32), "conv2d_fwd");
     assert_string_equal(sl_cuda_missing_operation(sl_cuda_rows, sl_cuda_row_count - 1, SL_CUDA), "threshold_clip");
-}
-
-static int set_up(void **state)
-{
-    struct sl_dataset *set;
-    if (enter(state) != 0)
-        return -1;
-    put_tree("tree", CLASSES, 10);
-    const struct sl_prepare_options options = prepare_options(at("tree"), at("data"));
-    assert_ok(sl_prepare(&options, &set));
-    sl_dataset_close(set);
-    return 0;
 }
 
 int main(void)
