@@ -70,9 +70,10 @@ struct sl_device {
      * was set last. */
     int (*mark)(void *self, int number);
     int (*reach)(void *self, int number);
-    /* A row of forks and fills as one piece of work. Between record_begin and record_end they are noted and not run:
-     * with the arguments that they have then, and nothing but them. record_end with NULL forgets them. A replay runs
-     * them in turn; *run is false where memory has moved that they use, and they have to be recorded again. */
+    /* A row of forks and fills as one piece of work; record_begin is NULL where nothing is to be recorded. Between
+     * record_begin and record_end they are noted and not run: with the arguments that they have then, and nothing but
+     * them. record_end with NULL forgets them. A replay runs them in turn; *run is false where memory has moved that
+     * they use, and they have to be recorded again. */
     int (*record_begin)(void *self);
     int (*record_end)(void *self, void **recording);
     int (*replay)(void *self, void *recording, bool *run);

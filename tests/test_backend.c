@@ -53,9 +53,12 @@ static void assert_fails(const char *fake, const char *name, int index, int stat
         fail_msg("wanted \"%s\" in: %s", words, sl_last_error());
 }
 
-static int clear_priorities(void **state)
+static int clear_choices(void **state)
 {
     (void)state;
+    unsetenv("SL_CUDA_GRAPH");
+    unsetenv("NVTX_INJECTION64_PATH");
+    unsetenv("CUDA_INJECTION64_PATH");
     unsetenv("SL_BACKEND_PRIORITY_CUDA");
     unsetenv("SL_BACKEND_PRIORITY_CPU");
     return 0;
@@ -153,6 +156,34 @@ static void test_tf32(void **state)
         strstr(sl_last_error(), "cuda is not used: no NVIDIA driver is loaded; cpu is not used: a processor"));
 }
 
+static void assert_records(bool records)
+{
+    struct sl_device device = {0};
+    struct report report;
+    assert_int_equal(open_with("good", "cuda", 0, &report, &device), SL_OK);
+    assert_int_equal(device.record_begin != NULL, records);
+    device.close(device.self);
+}
+
+/* Steps are recorded unless somebody wants to see them layer by layer. */
+static void test_recording(void **state)
+{
+    (void)state;
+    assert_records(true);
+    setenv("NVTX_INJECTION64_PATH", "/opt/profiler.so", 1);
+    assert_records(false);
+    setenv("SL_CUDA_GRAPH", "on", 1);
+    assert_records(true);
+    setenv("SL_CUDA_GRAPH", "", 1);
+    assert_records(false);
+    unsetenv("NVTX_INJECTION64_PATH");
+    assert_records(true);
+    setenv("SL_CUDA_GRAPH", "off", 1);
+    assert_records(false);
+    setenv("SL_CUDA_GRAPH", "of", 1);
+    assert_fails("good", "auto", 0, SL_BAD_CONFIG, "SL_CUDA_GRAPH=of: it must be on or off");
+}
+
 static void test_descriptions(void **state)
 {
     (void)state;
@@ -170,11 +201,12 @@ static void test_descriptions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_skips_have_reasons, clear_priorities, clear_priorities),
-        cmocka_unit_test_setup_teardown(test_the_highest_priority_wins, clear_priorities, clear_priorities),
-        cmocka_unit_test_setup_teardown(test_wrong_words, clear_priorities, clear_priorities),
+        cmocka_unit_test_setup_teardown(test_skips_have_reasons, clear_choices, clear_choices),
+        cmocka_unit_test_setup_teardown(test_the_highest_priority_wins, clear_choices, clear_choices),
+        cmocka_unit_test_setup_teardown(test_wrong_words, clear_choices, clear_choices),
         cmocka_unit_test(test_processes_of_a_host_take_turns),
         cmocka_unit_test(test_tf32),
+        cmocka_unit_test_setup_teardown(test_recording, clear_choices, clear_choices),
         cmocka_unit_test(test_descriptions),
     };
     return cmocka_run_group_tests_name("backend", tests, NULL, NULL);

@@ -56,6 +56,22 @@ out:
     return rc;
 }
 
+/* SL_CUDA_GRAPH=on|off: are steps recorded? Unset: not under a profiler, which would see the first two steps by layer
+ * and one graph from then on. */
+static int choose_recording(struct sl_device *device)
+{
+    const char *wanted = getenv("SL_CUDA_GRAPH");
+    const bool given = wanted && *wanted;
+    bool records = !getenv("NVTX_INJECTION64_PATH") && !getenv("CUDA_INJECTION64_PATH");
+    if (given && strcmp(wanted, "on") != 0 && strcmp(wanted, "off") != 0)
+        return sl_fail(SL_BAD_CONFIG, "SL_CUDA_GRAPH=%s: it must be on or off", wanted);
+    if (given)
+        records = !strcmp(wanted, "on");
+    if (!records)
+        device->record_begin = NULL;
+    return SL_OK;
+}
+
 static int open_cuda(const struct sl_backend_options *options, struct sl_device *device)
 {
     int rc = SL_OK, devices, sharers;
@@ -68,7 +84,7 @@ static int open_cuda(const struct sl_backend_options *options, struct sl_device 
         SL_FAIL(SL_UNAVAILABLE, "there is no device %d: the devices are 0 to %d", index, devices - 1);
     SL_TRY(share_memory(&module, index, sharers, &memory));
     SL_TRY(module.open(index, memory, device));
-    if ((rc = module.self_test(device)) != SL_OK)
+    if ((rc = choose_recording(device)) != SL_OK || (rc = module.self_test(device)) != SL_OK)
         device->close(device->self);
     else if (options->tf32)
         device->isa |= SL_TF32;

@@ -41,6 +41,16 @@ uint64_t sl_plan_host_bytes(const struct sl_plan *plan)
     return plan->device->host_memory ? 0 : (uint64_t)slots_of(plan->device) * slot_bytes(plan);
 }
 
+/* Of the device. What lay there before may still be at work, and sends do not come in turn with that. */
+static int take_bytes(const struct sl_plan *plan, uint64_t bytes, uint8_t **at)
+{
+    const struct sl_device *device = plan->device;
+    void *memory = NULL;
+    const int rc = device->alloc(device->self, bytes, &memory);
+    *at = memory;
+    return rc == SL_OK ? device->sync(device->self) : rc;
+}
+
 static int open_host(struct sl_plan *plan)
 {
     const struct sl_device *device = plan->device;
@@ -62,7 +72,6 @@ int sl_plan_open_feed(struct sl_plan *plan)
 {
     const struct sl_device *device = plan->device;
     struct sl_plan_feed *feed = &plan->feed;
-    void *memory = NULL;
     int rc = SL_OK;
     feed->slots = slots_of(device);
     feed->slot_bytes = slot_bytes(plan);
@@ -70,8 +79,7 @@ int sl_plan_open_feed(struct sl_plan *plan)
         goto out;
     SL_TRY(open_host(plan));
     if (pixels_bytes(plan) > 0)
-        SL_TRY(device->alloc(device->self, sl_plan_feed_bytes(plan), &memory));
-    feed->pixels = memory;
+        SL_TRY(take_bytes(plan, sl_plan_feed_bytes(plan), &feed->pixels));
 out:
     return rc;
 }
@@ -93,17 +101,14 @@ void sl_plan_close_feed(struct sl_plan *plan)
 
 int sl_plan_hold_images(struct sl_plan *plan, const uint8_t *bytes, uint64_t count)
 {
-    const struct sl_device *device = plan->device;
     struct sl_plan_feed *feed = &plan->feed;
-    void *memory = NULL;
     int rc = SL_OK;
-    assert(!device->host_memory && !feed->store && count > 0);
+    assert(!plan->device->host_memory && !feed->store && count > 0);
     bool *there = calloc(count, sizeof *there);
     if (!there)
         SL_FAIL(SL_SYSTEM, "out of memory for what is known of %llu images", (unsigned long long)count);
-    SL_TRY(device->alloc(device->self, count * image_bytes(plan), &memory));
+    SL_TRY(take_bytes(plan, count * image_bytes(plan), &feed->held));
     feed->there = there;
-    feed->held = memory;
     feed->held_count = count;
     feed->store = bytes;
     there = NULL;

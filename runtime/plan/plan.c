@@ -116,12 +116,12 @@ void sl_plan_close(struct sl_plan *plan)
 {
     if (!plan)
         return;
+    sl_plan_close_feed(plan); /* waits for what is at work */
+    sl_plan_forget(plan);
     for (size_t i = 0; i < plan->choice_count; i++)
         sl_choice_close(plan->choices[i].choice);
     for (int32_t s = 0; plan->stages && s < plan->stage_count; s++)
         free(plan->stages[s].state);
-    sl_plan_forget(plan);
-    sl_plan_close_feed(plan);
     if (!plan->shares)
         plan->device->free(plan->device->self, plan->arena);
     free(plan->kept);

@@ -267,7 +267,7 @@ static int take_position(const struct source *source)
     const struct common *common = &source->common;
     session->position = position_of(common);
     session->best = (struct sl_best){common->best_step, common->best_accuracy};
-    session->batch = NULL;
+    session->batch = session->next = NULL;
     const struct sl_position *p = &session->position;
     if (p->index == sl_loader_batches(session->train)) /* the epoch is trained, and perhaps not validated */
         return sl_loader_seek(session->train, p->epoch + 1, 0);

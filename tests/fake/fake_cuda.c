@@ -31,6 +31,12 @@ static void close_device(void *self)
     free(self);
 }
 
+static int record_begin(void *self)
+{
+    (void)self;
+    return SL_OK;
+}
+
 static int open_device(int index, uint64_t memory, struct sl_device *device)
 {
     if (FAKE == WITHOUT_MEMORY)
@@ -39,7 +45,8 @@ static int open_device(int index, uint64_t memory, struct sl_device *device)
                                  .isa = SL_CUDA,
                                  .memory = memory,
                                  .self = malloc(1),
-                                 .close = close_device};
+                                 .close = close_device,
+                                 .record_begin = record_begin};
     return SL_OK;
 }
 

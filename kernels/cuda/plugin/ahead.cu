@@ -1,9 +1,13 @@
 /* What lets the host go ahead of a GPU: copies beside its work, marks, recordings, names for a profiler. */
 #include <cuda_runtime.h>
+#if __has_include(<nvtx3/nvToolsExt.h>) /* a part of CUDA that may be left out */
 #include <nvtx3/nvToolsExt.h>
+#define SL_HAS_NVTX 1
+#else
+#define SL_HAS_NVTX 0
+#endif
 
 #include <cstdlib>
-#include <cstring>
 
 #include "kernels/cuda/plugin/gpu.cuh"
 
@@ -125,21 +129,9 @@ static int gpu_replay(void *self, void *memory, bool *run)
     return *run ? sl_cuda_check(cudaGraphLaunch(recording->graph, gpu->stream), "replay a recording") : SL_OK;
 }
 
-/* SL_CUDA_GRAPH=on|off. Unset: off under a profiler, whose ranges would otherwise be empty from the third step on. */
-static int may_record(bool *may)
-{
-    const char *wanted = getenv("SL_CUDA_GRAPH");
-    *may = !getenv("NVTX_INJECTION64_PATH") && !getenv("CUDA_INJECTION64_PATH");
-    if (!wanted || !*wanted)
-        return SL_OK;
-    *may = strcmp(wanted, "off") != 0;
-    return *may && strcmp(wanted, "on")
-               ? sl_cuda_host.fail(SL_BAD_CONFIG, "SL_CUDA_GRAPH=%s: it must be on or off", wanted)
-               : SL_OK;
-}
-
 /* ---- names for a profiler: one look at a pointer where there is none ---- */
 
+#if SL_HAS_NVTX
 static void gpu_range_push(void *, const char *name)
 {
     nvtxRangePushA(name);
@@ -149,22 +141,20 @@ static void gpu_range_pop(void *)
 {
     nvtxRangePop();
 }
+#endif
 
-int sl_gpu_work_ahead(struct sl_device *device)
+void sl_gpu_work_ahead(struct sl_device *device)
 {
-    bool records;
     device->send = gpu_send;
     device->sent = gpu_sent;
     device->mark = gpu_mark;
     device->reach = gpu_reach;
-    device->range_push = gpu_range_push;
-    device->range_pop = gpu_range_pop;
-    const int rc = may_record(&records);
-    if (rc != SL_OK || !records)
-        return rc;
     device->record_begin = gpu_record_begin;
     device->record_end = gpu_record_end;
     device->replay = gpu_replay;
     device->forget = gpu_forget;
-    return SL_OK;
+#if SL_HAS_NVTX
+    device->range_push = gpu_range_push;
+    device->range_pop = gpu_range_pop;
+#endif
 }

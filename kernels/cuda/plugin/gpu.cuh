@@ -29,6 +29,6 @@ static inline int sl_gpu_refuse_in_recording(const struct gpu *gpu, const char *
 int sl_gpu_open_streams(struct gpu *gpu);
 void sl_gpu_close_streams(struct gpu *gpu);
 
-/* The functions of a device that lets the host go ahead. SL_BAD_CONFIG: of SL_CUDA_GRAPH. */
-int sl_gpu_work_ahead(struct sl_device *device);
+/* The functions of a device that lets the host go ahead. */
+void sl_gpu_work_ahead(struct sl_device *device);
 #endif
