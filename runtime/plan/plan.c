@@ -240,7 +240,11 @@ static int read_back(struct sl_plan *plan, void *to, const void *from, size_t by
 
 int sl_plan_read_now(struct sl_plan *plan, struct sl_now *now)
 {
-    return read_back(plan, now, plan->buffers.now, sizeof *now);
+    int slot;
+    if (!plan->device->mark)
+        return read_back(plan, now, plan->buffers.now, sizeof *now);
+    const int rc = sl_plan_fetch(plan, &slot);
+    return rc == SL_OK ? sl_plan_fetched(plan, slot, now) : rc;
 }
 
 int sl_plan_probabilities(struct sl_plan *plan, const float **p, int32_t *stride)

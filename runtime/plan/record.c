@@ -41,37 +41,24 @@ void sl_plan_forget(struct sl_plan *plan)
         forget(plan, &plan->recordings[i]);
 }
 
-/* A failure of the work is its own; where the device cannot record it, steps stay as they are. */
-static int record(struct sl_plan *plan, struct sl_plan_recording *recording, int (*work)(void *self), void *self)
+/* Nothing has run yet. Where the device cannot record the work, for whatever reason, steps stay as they are, and a
+ * failure that is the work's own shows there. */
+static void record(struct sl_plan *plan, struct sl_plan_recording *recording, int (*work)(void *self), void *self)
 {
     const struct sl_device *device = plan->device;
+    plan->records = false;
     if (device->record_begin(device->self) != SL_OK)
-        return SL_OK;
-    const int rc = work(self), ended = device->record_end(device->self, rc == SL_OK ? &recording->recorded : NULL);
-    if (rc == SL_OK && ended != SL_OK)
+        return;
+    const int rc = work(self);
+    if (device->record_end(device->self, rc == SL_OK ? &recording->recorded : NULL) != SL_OK)
         recording->recorded = NULL;
-    return rc;
+    plan->records = recording->recorded != NULL;
 }
 
-static int replay(struct sl_plan *plan, struct sl_plan_recording *recording, bool *run)
+static int replay(struct sl_plan *plan, const struct sl_plan_recording *recording, bool *run)
 {
     const int rc = plan->device->replay(plan->device->self, recording->recorded, run);
     plan->replays += rc == SL_OK && *run;
-    return rc;
-}
-
-/* Recorded when it comes for the second time. */
-static int run_recorded(struct sl_plan *plan, struct sl_plan_recording *recording, int (*work)(void *self), void *self,
-                        bool *run)
-{
-    int rc = SL_OK;
-    if (!recording->recorded) {
-        SL_TRY(record(plan, recording, work, self));
-        plan->records = recording->recorded != NULL;
-    }
-    if (recording->recorded)
-        SL_TRY(replay(plan, recording, run));
-out:
     return rc;
 }
 
@@ -82,8 +69,11 @@ int sl_plan_replay(struct sl_plan *plan, const void *owner, int (*work)(void *se
     if (!may_record(plan))
         return work(self);
     struct sl_plan_recording *recording = find(plan, owner);
-    if (is_of(recording, plan, owner))
-        SL_TRY(run_recorded(plan, recording, work, self, &run));
+    const bool known = is_of(recording, plan, owner);
+    if (known && !recording->recorded) /* it comes for the second time */
+        record(plan, recording, work, self);
+    if (known && recording->recorded)
+        SL_TRY(replay(plan, recording, &run));
     if (run)
         goto out;
     forget(plan, recording);

@@ -28,7 +28,8 @@ enum { AHEAD_PINNED = 16 };
 
 struct ahead_device {
     void *strict;
-    bool send_late; /* what is sent arrives when somebody has to have it; else at once */
+    bool send_late;     /* what is sent arrives when somebody has to have it; else at once */
+    bool cannot_record; /* work fails while it is recorded */
     struct ahead_queue work, sends, recording;
     bool records;
     size_t done, marks[SL_DEVICE_MARKS]; /* pieces of the work */
@@ -38,7 +39,7 @@ struct ahead_device {
         char *at;
         size_t bytes;
     } pinned[AHEAD_PINNED];
-    unsigned sent, recorded, replayed; /* so far */
+    unsigned sent, recorded, replayed, refused; /* so far */
 };
 
 struct ahead_recording {
@@ -185,6 +186,8 @@ static inline int ahead_fork(void *self, int64_t units, size_t scratch_bytes, sl
     const int rc = ahead_reserve(ahead, scratch_bytes);
     if (rc != SL_OK)
         return rc;
+    if (ahead->records && ahead->cannot_record && ++ahead->refused % 10 == 0)
+        return sl_fail(SL_UNAVAILABLE, "this work cannot be recorded");
     const struct sl_work work = {.begin = 0, .end = units, .scratch = ahead->scratch};
     if (scratch_bytes)
         ahead_fill(self, ahead->scratch, 0xff, scratch_bytes);

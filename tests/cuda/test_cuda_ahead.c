@@ -251,6 +251,29 @@ static void moved_memory_is_recorded_again(void **state)
     device.close(device.self);
 }
 
+/* What a library refuses while it is recorded is started plainly from then on. */
+static void work_that_cannot_be_recorded_runs(void **state)
+{
+    struct sl_device device;
+    struct sl_session session;
+    struct trace wanted, got;
+    (void)state;
+    emulated_device_open(false, &device);
+    trace_one_after_the_other(&device, SL_ELEMENT_F32, &wanted);
+    device.close(device.self);
+    ahead_device_open(false, true, &device);
+    ((struct ahead_device *)device.self)->cannot_record = true;
+    open_where(&device, KEPT, SL_ELEMENT_F32, &session);
+    run_all(&session, true, &got);
+    assert_same("not recorded", &got, &wanted);
+    assert_int_equal(sl_plan_replays(session.training), 0);
+    assert_int_equal(((struct ahead_device *)device.self)->refused, 10); /* it was tried once */
+    sl_session_close(&session);
+    device.close(device.self);
+    close_trace(&got);
+    close_trace(&wanted);
+}
+
 struct scaling {
     struct sl_updater *updater;
     float factor;
@@ -495,6 +518,7 @@ int main(void)
         cmocka_unit_test(an_image_that_stays_is_sent_once),
         cmocka_unit_test(a_slot_has_a_recording),
         cmocka_unit_test(moved_memory_is_recorded_again),
+        cmocka_unit_test(work_that_cannot_be_recorded_runs),
         cmocka_unit_test(a_recorded_number_does_not_change),
         cmocka_unit_test(a_slot_is_not_filled_while_it_is_read),
         cmocka_unit_test(a_step_ahead_has_to_be_taken),
