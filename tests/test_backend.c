@@ -57,8 +57,8 @@ static int clear_choices(void **state)
 {
     (void)state;
     unsetenv("SL_CUDA_GRAPH");
-    unsetenv("NVTX_INJECTION64_PATH");
-    unsetenv("CUDA_INJECTION64_PATH");
+    unsetenv("NSYS_PROFILING_SESSION_ID");
+    unsetenv("NV_NSIGHT_INJECTION_TRANSPORT_TYPE");
     unsetenv("SL_BACKEND_PRIORITY_CUDA");
     unsetenv("SL_BACKEND_PRIORITY_CPU");
     return 0;
@@ -170,14 +170,16 @@ static void test_recording(void **state)
 {
     (void)state;
     assert_records(true);
-    setenv("NVTX_INJECTION64_PATH", "/opt/profiler.so", 1);
+    setenv("NSYS_PROFILING_SESSION_ID", "1", 1);
     assert_records(false);
     setenv("SL_CUDA_GRAPH", "on", 1);
     assert_records(true);
     setenv("SL_CUDA_GRAPH", "", 1);
     assert_records(false);
-    unsetenv("NVTX_INJECTION64_PATH");
+    unsetenv("NSYS_PROFILING_SESSION_ID");
     assert_records(true);
+    setenv("NV_NSIGHT_INJECTION_TRANSPORT_TYPE", "1", 1);
+    assert_records(false);
     setenv("SL_CUDA_GRAPH", "off", 1);
     assert_records(false);
     setenv("SL_CUDA_GRAPH", "of", 1);

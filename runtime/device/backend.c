@@ -56,13 +56,13 @@ out:
     return rc;
 }
 
-/* SL_CUDA_GRAPH=on|off: are steps recorded? Unset: not under a profiler, which would see the first two steps by layer
- * and one graph from then on. */
+/* SL_CUDA_GRAPH=on|off: are steps recorded? Unset: not under Nsight Systems or Nsight Compute, which set variables of
+ * their own: they would see the first steps by layer, and one graph from then on. */
 static int choose_recording(struct sl_device *device)
 {
     const char *wanted = getenv("SL_CUDA_GRAPH");
     const bool given = wanted && *wanted;
-    bool records = !getenv("NVTX_INJECTION64_PATH") && !getenv("CUDA_INJECTION64_PATH");
+    bool records = !getenv("NSYS_PROFILING_SESSION_ID") && !getenv("NV_NSIGHT_INJECTION_TRANSPORT_TYPE");
     if (given && strcmp(wanted, "on") != 0 && strcmp(wanted, "off") != 0)
         return sl_fail(SL_BAD_CONFIG, "SL_CUDA_GRAPH=%s: it must be on or off", wanted);
     if (given)

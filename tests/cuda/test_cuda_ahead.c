@@ -1,146 +1,8 @@
 /* Training on a device that works while the host goes on: copies beside its work, results that are waited for late,
  * steps that are recorded and replayed. All of it has the bits of a device that does one thing after the other. */
-#include "tests/cuda/ahead_device.h"
-
-#include <math.h>
-
-#include "tests/cuda/tiny_session.h"
-#include "tests/net.h"
+#include "tests/cuda/ahead_session.h"
 
 /* ---- the same bits ---- */
-
-/* What training leaves behind. */
-struct trace {
-    double losses[STEPS], validation;
-    float *weights, *statistics, *moments;
-    int64_t trained, state;
-};
-
-static void close_trace(struct trace *trace)
-{
-    free(trace->weights);
-    free(trace->statistics);
-    free(trace->moments);
-}
-
-static struct sl_session_options options_of(const struct sl_device *device)
-{
-    struct sl_session_options options = tiny_options(device);
-    options.schedule = (struct sl_schedule){.count = 3, .epochs = {0, 1, 2}, .rates = {1e-3, 5e-4, 2e-4}};
-    return options;
-}
-
-/* The steps of a run; with `ahead`, each starts the next one where there is one. */
-static void train(struct sl_session *session, int from, int to, bool ahead, double losses[])
-{
-    for (int i = from; i < to; i++) {
-        session->goes_on = ahead && i + 1 < to;
-        take_steps(session, 1, &losses[i]);
-    }
-}
-
-static double validate(struct sl_session *session)
-{
-    struct sl_metrics metrics;
-    assert_ok(sl_metrics_open(&metrics, CLASSES, 2));
-    assert_ok(sl_session_validate(session, &metrics, NULL));
-    const double loss = sl_metrics_mean_loss(&metrics);
-    sl_metrics_close(&metrics);
-    return loss;
-}
-
-static void take_trace(struct sl_session *session, struct trace *trace)
-{
-    const struct sl_weights *w = session->weights;
-    trace->trained = w->trained;
-    trace->state = w->state;
-    trace->weights = copy_back(session, w->values, w->trained);
-    trace->statistics = copy_back(session, w->statistics, w->state);
-    trace->moments = copy_back(session, session->updater->state[0], w->trained);
-}
-
-/* Half of the steps, a validation whose plan shares the arena, and the rest. */
-static void run_all(struct sl_session *session, bool ahead, struct trace *trace)
-{
-    enum { HALF = 9 };
-    train(session, 0, HALF, ahead, trace->losses);
-    trace->validation = validate(session);
-    train(session, HALF, STEPS, ahead, trace->losses);
-    take_trace(session, trace);
-}
-
-static void assert_same(const char *what, const struct trace *got, const struct trace *wanted)
-{
-    for (int i = 0; i < STEPS; i++)
-        if (memcmp(&got->losses[i], &wanted->losses[i], sizeof *got->losses))
-            fail_msg("%s: the loss of step %d is %.17g, not %.17g", what, i, got->losses[i], wanted->losses[i]);
-    assert_true(got->validation == wanted->validation);
-    assert_memory_equal(got->weights, wanted->weights, (size_t)wanted->trained * sizeof(float));
-    assert_memory_equal(got->statistics, wanted->statistics, (size_t)wanted->state * sizeof(float));
-    assert_memory_equal(got->moments, wanted->moments, (size_t)wanted->trained * sizeof(float));
-}
-
-struct told {
-    char text[2048];
-};
-
-static void note(void *self, const char *line)
-{
-    struct told *told = self;
-    const size_t n = strlen(told->text);
-    snprintf(told->text + n, sizeof told->text - n, "%s\n", line);
-}
-
-enum where { KEPT, NOT_DECODED, NO_ROOM };
-
-/* What a session takes in all. */
-static struct sl_session_memory memory_of(const struct sl_device *device, enum sl_element precision)
-{
-    struct sl_session session;
-    struct sl_session_options options = options_of(device);
-    options.precision = precision;
-    assert_ok(sl_session_open(&options, build_tiny, NULL, &session));
-    const struct sl_session_memory memory = session.memory;
-    sl_session_close(&session);
-    return memory;
-}
-
-static void open_where(struct sl_device *device, enum where where, enum sl_element precision,
-                       struct sl_session *session)
-{
-    static const char *const said[] = {
-        [KEPT] = "images of train stay with emulated (0.0 MB): a step sends their places alone",
-        [NOT_DECODED] = "images of train are sent to emulated batch by batch: there is no room to keep all of them",
-        [NO_ROOM] = "images of train are sent to emulated batch by batch: it has no room for all of them",
-    };
-    struct told told = {""};
-    struct sl_session_options options = options_of(device);
-    options.precision = precision;
-    options.say = note;
-    options.say_self = &told;
-    const struct sl_session_memory m = memory_of(device, precision);
-    if (where == NOT_DECODED)
-        options.memory_limit = m.loading + m.shards;
-    if (where == NO_ROOM) /* but for what stays free */
-        device->memory = m.weights + m.training + m.inference + m.scratch + m.held;
-    assert_ok(sl_session_open(&options, build_tiny, NULL, session));
-    if (!strstr(told.text, said[where]))
-        fail_msg("\"%s\" was not said, but: %s", said[where], told.text);
-    assert_int_equal(sl_loader_cache(session->train) == NULL, where == NOT_DECODED);
-    session->options.say = NULL;
-}
-
-/* This device does nothing ahead, whatever the caller allows. */
-static void trace_one_after_the_other(const struct sl_device *device, enum sl_element precision, struct trace *trace)
-{
-    struct sl_session session;
-    struct sl_session_options options = options_of(device);
-    options.precision = precision;
-    assert_ok(sl_session_open(&options, build_tiny, NULL, &session));
-    run_all(&session, true, trace);
-    assert_false(session.ahead.there);
-    sl_session_close(&session);
-}
 
 static void every_way_has_the_same_bits(void **state)
 {
@@ -185,134 +47,6 @@ static void every_way_has_the_same_bits(void **state)
         }
         close_trace(&wanted);
     }
-}
-
-/* ---- what is sent and recorded ---- */
-
-static void an_image_that_stays_is_sent_once(void **state)
-{
-    struct sl_device device;
-    struct sl_session session;
-    double losses[STEPS];
-    (void)state;
-    ahead_device_open(true, true, &device);
-    const struct ahead_device *ahead = device.self;
-    open_where(&device, KEPT, SL_ELEMENT_F32, &session);
-    const uint64_t images = sl_loader_samples(session.train), batches = sl_loader_batches(session.train);
-    assert_true(images % BATCH != 0); /* the last batch is short */
-    train(&session, 0, STEPS, true, losses);
-    assert_true(STEPS > 2 * batches);
-    assert_int_equal(ahead->sent, images);
-    /* Of the whole batches all but the first, which runs plainly; and one recording for images that stay in place. */
-    const uint64_t whole = STEPS - STEPS / batches;
-    assert_int_equal(sl_plan_replays(session.training), whole - 1);
-    assert_int_equal(ahead->recorded, 1);
-    sl_session_close(&session);
-    device.close(device.self);
-}
-
-static void a_slot_has_a_recording(void **state)
-{
-    struct sl_device device;
-    struct sl_session session;
-    double losses[STEPS];
-    (void)state;
-    ahead_device_open(true, true, &device);
-    const struct ahead_device *ahead = device.self;
-    open_where(&device, NO_ROOM, SL_ELEMENT_F32, &session);
-    train(&session, 0, STEPS, true, losses);
-    assert_int_equal(ahead->sent, STEPS);
-    assert_int_equal(ahead->recorded, SL_DEVICE_MARKS);
-    assert_int_equal(sl_plan_replays(session.training),
-                     STEPS - STEPS / sl_loader_batches(session.train) - SL_DEVICE_MARKS);
-    sl_session_close(&session);
-    device.close(device.self);
-}
-
-/* Scratch that has grown lies elsewhere: what used it is recorded again. */
-static void moved_memory_is_recorded_again(void **state)
-{
-    struct sl_device device;
-    struct sl_session session;
-    double losses[STEPS];
-    void *elsewhere;
-    (void)state;
-    ahead_device_open(false, true, &device);
-    struct ahead_device *ahead = device.self;
-    open_where(&device, KEPT, SL_ELEMENT_F32, &session);
-    train(&session, 0, 4, false, losses);
-    assert_int_equal(ahead->recorded, 1);
-    assert_ok(device.alloc(device.self, 1, &elsewhere)); /* so that it cannot grow in place */
-    assert_ok(ahead_reserve(ahead, ahead->scratch_bytes + 100000));
-    train(&session, 4, 6, false, losses);
-    assert_int_equal(ahead->recorded, 2);
-    device.free(device.self, elsewhere);
-    sl_session_close(&session);
-    device.close(device.self);
-}
-
-/* What a library refuses while it is recorded is started plainly from then on. */
-static void work_that_cannot_be_recorded_runs(void **state)
-{
-    struct sl_device device;
-    struct sl_session session;
-    struct trace wanted, got;
-    (void)state;
-    emulated_device_open(false, &device);
-    trace_one_after_the_other(&device, SL_ELEMENT_F32, &wanted);
-    device.close(device.self);
-    ahead_device_open(false, true, &device);
-    ((struct ahead_device *)device.self)->cannot_record = true;
-    open_where(&device, KEPT, SL_ELEMENT_F32, &session);
-    run_all(&session, true, &got);
-    assert_same("not recorded", &got, &wanted);
-    assert_int_equal(sl_plan_replays(session.training), 0);
-    assert_int_equal(((struct ahead_device *)device.self)->refused, 10); /* it was tried once */
-    sl_session_close(&session);
-    device.close(device.self);
-    close_trace(&got);
-    close_trace(&wanted);
-}
-
-struct scaling {
-    struct sl_updater *updater;
-    float factor;
-};
-
-static int scale(void *self)
-{
-    const struct scaling *scaling = self;
-    return sl_updater_scale_gradients(scaling->updater, scaling->factor);
-}
-
-/* A number that does not lie in the memory of the device stays what it was: the comparisons above would see it. */
-static void a_recorded_number_does_not_change(void **state)
-{
-    static const float factors[] = {2.0f, 3.0f, 5.0f};
-    struct sl_device device;
-    struct net net;
-    float first;
-    int slot;
-    struct sl_now now;
-    (void)state;
-    ahead_device_open(false, true, &device);
-    net_open_on(&net, norm_graph(), 4, &device);
-    struct batch batch = make_batch(net.graph, 4, 1);
-    const struct sl_plan_input input = {.images = batch.images, .labels = batch.labels, .count = batch.count};
-    const float one = 1.0f;
-    MUST(device.copy(device.self, net.weights->gradients, &one, sizeof one));
-    for (int i = 0; i < 3; i++) {
-        struct scaling scaling = {net.updater, factors[i]};
-        MUST(sl_plan_load(net.plan, &input));
-        MUST(sl_plan_replay(net.plan, net.updater, scale, &scaling));
-        MUST(sl_plan_fetch(net.plan, &slot));
-        MUST(sl_plan_fetched(net.plan, slot, &now));
-    }
-    MUST(device.sync(device.self));
-    MUST(device.copy(device.self, &first, net.weights->gradients, sizeof first));
-    assert_true(first == 2.0f * 3.0f * 3.0f);
-    free_batch(&batch);
-    net_close(&net);
 }
 
 /* ---- steps ahead ---- */
@@ -474,6 +208,34 @@ static void a_checkpoint_has_the_same_bits(void **state)
     close_trace(&got);
 }
 
+static int agree(void *self, struct sl_vote *vote)
+{
+    (void)self, (void)vote;
+    return SL_OK;
+}
+
+/* Whoever has to ask others does one step after the other, with the same bits. */
+static void a_step_with_others_is_not_ahead(void **state)
+{
+    struct sl_device device;
+    struct sl_session session;
+    struct trace wanted, got;
+    (void)state;
+    emulated_device_open(false, &device);
+    trace_one_after_the_other(&device, SL_ELEMENT_F32, &wanted);
+    device.close(device.self);
+    ahead_device_open(true, true, &device);
+    open_where(&device, NO_ROOM, SL_ELEMENT_F32, &session);
+    session.hooks.agree = agree;
+    run_all(&session, true, &got);
+    assert_same("with others", &got, &wanted);
+    assert_int_equal(sl_plan_replays(session.training), 0);
+    sl_session_close(&session);
+    device.close(device.self);
+    close_trace(&got);
+    close_trace(&wanted);
+}
+
 /* ---- names for a profiler ---- */
 
 static struct told ranges;
@@ -514,16 +276,9 @@ static void a_profile_reads_like_the_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_way_has_the_same_bits),
-        cmocka_unit_test(an_image_that_stays_is_sent_once),
-        cmocka_unit_test(a_slot_has_a_recording),
-        cmocka_unit_test(moved_memory_is_recorded_again),
-        cmocka_unit_test(work_that_cannot_be_recorded_runs),
-        cmocka_unit_test(a_recorded_number_does_not_change),
-        cmocka_unit_test(a_slot_is_not_filled_while_it_is_read),
-        cmocka_unit_test(a_step_ahead_has_to_be_taken),
-        cmocka_unit_test(a_bad_step_is_refused_alike),
-        cmocka_unit_test(a_checkpoint_has_the_same_bits),
+        cmocka_unit_test(every_way_has_the_same_bits),    cmocka_unit_test(a_slot_is_not_filled_while_it_is_read),
+        cmocka_unit_test(a_step_ahead_has_to_be_taken),   cmocka_unit_test(a_bad_step_is_refused_alike),
+        cmocka_unit_test(a_checkpoint_has_the_same_bits), cmocka_unit_test(a_step_with_others_is_not_ahead),
         cmocka_unit_test(a_profile_reads_like_the_model),
     };
     return cmocka_run_group_tests(tests, set_up, leave);
