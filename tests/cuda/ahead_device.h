@@ -327,7 +327,7 @@ static inline void ahead_device_open(bool send_late, bool records, struct sl_dev
 {
     struct ahead_device *ahead = calloc(1, sizeof *ahead);
     assert_non_null(ahead);
-    emulated_device_open(false, device);
+    emulated_device_open(0, device);
     *ahead = (struct ahead_device){.strict = device->self, .send_late = send_late};
     device->self = ahead;
     device->alloc = ahead_alloc;

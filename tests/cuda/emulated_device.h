@@ -24,12 +24,12 @@ static inline int emulated_fork(void *self, int64_t units, size_t scratch_bytes,
     return SL_OK;
 }
 
-/* `tf32`: its rows may round products of floats. */
-static inline void emulated_device_open(bool tf32, struct sl_device *device)
+/* `more` than SL_CUDA that it has, as SL_TF32 and SL_WGMMA. */
+static inline void emulated_device_open(uint32_t more, struct sl_device *device)
 {
     strict_device_open(1, device);
     device->name = "emulated";
-    device->isa = tf32 ? SL_CUDA | SL_TF32 : SL_CUDA;
+    device->isa = SL_CUDA | more;
     device->threads = 0;
     device->rows = sl_cuda_rows;
     device->row_count = sl_cuda_row_count;

@@ -28,7 +28,7 @@ static void every_way_has_the_same_bits(void **state)
         const enum sl_element element = precision ? SL_ELEMENT_BF16 : SL_ELEMENT_F32;
         struct sl_device device;
         struct trace wanted;
-        emulated_device_open(false, &device);
+        emulated_device_open(0, &device);
         trace_one_after_the_other(&device, element, &wanted);
         device.close(device.self);
         for (int i = 0; i < WAYS; i++) {
@@ -84,7 +84,7 @@ static void a_slot_is_not_filled_while_it_is_read(void **state)
     (void)state;
     struct sl_device device;
     int64_t n;
-    emulated_device_open(false, &device);
+    emulated_device_open(0, &device);
     float *wanted = start_steps(&device, &n);
     for (int way = 0; way < 4; way++) {
         ahead_device_open(way & 1, way & 2, &device);
@@ -153,7 +153,7 @@ static void a_bad_step_is_refused_alike(void **state)
     struct trace wanted = {.validation = 0}, got = {.validation = 0};
     int refused[STEPS], expected[STEPS], count = 0;
     (void)state;
-    emulated_device_open(false, &device);
+    emulated_device_open(0, &device);
     lose_ground(&device, false, expected, &wanted);
     device.close(device.self);
     ahead_device_open(true, true, &device);
@@ -192,7 +192,7 @@ static void a_checkpoint_has_the_same_bits(void **state)
     sl_session_close(&session);
     device.close(device.self);
 
-    emulated_device_open(false, &device);
+    emulated_device_open(0, &device);
     const struct sl_session_options options = options_of(&device);
     assert_ok(sl_session_open(&options, build_tiny, NULL, &session));
     assert_ok(sl_store_load(at("run"), NULL, NULL, &checkpoint));
@@ -221,7 +221,7 @@ static void a_step_with_others_is_not_ahead(void **state)
     struct sl_session session;
     struct trace wanted, got;
     (void)state;
-    emulated_device_open(false, &device);
+    emulated_device_open(0, &device);
     trace_one_after_the_other(&device, SL_ELEMENT_F32, &wanted);
     device.close(device.self);
     ahead_device_open(true, true, &device);

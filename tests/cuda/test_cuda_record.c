@@ -71,7 +71,7 @@ static void work_that_cannot_be_recorded_runs(void **state)
     struct sl_session session;
     struct trace wanted, got;
     (void)state;
-    emulated_device_open(false, &device);
+    emulated_device_open(0, &device);
     trace_one_after_the_other(&device, SL_ELEMENT_F32, &wanted);
     device.close(device.self);
     ahead_device_open(false, true, &device);

@@ -82,23 +82,31 @@ static void assert_has_row(const struct sl_session *session, const char *symbol)
 static void it_learns_what_the_references_learn(void **state)
 {
     static const struct {
-        bool tf32;
+        uint32_t more; /* than SL_CUDA that the device has */
         enum sl_element precision;
         double limit; /* of every difference, relative */
         const char *rows[3];
     } cases[] = {
-        {false,
+        {0,
          SL_ELEMENT_F32,
          1e-5,
          {"sl_conv2d_fwd_plain_cuda", "sl_conv2d_bwd_data_plain_cuda", "sl_conv2d_bwd_weights_plain_cuda"}},
-        {true,
+        {SL_TF32,
          SL_ELEMENT_F32,
          1e-2,
-         {"sl_conv2d_fwd_tf32_cuda", "sl_conv2d_bwd_data_tf32_cuda", "sl_conv2d_bwd_weights_tf32_cuda"}},
-        {false,
+         {"sl_conv2d_fwd_tf32_cuda", "sl_conv2d_bwd_data_tf32_cuda", "sl_conv2d_bwd_weights_large_tf32_cuda"}},
+        {SL_TF32 | SL_WGMMA,
+         SL_ELEMENT_F32,
+         1e-2,
+         {"sl_conv2d_fwd_tf32_wgmma", "sl_conv2d_bwd_data_tf32_wgmma", "sl_conv2d_bwd_weights_few_cuda"}},
+        {0,
          SL_ELEMENT_BF16,
          3e-2,
          {"sl_conv2d_fwd_bf16_cuda", "sl_conv2d_bwd_data_bf16_cuda", "sl_conv2d_bwd_weights_bf16_cuda"}},
+        {SL_WGMMA,
+         SL_ELEMENT_BF16,
+         3e-2,
+         {"sl_conv2d_fwd_bf16_wgmma", "sl_conv2d_bwd_data_bf16_wgmma", "sl_conv2d_bwd_weights_bf16_wgmma"}},
     };
     struct sl_device reference, emulated;
     struct sl_session wanted, got;
@@ -109,7 +117,7 @@ static void it_learns_what_the_references_learn(void **state)
     take_steps(&wanted, STEPS, expected);
     const double validation = validate(&wanted);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        emulated_device_open(cases[k].tf32, &emulated);
+        emulated_device_open(cases[k].more, &emulated);
         open_session(&emulated, cases[k].precision, &got);
         for (int i = 0; i < 3; i++)
             assert_has_row(&got, cases[k].rows[i]);
@@ -177,7 +185,7 @@ static void a_checkpoint_moves_between_devices(void **state)
     struct sl_device host, emulated;
     (void)state;
     assert_ok(sl_device_cpu_open(2, &host));
-    emulated_device_open(false, &emulated);
+    emulated_device_open(0, &emulated);
     moves_on(&emulated, &host, "from-the-gpu");
     moves_on(&host, &emulated, "from-the-processor");
     emulated.close(emulated.self);
@@ -196,7 +204,7 @@ static void it_answers_alike(void **state)
     for (size_t i = 0; i < sizeof images / sizeof *images; i++)
         images[i] = (float)(i * 37 % 251) / 251.0f;
     const struct sl_plan_input input = {.images = images, .count = 2};
-    emulated_device_open(false, &emulated);
+    emulated_device_open(0, &emulated);
     for (int i = 0; i < 2; i++) {
         const struct sl_served_options options = {.device = i ? &emulated : NULL, .threads = 1, .batch_size = 2};
         assert_ok(sl_served_model_open(at("from-the-gpu"), &options, NULL, NULL, &served));
@@ -224,7 +232,7 @@ static void its_memory_is_counted(void **state)
                                                .memory_limit = (uint64_t)1 << 30};
     const struct sl_served_options serving = {.device = &emulated, .batch_size = 2};
     (void)state;
-    emulated_device_open(false, &emulated);
+    emulated_device_open(0, &emulated);
     emulated.memory = 20000;
     assert_fails(sl_session_open(&options, build_tiny, NULL, &session), SL_UNAVAILABLE,
                  "of the memory of emulated and may take 0.0 MB there: weights ");
