@@ -1,12 +1,13 @@
-#include <inttypes.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/agree.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/elementwise/flat.h"
+#include "kernels/launch.h"
 #include "runtime/base/hash.h"
-
-enum { PIECE_BYTES = 1 << 20 }; /* of a device's memory that comes to the host at once */
 
 /* What a rank says of its tensors. A status that is not SL_OK: it could not hash them. */
 struct verdict {
@@ -14,45 +15,81 @@ struct verdict {
     int64_t status;
 };
 
-/* Adds the tensor's bytes; `piece` is NULL where they can be read in place. */
-static int add_tensor(const struct sl_device *device, const struct sl_agree_tensor *tensor, void *piece,
-                      struct sl_hash *hash)
-{
-    const size_t bytes = (size_t)tensor->floats * sizeof(float);
-    const char *from = (const char *)tensor->at;
-    if (!piece) {
-        sl_hash_update(hash, from, bytes);
-        return SL_OK;
-    }
-    for (size_t at = 0; at < bytes; at += PIECE_BYTES) {
-        const size_t n = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
-        const int rc = device->copy(device->self, piece, from + at, n);
-        if (rc != SL_OK)
-            return rc;
-        sl_hash_update(hash, piece, n);
-    }
-    return SL_OK;
-}
+/* The fingerprints of all chunks of all tensors, where the device makes them and where the host adds them up. */
+struct chunks {
+    const struct sl_device *device;
+    struct sl_choice fingerprint;
+    int64_t count;
+    void *on_device;
+    uint64_t *on_host;
+};
 
-/* One hash over all of the tensors. */
-static int hash_together(const struct sl_device *device, const struct sl_agree_tensor *tensors, size_t count,
-                         uint64_t *digest)
+static int open_chunks(const struct sl_device *device, const struct sl_agree_tensor *tensors, size_t count,
+                       struct chunks *chunks)
 {
     int rc = SL_OK;
-    void *piece = NULL;
-    struct sl_hash *hash = NULL;
-    SL_TRY(sl_hash_open(&hash));
-    if (!device->host_memory) {
-        if (!(piece = malloc(PIECE_BYTES)))
-            SL_FAIL(SL_SYSTEM, "out of memory for a copy of the parameters");
-        SL_TRY(device->sync(device->self));
+    struct sl_flat longest = {.n = 1};
+    *chunks = (struct chunks){.device = device};
+    for (size_t i = 0; i < count; i++) {
+        assert(tensors[i].floats <= UINT32_MAX);
+        chunks->count += sl_flat_units(tensors[i].floats);
+        longest.n = tensors[i].floats > longest.n ? tensors[i].floats : longest.n;
     }
-    for (size_t i = 0; i < count; i++)
-        SL_TRY(add_tensor(device, &tensors[i], piece, hash));
-    *digest = sl_hash_digest(hash);
+    const size_t bytes = ((size_t)chunks->count + 1) * sizeof *chunks->on_host;
+    SL_TRY(sl_choose_fingerprint(device, &longest, &chunks->fingerprint));
+    SL_TRY(device->alloc(device->self, bytes, &chunks->on_device));
+    chunks->on_host = device->host_memory ? chunks->on_device : malloc(bytes);
+    if (!chunks->on_host)
+        SL_FAIL(SL_SYSTEM, "out of memory for the fingerprints of %zu tensors", count);
 out:
-    free(piece);
-    sl_hash_close(hash);
+    return rc;
+}
+
+static void close_chunks(struct chunks *chunks)
+{
+    if (chunks->on_host != chunks->on_device)
+        free(chunks->on_host);
+    chunks->device->free(chunks->device->self, chunks->on_device);
+    sl_choice_close(&chunks->fingerprint);
+}
+
+/* Where they lie: what comes to the host is 8 bytes for each chunk. */
+static int fill_chunks(struct chunks *chunks, const struct sl_agree_tensor *tensors, size_t count)
+{
+    int rc = SL_OK;
+    const struct sl_device *device = chunks->device;
+    uint64_t *to = chunks->on_device;
+    for (size_t i = 0; i < count; i++) {
+        const struct sl_flat shape = {.n = tensors[i].floats};
+        const struct sl_fingerprint args = {tensors[i].at, to};
+        to += sl_flat_units(shape.n);
+        if (shape.n)
+            SL_TRY(sl_launch_fingerprint(&chunks->fingerprint, &shape, &args));
+    }
+    SL_TRY(device->sync(device->self));
+    if (!device->host_memory && chunks->count)
+        rc = device->copy(device->self, chunks->on_host, chunks->on_device,
+                          (size_t)chunks->count * sizeof *chunks->on_host);
+out:
+    return rc;
+}
+
+/* hashes[count], one for each tensor. */
+static int hash_each(const struct sl_device *device, const struct sl_agree_tensor *tensors, size_t count,
+                     uint64_t *hashes)
+{
+    int rc = SL_OK;
+    struct chunks chunks;
+    SL_TRY(open_chunks(device, tensors, count, &chunks));
+    SL_TRY(fill_chunks(&chunks, tensors, count));
+    const uint64_t *from = chunks.on_host;
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = 0;
+        for (int64_t k = 0; k < sl_flat_units(tensors[i].floats); k++)
+            hashes[i] += *from++;
+    }
+out:
+    close_chunks(&chunks);
     return rc;
 }
 
@@ -128,26 +165,9 @@ out:
     return rc;
 }
 
-/* The hashes tensor by tensor, which only a disagreement needs. */
-static int explain(const struct sl_group *group, const struct sl_device *device, const struct sl_agree_tensor *tensors,
-                   size_t count, const struct verdict *all)
-{
-    int rc = SL_OK;
-    uint64_t *hashes = calloc(count ? count : 1, sizeof *hashes);
-    if (!hashes)
-        rc = sl_fail(SL_SYSTEM, "out of memory for the hashes of %zu tensors", count);
-    for (size_t i = 0; rc == SL_OK && i < count; i++)
-        rc = hash_together(device, &tensors[i], 1, &hashes[i]);
-    rc = sl_group_settle(group, rc);
-    if (rc == SL_OK)
-        rc = name_minority(group, tensors, count, all, hashes);
-    free(hashes);
-    return rc;
-}
-
 /* All ranks come to the same branch: all have the same verdicts. */
-static int judge(const struct sl_group *group, const struct sl_device *device, const struct sl_agree_tensor *tensors,
-                 size_t count, const struct verdict *all)
+static int judge(const struct sl_group *group, const struct sl_agree_tensor *tensors, size_t count,
+                 const struct verdict *all, const uint64_t *hashes)
 {
     bool failed = false, same = true;
     for (int r = 0; r < group->size; r++) {
@@ -156,24 +176,34 @@ static int judge(const struct sl_group *group, const struct sl_device *device, c
     }
     if (failed)
         return sl_group_settle(group, (int)all[group->rank].status);
-    return same ? SL_OK : explain(group, device, tensors, count, all);
+    return same ? SL_OK : name_minority(group, tensors, count, all, hashes);
 }
 
 int sl_agree_tensors(const struct sl_group *group, const struct sl_device *device,
                      const struct sl_agree_tensor *tensors, size_t count, uint64_t *hash)
 {
     int rc = SL_OK;
+    const bool alone = sl_group_size(group) == 1;
     struct verdict mine = {0}, *all = NULL;
-    if (!group || group->size == 1)
-        return hash ? hash_together(device, tensors, count, hash) : SL_OK;
-    if (!(all = calloc((size_t)group->size, sizeof *all)))
-        SL_FAIL(SL_SYSTEM, "out of memory for the hashes of %d ranks", group->size);
-    mine.status = hash_together(device, tensors, count, &mine.hash);
-    SL_TRY(group->gather(group->self, &mine, sizeof mine, all));
-    SL_TRY(judge(group, device, tensors, count, all));
+    uint64_t *hashes = NULL;
+    if (alone && !hash)
+        return SL_OK;
+    hashes = calloc(count + 1, sizeof *hashes);
+    all = calloc((size_t)sl_group_size(group), sizeof *all);
+    if (!hashes || !all)
+        SL_FAIL(SL_SYSTEM, "out of memory for the hashes of %zu tensors of %d ranks", count, sl_group_size(group));
+    mine.status = hash_each(device, tensors, count, hashes);
+    mine.hash = sl_hash64(hashes, count * sizeof *hashes);
+    if (alone) {
+        rc = (int)mine.status;
+    } else {
+        SL_TRY(group->gather(group->self, &mine, sizeof mine, all));
+        SL_TRY(judge(group, tensors, count, all, hashes));
+    }
     if (hash)
         *hash = mine.hash;
 out:
     free(all);
+    free(hashes);
     return rc;
 }

@@ -82,8 +82,34 @@ static void found(struct check_case *c)
     to[3] = (float)now->bad;
 }
 
+enum { QUARTERS = 4 }; /* of 64 bits, which floats hold */
+
+static void sums_as_floats(struct check_case *c)
+{
+    const uint64_t *sums = check_find(c, "sums");
+    float *to = check_find(c, "as floats");
+    for (int64_t i = 0; i < sl_flat_units(check_length_of(c)); i++)
+        for (int k = 0; k < QUARTERS; k++)
+            *to++ = (float)(sums[i] >> 16 * k & 0xffff);
+}
+
+/* Of any bits, those of NaNs among them. */
+static void fingerprint(struct check_case *c)
+{
+    struct sl_fingerprint *t = (void *)c->args.bytes;
+    const size_t n = (size_t)check_length_of(c), units = (size_t)sl_flat_units(check_length_of(c));
+    uint32_t *bits = check_input_bytes(c, "x", n * sizeof *bits, sizeof *bits);
+    for (size_t i = 0; i < n; i++)
+        bits[i] = check_random(c);
+    check_freeze(c, bits);
+    t->x = (const float *)bits;
+    t->sums = (uint64_t *)check_work_double(c, "sums", units);
+    check_output(c, "as floats", QUARTERS * units, check_exact);
+}
+
 static const struct check_op ops[] = {
     {SL_OP_sum_squares, CHECK_LENGTHS, 1, flat_shape, sum_squares, as_floats, CHECK_ALL_EQUAL},
+    {SL_OP_fingerprint, CHECK_LENGTHS, 1, flat_shape, fingerprint, sums_as_floats, CHECK_ALL_EQUAL},
     {SL_OP_judge, JUDGE_SHAPES, MEASURED, judge_shape, judge, found, CHECK_CLOSE},
 };
 const struct check_area check_step = {ops, sizeof ops / sizeof *ops};

@@ -335,6 +335,27 @@ static void verdicts_by_hand(void **state)
     assert_int_equal(judged(3.0f, NAN, (double)NAN).bad, SL_BAD_LOSS | SL_BAD_GRADIENT);
 }
 
+static uint64_t fingerprint(float first, float second)
+{
+    uint64_t sum;
+    const float x[] = {first, second};
+    run(SL_OP_fingerprint, &(struct sl_flat){.n = 2}, &(struct sl_fingerprint){x, &sum});
+    return sum;
+}
+
+/* SplitMix64's first number from seed 0 is known. */
+static void fingerprints_by_hand(void **state)
+{
+    (void)state;
+    uint64_t sum;
+    const float zero = 0.0f;
+    run(SL_OP_fingerprint, &(struct sl_flat){.n = 1}, &(struct sl_fingerprint){&zero, &sum});
+    assert_true(sum == UINT64_C(0xE220A8397B1DCDAF));
+    assert_true(fingerprint(1.0f, 2.0f) == sl_mix_float(0x3f800000, 0) + sl_mix_float(0x40000000, 1));
+    assert_true(fingerprint(1.0f, 2.0f) != fingerprint(2.0f, 1.0f));
+    assert_true(fingerprint(0.0f, 2.0f) != fingerprint(-0.0f, 2.0f));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +371,7 @@ int main(void)
         cmocka_unit_test(commits_by_hand),
         cmocka_unit_test(folds_by_hand),
         cmocka_unit_test(verdicts_by_hand),
+        cmocka_unit_test(fingerprints_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,4 +54,21 @@ struct sl_judge {
     const double *weights, *gradients; /* of sum_squares */
     struct sl_now *now;
 };
+
+/* fingerprint: for each chunk of SL_FLAT_CHUNK floats sums[chunk] = the sum, modulo 2^64, of sl_mix_float over its
+ * elements, at most 2^32 in all. Sums of integers have one value in any order, so all rows have the same bits, and the
+ * chunks may be added up. Another bit in one element always changes the sum; in several, all but certainly. */
+struct sl_fingerprint {
+    const float *x;
+    uint64_t *sums;
+};
+
+/* An element's bits and place, well mixed (the last steps of SplitMix64): no two of them give the same. */
+SL_ANYWHERE static inline uint64_t sl_mix_float(uint32_t bits, uint32_t place)
+{
+    uint64_t z = ((uint64_t)place << 32 | bits) + UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
 #endif

@@ -69,5 +69,27 @@ static void judge(const void *shape, const void *args, const struct sl_work *wor
     sl_cuda_launch(judge_step, dim3(1), dim3(THREADS), ROOM, work, *s, *t);
 }
 
+/* A warp adds up a chunk, as above. */
+static __global__ void __launch_bounds__(THREADS) mix_chunk(int64_t n, const float *x, uint64_t *sums)
+{
+    const int64_t chunk = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, begin = chunk * SL_FLAT_CHUNK;
+    const int64_t end = begin + SL_FLAT_CHUNK < n ? begin + SL_FLAT_CHUNK : n;
+    unsigned long long sum = 0;
+    for (int64_t i = begin + threadIdx.x % 32; i < end; i += 32)
+        sum += sl_mix_float(__float_as_uint(x[i]), (uint32_t)i);
+    sum = sl_warp_sum(sum);
+    if (threadIdx.x % 32 == 0 && begin < n)
+        sums[chunk] = sum;
+}
+
+static void fingerprint(const void *shape, const void *args, const struct sl_work *work)
+{
+    const auto *s = static_cast<const struct sl_flat *>(shape);
+    const auto *t = static_cast<const struct sl_fingerprint *>(args);
+    sl_cuda_launch(mix_chunk, dim3(sl_cuda_blocks(sl_flat_units(s->n), WARPS)), dim3(THREADS), 0, work, s->n, t->x,
+                   t->sums);
+}
+
 const struct sl_kernel sl_sum_squares_cuda = {.need = sl_flat_need, .run = sum_squares};
 const struct sl_kernel sl_judge_cuda = {.need = once, .run = judge};
+const struct sl_kernel sl_fingerprint_cuda = {.need = sl_flat_need, .run = fingerprint};

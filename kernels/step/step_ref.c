@@ -1,5 +1,6 @@
-/* The verdict on a step. */
+/* The verdict on a step, and fingerprints of what it changes. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/contract.h"
 #include "kernels/elementwise/elementwise.h"
@@ -54,5 +55,23 @@ static void judge(const void *shape, const void *args, const struct sl_work *wor
     t->now->bad = (loss ? 0 : SL_BAD_LOSS) | (isfinite(t->now->gradient_norm) ? 0 : SL_BAD_GRADIENT);
 }
 
+static void fingerprint(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_flat *s = shape;
+    const struct sl_fingerprint *t = args;
+    assert(sl_work_fits(work, sl_flat_need, s));
+    for (int64_t unit = work->begin; unit < work->end; unit++) {
+        const int64_t begin = unit * SL_FLAT_CHUNK, end = begin + SL_FLAT_CHUNK < s->n ? begin + SL_FLAT_CHUNK : s->n;
+        uint64_t sum = 0;
+        for (int64_t i = begin; i < end; i++) {
+            uint32_t bits;
+            memcpy(&bits, t->x + i, sizeof bits);
+            sum += sl_mix_float(bits, (uint32_t)i);
+        }
+        t->sums[unit] = sum;
+    }
+}
+
 const struct sl_kernel sl_sum_squares_ref = {.need = sl_flat_need, .run = sum_squares};
 const struct sl_kernel sl_judge_ref = {.need = once, .run = judge};
+const struct sl_kernel sl_fingerprint_ref = {.need = sl_flat_need, .run = fingerprint};
