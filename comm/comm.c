@@ -1,4 +1,5 @@
-/* Waiting over a wire. Who watches the waits is watchdog.c; what a group gathers is comm_group.c. */
+/* Waiting over a wire. Who watches the waits is watchdog.c; what a group gathers is comm_group.c, parts are
+ * comm_part.c. */
 #include "comm/comm_internal.h"
 
 #include <math.h>
@@ -235,6 +236,15 @@ int sl_comm_open(struct sl_wire *wire, const struct sl_comm_options *options, st
 
 /* ---- closing ---- */
 
+void sl_comm_free(struct sl_comm *comm)
+{
+    free(comm->names);
+    free(comm->hosts);
+    free(comm->lengths);
+    free(comm->numbers);
+    free(comm);
+}
+
 /* Says why a rank fails that cannot wait for the others, since nobody watches over it yet. */
 static void end_unwatched(struct sl_comm *comm, int rc)
 {
@@ -272,10 +282,7 @@ static void close_comm(struct sl_comm *comm, int rc, bool together)
         comm->wire.abort(comm->wire.self, rc == SL_OK ? SL_INTERNAL : rc);
     sl_watchdog_close(comm->watchdog);
     close_wire(comm);
-    free(comm->names);
-    free(comm->hosts);
-    free(comm->lengths);
-    free(comm);
+    sl_comm_free(comm);
 }
 
 void sl_comm_close(struct sl_comm *comm, int rc)

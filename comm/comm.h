@@ -38,6 +38,16 @@ int sl_comm_local_rank(const struct sl_comm *comm);
 /* The lowest rank on the host of this one. */
 int sl_comm_leader(const struct sl_comm *comm);
 
+/* The ranks that are members as a comm of their own, numbered in their order, for calls of its wire and its group: this
+ * comm's watchdog watches its waits and ends the job; what is sent and waited is counted apart. Collective. *part is
+ * NULL on the other ranks. SL_IO, SL_SYSTEM: on all of them. */
+int sl_comm_split(struct sl_comm *comm, bool member, struct sl_comm **part);
+/* Before the whole is closed. NULL is closed already. */
+void sl_comm_close_part(struct sl_comm *part);
+
+/* A rank of this comm in the whole that it is a part of, for messages; of a whole, the rank itself. */
+int sl_comm_number(const struct sl_comm *comm, int rank);
+
 /* What this rank is doing from now on. */
 void sl_comm_enter(struct sl_comm *comm, enum sl_phase phase, uint64_t step);
 
@@ -54,6 +64,9 @@ int sl_comm_wait(struct sl_comm *comm, struct sl_request **request);
 /* A collective call of something else than the wire: looks and sleeps until its `test` says done or fails. All ranks
  * wait as often, so that the watchdog can tell who is behind. */
 int sl_comm_wait_for(struct sl_comm *comm, int (*test)(void *self, bool *done), void *self);
+/* This rank has no part in so many calls of a part, for whose end it is going to wait: it has come as far as those who
+ * make them. */
+void sl_comm_pass(struct sl_comm *comm, int64_t calls);
 /* What the watchdog aborts before it ends the job (watchdog.h). */
 void sl_comm_guard(struct sl_comm *comm, void (*abort)(void *self), void *self);
 

@@ -1,4 +1,4 @@
-/* What comm.c (waits, opening, closing) and comm_group.c (gathering) share. */
+/* What comm.c (waits, opening, closing), comm_group.c (gathering) and comm_part.c (parts) share. */
 #ifndef SL_COMM_COMM_INTERNAL_H
 #define SL_COMM_COMM_INTERNAL_H
 
@@ -19,7 +19,9 @@ struct sl_comm {
     const char **hosts;
     size_t *lengths; /* of the parts of a gather */
     int local_rank, local_size, leader;
-    int64_t unfinished; /* calls of the wire */
+    int *numbers;          /* of a part: its ranks in `whole` */
+    struct sl_comm *whole; /* NULL: this is no part */
+    int64_t unfinished;    /* calls of the wire */
     /* The first failure of a group's call. The others may have finished that call: a later one would meet with theirs
      * of another kind. */
     int failed;
@@ -30,5 +32,8 @@ struct sl_comm {
 
 /* The wire, the names of the hosts and the lengths are there. */
 void sl_comm_group_open(struct sl_comm *comm);
+
+/* Its memory alone. */
+void sl_comm_free(struct sl_comm *comm);
 
 #endif

@@ -40,6 +40,10 @@ struct sl_wire {
     /* hosts[i]: the number of the host of rank i, counted from 0 in the order of first appearance. Collective; waits.
      */
     int (*hosts)(void *self, int *hosts);
+    /* A wire between those ranks that are members, numbered in their order, for all_to_all, all_gather and test alone;
+     * elsewhere *part stays as it is. Collective; waits. The part's ranks close it before this one, and the end of the
+     * job ends its calls as well. */
+    int (*split)(void *self, bool member, struct sl_wire *part);
     /* Signs of life, beside the collective calls: sends mine to everybody; all[i] becomes the newest that has come from
      * rank i. Neither waits for anybody. */
     int (*tell)(void *self, const struct sl_beat *mine);

@@ -3,8 +3,10 @@
 #include "comm/wire_loop.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum verb { ALL_TO_ALL, ALL_GATHER };
 
@@ -35,7 +37,10 @@ struct member {
 struct loop {
     pthread_mutex_t lock;
     int size, open;
-    int ended; /* the status the job was ended with */
+    atomic_int own_end, *ended; /* the status the job was ended with: of a part, that of the whole */
+    struct loop *parts, *next;  /* that not all of their ranks have taken yet */
+    uint64_t number;            /* of a part: the call that made it */
+    int taken;
     struct sl_request *meetings;
     struct sl_beat *beats;
     struct member members[];
@@ -43,7 +48,8 @@ struct loop {
 
 static int fail_ended(const struct loop *loop)
 {
-    return sl_fail(SL_IO, "the job was ended with status %d: %s", loop->ended, sl_status_text(loop->ended));
+    const int ended = *loop->ended;
+    return sl_fail(SL_IO, "the job was ended with status %d: %s", ended, sl_status_text(ended));
 }
 
 static int find_meeting(struct loop *loop, uint64_t number, enum verb verb, struct sl_request **meeting)
@@ -113,12 +119,12 @@ static int meet(struct member *member, enum verb verb, const struct offer *mine,
     struct loop *loop = member->loop;
     struct sl_request *meeting = NULL;
     pthread_mutex_lock(&loop->lock);
-    if (loop->ended)
+    if (*loop->ended)
         rc = fail_ended(loop);
     else
         rc = find_meeting(loop, member->calls, verb, &meeting);
     if (rc == SL_OK && !same_call(meeting, verb, mine, loop->size)) {
-        loop->ended = SL_INTERNAL;
+        *loop->ended = SL_INTERNAL;
         rc = sl_fail(SL_INTERNAL, "call %llu of rank %d differs from that of the other ranks",
                      (unsigned long long)member->calls, member->rank);
     }
@@ -150,7 +156,7 @@ static int test(void *self, struct sl_request *request, bool *done)
     const struct member *member = self;
     struct loop *loop = member->loop;
     pthread_mutex_lock(&loop->lock);
-    const int rc = loop->ended ? fail_ended(loop) : SL_OK;
+    const int rc = *loop->ended ? fail_ended(loop) : SL_OK;
     *done = rc == SL_OK && request->arrived == loop->size;
     if (*done || rc != SL_OK)
         drop_meeting(loop, request);
@@ -170,7 +176,7 @@ static int tell(void *self, const struct sl_beat *mine)
     const struct member *member = self;
     struct loop *loop = member->loop;
     pthread_mutex_lock(&loop->lock);
-    const int rc = loop->ended ? fail_ended(loop) : SL_OK;
+    const int rc = *loop->ended ? fail_ended(loop) : SL_OK;
     loop->beats[member->rank] = *mine;
     pthread_mutex_unlock(&loop->lock);
     return rc;
@@ -181,7 +187,7 @@ static int hear(void *self, struct sl_beat *all)
     const struct member *member = self;
     struct loop *loop = member->loop;
     pthread_mutex_lock(&loop->lock);
-    const int rc = loop->ended ? fail_ended(loop) : SL_OK;
+    const int rc = *loop->ended ? fail_ended(loop) : SL_OK;
     memcpy(all, loop->beats, (size_t)loop->size * sizeof *all);
     pthread_mutex_unlock(&loop->lock);
     return rc;
@@ -190,10 +196,8 @@ static int hear(void *self, struct sl_beat *all)
 static void end(void *self, int code)
 {
     const struct member *member = self;
-    pthread_mutex_lock(&member->loop->lock);
-    if (!member->loop->ended)
-        member->loop->ended = code;
-    pthread_mutex_unlock(&member->loop->lock);
+    int none = 0;
+    atomic_compare_exchange_strong(member->loop->ended, &none, code);
 }
 
 static void free_loop(struct loop *loop)
@@ -202,6 +206,11 @@ static void free_loop(struct loop *loop)
         struct sl_request *next = loop->meetings->next;
         free(loop->meetings);
         loop->meetings = next;
+    }
+    while (loop->parts) {
+        struct loop *next = loop->parts->next;
+        free_loop(loop->parts);
+        loop->parts = next;
     }
     pthread_mutex_destroy(&loop->lock);
     free(loop->beats);
@@ -219,7 +228,10 @@ static void leave(void *self)
         free_loop(loop);
 }
 
-int sl_wire_loop_open(int size, struct sl_wire *wires)
+/* ---- opening ---- */
+
+/* `whole`: of which it is a part; NULL: of none. */
+static int new_loop(int size, struct loop *whole, struct loop **made)
 {
     struct loop *loop = calloc(1, sizeof *loop + (size_t)size * sizeof *loop->members);
     struct sl_beat *beats = calloc((size_t)size, sizeof *beats);
@@ -230,20 +242,102 @@ int sl_wire_loop_open(int size, struct sl_wire *wires)
     }
     loop->size = loop->open = size;
     loop->beats = beats;
-    for (int i = 0; i < size; i++) {
+    loop->ended = whole ? whole->ended : &loop->own_end;
+    for (int i = 0; i < size; i++)
         loop->members[i] = (struct member){.loop = loop, .rank = i};
-        wires[i] = (struct sl_wire){.name = "loop",
-                                    .rank = i,
-                                    .size = size,
-                                    .self = &loop->members[i],
-                                    .all_to_all = all_to_all,
-                                    .all_gather = all_gather,
-                                    .test = test,
-                                    .hosts = hosts,
-                                    .tell = tell,
-                                    .hear = hear,
-                                    .abort = end,
-                                    .close = leave};
-    }
+    *made = loop;
     return SL_OK;
+}
+
+static struct sl_wire part_of(struct loop *loop, int rank)
+{
+    return (struct sl_wire){.name = "loop",
+                            .rank = rank,
+                            .size = loop->size,
+                            .self = &loop->members[rank],
+                            .all_to_all = all_to_all,
+                            .all_gather = all_gather,
+                            .test = test,
+                            .close = leave};
+}
+
+/* Which ranks are members; waits for all of them. */
+static int gather_members(struct member *mine, const bool *is_member, bool *members)
+{
+    int rc = SL_OK;
+    bool done = false;
+    static const struct timespec moment = {.tv_nsec = 50000};
+    struct sl_request *request = NULL;
+    size_t *bytes = calloc((size_t)mine->loop->size, sizeof *bytes);
+    if (!bytes)
+        SL_FAIL(SL_SYSTEM, "out of memory for a part of %d ranks", mine->loop->size);
+    for (int i = 0; i < mine->loop->size; i++)
+        bytes[i] = sizeof *is_member;
+    SL_TRY(all_gather(mine, is_member, members, bytes, &request));
+    for (;;) {
+        SL_TRY(test(mine, request, &done));
+        if (done)
+            break;
+        nanosleep(&moment, NULL);
+    }
+out:
+    free(bytes);
+    return rc;
+}
+
+/* The part that this call makes: who comes first makes it, who comes last takes it off the list. */
+static int take_part(struct loop *loop, uint64_t number, int size, struct loop **part)
+{
+    int rc = SL_OK;
+    pthread_mutex_lock(&loop->lock);
+    struct loop **at = &loop->parts;
+    while (*at && (*at)->number != number)
+        at = &(*at)->next;
+    if (!*at && (rc = new_loop(size, loop, at)) == SL_OK)
+        (*at)->number = number;
+    if (rc == SL_OK) {
+        *part = *at;
+        if (++(*part)->taken == size)
+            *at = (*part)->next;
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return rc;
+}
+
+static int split(void *self, bool is_member, struct sl_wire *part)
+{
+    int rc = SL_OK, rank = 0, size = 0;
+    struct member *mine = self;
+    struct loop *loop = mine->loop, *made;
+    const uint64_t number = mine->calls;
+    bool *members = calloc((size_t)loop->size, sizeof *members);
+    if (!members)
+        SL_FAIL(SL_SYSTEM, "out of memory for a part of %d ranks", loop->size);
+    SL_TRY(gather_members(mine, &is_member, members));
+    for (int i = 0; i < loop->size; i++) {
+        rank += members[i] && i < mine->rank;
+        size += members[i];
+    }
+    if (!is_member)
+        goto out;
+    SL_TRY(take_part(loop, number, size, &made));
+    *part = part_of(made, rank);
+out:
+    free(members);
+    return rc;
+}
+
+int sl_wire_loop_open(int size, struct sl_wire *wires)
+{
+    struct loop *loop;
+    const int rc = new_loop(size, NULL, &loop);
+    for (int i = 0; rc == SL_OK && i < size; i++) {
+        wires[i] = part_of(loop, i);
+        wires[i].hosts = hosts;
+        wires[i].split = split;
+        wires[i].tell = tell;
+        wires[i].hear = hear;
+        wires[i].abort = end;
+    }
+    return rc;
 }

@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* Grows when a structure of wire.h or the meaning of a verb changes. The first two members never change their place. */
-enum { SL_WIRE_ABI = 1 };
+enum { SL_WIRE_ABI = 2 };
 
 struct sl_wire_host {
     uint32_t abi;

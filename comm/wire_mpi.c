@@ -165,6 +165,50 @@ static int hosts(void *self, int *numbers)
     return rc;
 }
 
+/* ---- a part ---- */
+
+static void free_mpi(struct mpi *mpi)
+{
+    if (mpi->beats != MPI_COMM_NULL)
+        MPI_Comm_free(&mpi->beats);
+    if (mpi->calls != MPI_COMM_NULL)
+        MPI_Comm_free(&mpi->calls);
+    free(mpi->peers);
+    free(mpi);
+}
+
+static void leave_part(void *self)
+{
+    free_mpi(self);
+}
+
+static int split(void *self, bool member, struct sl_wire *part)
+{
+    const struct mpi *mpi = self;
+    struct mpi *made = calloc(1, sizeof *made);
+    if (!made)
+        return fail(SL_SYSTEM, "out of memory for a part of %d ranks", mpi->size);
+    made->calls = made->beats = MPI_COMM_NULL;
+    const int rc =
+        check(MPI_Comm_split(mpi->calls, member ? 0 : MPI_UNDEFINED, mpi->rank, &made->calls), "MPI_Comm_split");
+    if (rc != SL_OK || !member) {
+        free_mpi(made);
+        return rc;
+    }
+    MPI_Comm_set_errhandler(made->calls, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(made->calls, &made->rank);
+    MPI_Comm_size(made->calls, &made->size);
+    *part = (struct sl_wire){.name = SL_WIRE_NAME,
+                             .rank = made->rank,
+                             .size = made->size,
+                             .self = made,
+                             .all_to_all = all_to_all,
+                             .all_gather = all_gather,
+                             .test = test,
+                             .close = leave_part};
+    return SL_OK;
+}
+
 /* ---- signs of life ---- */
 
 /* Synchronous sends, so that what was sent has arrived, and at most one waits for a rank that does not take it. */
@@ -277,16 +321,6 @@ static void drop_receives(struct mpi *mpi)
         }
 }
 
-static void free_mpi(struct mpi *mpi)
-{
-    if (mpi->beats != MPI_COMM_NULL)
-        MPI_Comm_free(&mpi->beats);
-    if (mpi->calls != MPI_COMM_NULL)
-        MPI_Comm_free(&mpi->calls);
-    free(mpi->peers);
-    free(mpi);
-}
-
 static void leave(void *self)
 {
     struct mpi *mpi = self;
@@ -367,6 +401,7 @@ int sl_wire_module_open(const struct sl_wire_host *host, struct sl_wire *wire)
                              .all_gather = all_gather,
                              .test = test,
                              .hosts = hosts,
+                             .split = split,
                              .tell = tell,
                              .hear = hear,
                              .abort = end,

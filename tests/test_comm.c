@@ -198,6 +198,56 @@ static void ranks_know_their_hosts(void **state)
     run_ranks(3, look_around, NULL);
 }
 
+/* Every second rank belongs to a part, then every third: each has calls of its own, while the others go on. */
+static void call_in_parts(struct sl_wire *wire, void *self)
+{
+    (void)self;
+    struct sl_comm *comm = open_comm(wire);
+    const int rank = sl_comm_group(comm)->rank, size = sl_comm_group(comm)->size;
+    int all[RANKS_MOST];
+    for (int by = 2; by <= 3; by++) {
+        struct sl_comm *part = NULL;
+        CHECK_OK(sl_comm_split(comm, rank % by == 0, &part));
+        CHECK(!part == (rank % by != 0));
+        for (int round = 0; part && round < 3; round++) {
+            const struct sl_group *group = sl_comm_group(part);
+            CHECK(group->rank == rank / by && group->size == (size + by - 1) / by);
+            CHECK_OK(group->gather(group->self, &rank, sizeof rank, all));
+            for (int i = 0; i < group->size; i++)
+                CHECK(all[i] == i * by && sl_comm_number(part, i) == i * by &&
+                      group->hosts[i] == sl_comm_group(comm)->hosts[i * by]);
+        }
+        CHECK_OK(sl_comm_group(comm)->gather(comm, &rank, sizeof rank, all));
+        for (int i = 0; i < size; i++)
+            CHECK(all[i] == i && sl_comm_number(comm, i) == i);
+        sl_comm_close_part(part);
+    }
+    sl_comm_close(comm, SL_OK);
+}
+
+static void parts_have_calls_of_their_own(void **state)
+{
+    (void)state;
+    for_all_sizes(call_in_parts);
+}
+
+/* Nobody may belong to it. */
+static void split_off_nobody(struct sl_wire *wire, void *self)
+{
+    (void)self;
+    struct sl_comm *comm = open_comm(wire), *part = comm;
+    CHECK_OK(sl_comm_split(comm, false, &part));
+    CHECK(!part);
+    sl_comm_close_part(part);
+    sl_comm_close(comm, SL_OK);
+}
+
+static void a_part_may_be_empty(void **state)
+{
+    (void)state;
+    run_ranks(3, split_off_nobody, NULL);
+}
+
 static void forget(void *self, const char *line)
 {
     (void)self, (void)line;
@@ -239,6 +289,8 @@ int main(void)
         cmocka_unit_test(a_length_beyond_reason_is_refused_by_all),
         cmocka_unit_test(ranks_vote_and_settle),
         cmocka_unit_test(ranks_know_their_hosts),
+        cmocka_unit_test(parts_have_calls_of_their_own),
+        cmocka_unit_test(a_part_may_be_empty),
         cmocka_unit_test(faults_of_the_caller_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
