@@ -4,7 +4,7 @@
 #define SL_COMM_EXCHANGE_H
 
 #include "comm/algorithm.h"
-#include "comm/comm.h"
+#include "comm/team.h"
 #include "kernels/exec.h"
 
 #ifdef __cplusplus
@@ -22,6 +22,7 @@ struct sl_exchange_tensor {
 
 struct sl_exchange_options {
     struct sl_comm *comm;
+    const struct sl_team *team; /* of comm, which says what nodes mean; NULL: every rank is one. It lives longer */
     const struct sl_device *device;
     int64_t n; /* parameters */
     const struct sl_exchange_tensor *tensors;
@@ -35,7 +36,9 @@ struct sl_exchange_options {
 
 /* What the last step was; what does not apply is 0. */
 struct sl_exchange_report {
-    uint64_t sent, dense;  /* bytes that this rank put on the wire, and those of a dense ring: 2 (P-1)/P 4n */
+    /* Bytes that this rank put on the wire, and those of a dense ring of P nodes: 2 (P-1)/P 4n. A rank that does not
+     * speak for its node sends nothing, and knows neither form nor counts. */
+    uint64_t sent, dense;
     double seconds;        /* that this rank waited for the others */
     double tau, density;   /* count / n */
     double residual_norm;  /* after the step */

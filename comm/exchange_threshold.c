@@ -2,27 +2,41 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "comm/exchange.h"
 #include "comm/inbox.h"
 #include "comm/reduce.h"
 #include "comm/residual.h"
 #include "comm/traffic.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/launch.h"
 #include "kernels/threshold/threshold.h"
 
 struct threshold {
     struct sl_exchange_options options;
-    const struct sl_group *group;
+    struct sl_team team;
     struct sl_residual *residual;
-    struct sl_inbox *inbox;
     struct sl_threshold_state state;
-    void *message; /* of this rank */
+    /* Of who speaks for a node. */
+    struct sl_inbox *inbox;
+    void *message;
+    /* Where ranks join. */
+    void *news;   /* on the device */
+    bool settled; /* the residual lies where the node's belongs */
     /* Of the last step. */
     struct sl_traffic traffic;
     struct sl_message head;
     double clipped;
     int64_t *counts; /* [tensors] */
 };
+
+/* What the ranks of a node learn of its message, as two floats. */
+struct news {
+    float tau;
+    uint32_t count;
+};
+enum { NEWS_FLOATS = sizeof(struct news) / sizeof(float) };
 
 /* ---- opening ---- */
 
@@ -56,9 +70,23 @@ static void threshold_close(void *self)
         return;
     sl_residual_close(t->residual);
     sl_inbox_close(t->inbox);
+    t->options.device->free(t->options.device->self, t->news);
     free(t->message);
     free(t->counts);
     free(t);
+}
+
+static int open_speaker(struct threshold *t)
+{
+    int rc = SL_OK;
+    const struct sl_exchange_options *options = &t->options;
+    SL_TRY(sl_inbox_open(t->team.speakers, options->device, options->n, &t->inbox));
+    t->message = malloc(sl_message_most_bytes(options->n));
+    t->counts = calloc(options->tensor_count + 1, sizeof *t->counts);
+    if (!t->message || !t->counts)
+        SL_FAIL(SL_SYSTEM, "out of memory for the messages of %lld parameters", (long long)options->n);
+out:
+    return rc;
 }
 
 static int threshold_open(const struct sl_exchange_options *options, void **self)
@@ -69,17 +97,42 @@ static int threshold_open(const struct sl_exchange_options *options, void **self
     if (!(t = calloc(1, sizeof *t)))
         SL_FAIL(SL_SYSTEM, "out of memory for the exchange");
     t->options = *options;
-    t->group = sl_comm_group(options->comm);
+    t->team = options->team ? *options->team : sl_team_apart(options->comm);
     SL_TRY(sl_residual_open(options->device, options->n, &t->residual));
-    SL_TRY(sl_inbox_open(options->comm, options->device, options->n, &t->inbox));
-    t->message = malloc(sl_message_most_bytes(options->n));
-    t->counts = calloc(options->tensor_count + 1, sizeof *t->counts);
-    if (!t->message || !t->counts)
-        SL_FAIL(SL_SYSTEM, "out of memory for the messages of %lld parameters", (long long)options->n);
+    if (sl_team_speaks(&t->team))
+        SL_TRY(open_speaker(t));
+    if (sl_team_joins(&t->team))
+        SL_TRY(options->device->alloc(options->device->self, sizeof(struct news), &t->news));
     *self = t;
     t = NULL;
 out:
     threshold_close(t);
+    return rc;
+}
+
+/* ---- the residual of a node ---- */
+
+/* A run that goes on with other ranks to a node may find what it kept back with any of them: once, it moves to who
+ * speaks. Where all is in place nothing is touched, so that the bits stay. */
+static int settle(struct threshold *t)
+{
+    int rc = SL_OK;
+    double norm = 0.0;
+    const struct sl_device *device = t->options.device;
+    const struct sl_span r = {sl_residual_floats(t->residual), (size_t)t->options.n};
+    if (t->settled || !sl_team_joins(&t->team))
+        goto out;
+    if (!sl_team_speaks(&t->team))
+        rc = sl_residual_norm(t->residual, &norm);
+    struct sl_vote vote = {.status = rc, .bad = norm != 0.0};
+    SL_TRY(sl_group_vote(sl_comm_group(t->team.comm), &vote));
+    t->settled = true;
+    if (!vote.bad)
+        goto out;
+    SL_TRY(sl_team_reduce(&t->team, r));
+    if (!sl_team_speaks(&t->team))
+        rc = device->fill(device->self, r.at, 0, r.n * sizeof *r.at);
+out:
     return rc;
 }
 
@@ -95,7 +148,7 @@ static int choose_tau(struct threshold *t, const float *update, float *tau)
     return rc;
 }
 
-/* Adds the update to the residual and writes what leaves it as this rank's message. */
+/* Adds the update to the residual and writes what leaves it as the node's message. */
 static int write_message(struct threshold *t, const float *update, uint64_t step, size_t *bytes)
 {
     int rc = SL_OK;
@@ -104,7 +157,8 @@ static int write_message(struct threshold *t, const float *update, uint64_t step
     float tau;
     SL_TRY(choose_tau(t, update, &tau));
     SL_TRY(sl_residual_encode(t->residual, update, tau, t->state.density >= SL_THRESHOLD_DENSE, &entries, &counts));
-    t->head = (struct sl_message){.step = step, .rank = (uint32_t)t->group->rank, .n = t->options.n, .tau = tau};
+    t->head = (struct sl_message){
+        .step = step, .rank = (uint32_t)sl_comm_group(t->team.comm)->rank, .n = t->options.n, .tau = tau};
     sl_message_write(&t->head, entries, counts, t->message, bytes);
 out:
     return rc;
@@ -123,49 +177,115 @@ static void count_tensors(struct threshold *t)
 {
     for (size_t i = 0; i < t->options.tensor_count; i++) {
         const struct sl_exchange_tensor *tensor = &t->options.tensors[i];
-        t->counts[i] = sl_inbox_count(t->inbox, t->group->rank, tensor->at, tensor->at + tensor->n);
+        t->counts[i] =
+            sl_inbox_count(t->inbox, sl_comm_group(t->team.speakers)->rank, tensor->at, tensor->at + tensor->n);
     }
+}
+
+/* The node's update goes into its residual, and becomes what all nodes have sent. */
+static int speak(struct threshold *t, float *update, uint64_t step)
+{
+    int rc = SL_OK;
+    size_t bytes;
+    const float scale = t->options.combine == SL_COMBINE_SUM ? 1.0f : 1.0f / (float)t->team.ranks;
+    SL_TRY(write_message(t, update, step, &bytes));
+    SL_TRY(sl_inbox_gather(t->inbox, t->message, bytes, step));
+    SL_TRY(sl_inbox_decode(t->inbox, scale, update));
+    SL_TRY(clip(t, step));
+    count_tensors(t);
+out:
+    return rc;
+}
+
+/* Who did not write the message learns what it was, and so keeps the same state. */
+static int spread_news(struct threshold *t)
+{
+    int rc = SL_OK;
+    const struct sl_device *device = t->options.device;
+    struct news news = {t->head.tau, (uint32_t)t->head.count};
+    if (!sl_team_joins(&t->team))
+        goto out;
+    if (sl_team_speaks(&t->team))
+        SL_TRY(device->copy(device->self, t->news, &news, sizeof news));
+    SL_TRY(sl_team_broadcast(&t->team, (struct sl_span){t->news, NEWS_FLOATS}));
+    SL_TRY(device->sync(device->self));
+    SL_TRY(device->copy(device->self, &news, t->news, sizeof news));
+    t->head.tau = news.tau;
+    t->head.count = news.count;
+out:
+    return rc;
 }
 
 static int threshold_update(void *self, struct sl_span update, uint64_t step)
 {
     int rc = SL_OK;
     struct threshold *t = self;
-    size_t bytes;
-    const struct sl_traffic begin = sl_traffic_now(t->options.comm);
-    const float scale = t->options.combine == SL_COMBINE_SUM ? 1.0f : 1.0f / (float)t->group->size;
+    const struct sl_traffic begin = sl_traffic_now(&t->team);
     assert(update.n == (size_t)t->options.n);
-    SL_TRY(write_message(t, update.at, step, &bytes));
-    SL_TRY(sl_inbox_gather(t->inbox, t->message, bytes, step));
-    SL_TRY(sl_inbox_decode(t->inbox, scale, update.at));
+    SL_TRY(settle(t));
+    SL_TRY(sl_team_reduce(&t->team, update));
+    if (sl_team_speaks(&t->team))
+        SL_TRY(speak(t, update.at, step));
+    else
+        sl_comm_pass(t->team.comm, SL_INBOX_CALLS);
+    SL_TRY(sl_team_broadcast(&t->team, update));
+    SL_TRY(spread_news(t));
     sl_threshold_note(&t->state, t->head.tau, t->head.count, t->options.n);
-    SL_TRY(clip(t, step));
-    count_tensors(t);
-    t->traffic = sl_traffic_since(t->options.comm, begin);
+    t->traffic = sl_traffic_since(&t->team, begin);
 out:
     return rc;
 }
 
 /* ---- at the end, and between runs ---- */
 
-static int threshold_flush(void *self, struct sl_span update)
+/* The mean over the nodes is to be that over the ranks. */
+static int weigh_node(const struct threshold *t, struct sl_span update)
 {
     int rc = SL_OK;
-    struct threshold *t = self;
+    struct sl_choice scale = {0};
+    const struct sl_flat shape = {.n = (int64_t)update.n};
+    const struct sl_scale args = {update.at, (float)((double)t->team.nodes / t->team.ranks)};
+    if (!sl_team_joins(&t->team) || t->options.combine == SL_COMBINE_SUM)
+        goto out;
+    SL_TRY(sl_choose_scale(t->options.device, &shape, &scale));
+    SL_TRY(sl_launch_scale(&scale, &shape, &args));
+out:
+    sl_choice_close(&scale);
+    return rc;
+}
+
+static int flush_node(struct threshold *t, struct sl_span update)
+{
+    int rc = SL_OK;
     const struct sl_device *device = t->options.device;
     float *r = sl_residual_floats(t->residual);
     const size_t bytes = update.n * sizeof(float);
-    const struct sl_reduce_options options = {.comm = t->options.comm, .device = device, .n = t->options.n};
+    const struct sl_reduce_options options = {.comm = t->team.speakers, .device = device, .n = t->options.n};
     struct sl_reduce *reduce = NULL;
-    assert(update.n == (size_t)t->options.n);
     SL_TRY(sl_reduce_open(&options, &reduce));
     SL_TRY(device->copy(device->self, update.at, r, bytes));
+    SL_TRY(weigh_node(t, update));
     sl_reduce_begin(reduce, t->options.combine == SL_COMBINE_SUM ? SL_REDUCE_SUM : SL_REDUCE_MEAN, 0);
     SL_TRY(sl_reduce_put(reduce, update));
     SL_TRY(sl_reduce_finish(reduce));
     SL_TRY(device->fill(device->self, r, 0, bytes));
 out:
     sl_reduce_close(reduce);
+    return rc;
+}
+
+static int threshold_flush(void *self, struct sl_span update)
+{
+    int rc = SL_OK;
+    struct threshold *t = self;
+    assert(update.n == (size_t)t->options.n);
+    SL_TRY(settle(t));
+    if (sl_team_speaks(&t->team))
+        SL_TRY(flush_node(t, update));
+    else
+        sl_comm_pass(t->team.comm, sl_reduce_calls(t->team.nodes, t->options.n));
+    SL_TRY(sl_team_broadcast(&t->team, update));
+out:
     return rc;
 }
 
@@ -191,12 +311,12 @@ static void threshold_report(void *self, struct sl_exchange_report *report)
     struct threshold *t = self;
     *report = (struct sl_exchange_report){
         .sent = t->traffic.sent,
-        .dense = sl_traffic_dense(t->group->size, t->options.n),
+        .dense = sl_traffic_dense(t->team.nodes, t->options.n),
         .seconds = t->traffic.seconds,
         .tau = t->head.tau,
         .density = (double)t->head.count / (double)t->options.n,
         .clipped = t->clipped,
-        .form = sl_message_form_name(t->head.form),
+        .form = sl_team_speaks(&t->team) ? sl_message_form_name(t->head.form) : NULL,
         .counts = t->counts,
     };
     if (sl_residual_norm(t->residual, &report->residual_norm) != SL_OK)

@@ -1,7 +1,9 @@
 #include "comm/inbox.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "comm/host_room.h"
 #include "kernels/launch.h"
 #include "kernels/threshold/threshold.h"
 
@@ -55,6 +57,26 @@ static int reserve(const struct sl_inbox *inbox, size_t bytes, struct room *room
         return no_memory(inbox);
     *room = (struct room){grown, wanted};
     return SL_OK;
+}
+
+/* The entries before `used` stay. */
+static int reserve_entries(struct sl_inbox *inbox, size_t used, size_t entries)
+{
+    int rc = SL_OK;
+    void *grown = NULL;
+    const struct sl_device *device = inbox->device;
+    const size_t bytes = entries * sizeof(uint32_t), wanted = with_reserve(bytes);
+    if (!device->alloc_pinned)
+        return reserve(inbox, bytes, &inbox->entries);
+    if (bytes <= inbox->entries.bytes)
+        return SL_OK;
+    SL_TRY(sl_host_room_open(device, wanted, &grown));
+    if (used)
+        memcpy(grown, inbox->entries.at, used * sizeof(uint32_t));
+    sl_host_room_close(device, inbox->entries.at);
+    inbox->entries = (struct room){grown, wanted};
+out:
+    return rc;
 }
 
 static int reserve_on_device(const struct sl_inbox *inbox, size_t bytes, struct room *room)
@@ -120,7 +142,7 @@ void sl_inbox_close(struct sl_inbox *inbox)
     device->free(device->self, inbox->device_parts);
     sl_choice_close(&inbox->decode);
     free(inbox->messages.at);
-    free(inbox->entries.at);
+    sl_host_room_close(device, inbox->entries.at);
     free(inbox->announced);
     free(inbox->sizes);
     free(inbox->heads);
@@ -140,7 +162,8 @@ static int gather_sizes(struct sl_inbox *inbox, size_t bytes, size_t *total)
     for (int i = 0; i < inbox->group->size; i++) {
         if (inbox->announced[i] > most)
             SL_FAIL(SL_IO, "rank %d on %s announces a message of %llu bytes, which is more than the %llu it may have",
-                    i, inbox->group->hosts[i], (unsigned long long)inbox->announced[i], (unsigned long long)most);
+                    sl_comm_number(inbox->comm, i), inbox->group->hosts[i], (unsigned long long)inbox->announced[i],
+                    (unsigned long long)most);
         inbox->sizes[i] = (size_t)inbox->announced[i];
         *total += inbox->sizes[i];
     }
@@ -156,8 +179,8 @@ static int read_messages(struct sl_inbox *inbox, uint64_t step)
     size_t used = 0;
     for (int i = 0; i < inbox->group->size; i++) {
         struct sl_message *head = &inbox->heads[i];
-        SL_TRY(reserve(inbox, (used + (size_t)inbox->n) * sizeof(uint32_t), &inbox->entries));
-        *head = (struct sl_message){.step = step, .rank = (uint32_t)i, .n = inbox->n};
+        SL_TRY(reserve_entries(inbox, used, used + (size_t)inbox->n));
+        *head = (struct sl_message){.step = step, .rank = (uint32_t)sl_comm_number(inbox->comm, i), .n = inbox->n};
         SL_TRY(sl_message_read(bytes, inbox->sizes[i], head, (uint32_t *)inbox->entries.at + used,
                                inbox->offsets + i * (inbox->chunks + 1)));
         inbox->begins[i] = used;

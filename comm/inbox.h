@@ -12,6 +12,8 @@ extern "C" {
 
 struct sl_inbox;
 
+enum { SL_INBOX_CALLS = 2 }; /* of the wire, by which it brings the messages of a step */
+
 /* Bytes that the messages of `ranks` ranks take, each with no more than `most` of n elements. */
 uint64_t sl_inbox_memory(const struct sl_device *device, int ranks, int64_t n, int64_t most);
 

@@ -32,11 +32,19 @@ struct sl_node {
     void (*close)(void *self);
 };
 
-/* Collective over all ranks of comm. A device that works in the memory of the host, and a rank alone on its host, are
- * nodes by themselves; ranks whose devices have memory of their own join by NCCL, and comm's watchdog aborts that.
+/* Collective over all ranks of comm. A rank alone on its host is a node by itself, and so are the ranks of a host where
+ * the device of any works in the memory of the host; else they join by NCCL, and comm's watchdog aborts that.
  * SL_UNAVAILABLE on all ranks, with rank and host: there is no plug-in, no NCCL, or it cannot be used by one of them.
  * SL_IO, SL_SYSTEM. */
 int sl_node_open(struct sl_comm *comm, const struct sl_device *device, struct sl_node *node);
+
+static inline bool sl_node_is_alone(const struct sl_node *node)
+{
+    return !node->self;
+}
+
+/* What the plug-in finds: the version of NCCL as text, "2.28.9". SL_UNAVAILABLE: why there is none. */
+int sl_node_look(char *version, size_t bytes);
 
 /* Start and wait; all ranks of comm make these calls, those alone as well. A failure names rank and host. */
 int sl_node_reduce(struct sl_comm *comm, const struct sl_node *node, struct sl_span span);

@@ -11,7 +11,7 @@ extern "C" {
 
 /* The first grows when a structure of node.h or the meaning of a verb changes. The first member of sl_node_host never
  * changes its place. */
-enum { SL_NODE_ABI = 1, SL_NODE_KEY_BYTES = 128, SL_NODE_BUILD_BYTES = 33 };
+enum { SL_NODE_ABI = 2, SL_NODE_KEY_BYTES = 128, SL_NODE_BUILD_BYTES = 33 };
 
 struct sl_node_host {
     uint32_t abi;
@@ -20,6 +20,7 @@ struct sl_node_host {
 };
 
 struct sl_node_module {
+    int version; /* of NCCL: 10000 * major + 100 * minor + patch */
     /* By rank 0 of a node, for all of it. SL_UNAVAILABLE. */
     int (*make_key)(char key[SL_NODE_KEY_BYTES]);
     /* Collective; begins to join, and the node's test says when all have. The device stays the caller's, and lives

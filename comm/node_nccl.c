@@ -30,6 +30,7 @@ _Static_assert(SL_NODE_KEY_BYTES == sizeof(ncclUniqueId), "a key is NCCL's");
 /* Filled once for all threads, who then only read. */
 static struct {
     pthread_mutex_t lock;
+    int version;
 #define X(member, symbol) __typeof__(&symbol) member;
     LIBRARY(X)
 #undef X
@@ -234,7 +235,6 @@ static int find_symbols(void *handle, const char *name)
 /* It stays, since it has threads of its own. */
 static int load_library(void)
 {
-    int version = 0;
     const char *forced = getenv("SL_NCCL_LIBRARY"), *name = forced && *forced ? forced : "libnccl.so.2";
     void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle)
@@ -242,9 +242,10 @@ static int load_library(void)
                     dlerror());
     int rc = find_symbols(handle, name);
     if (rc == SL_OK)
-        rc = check(library.get_version(&version), SL_UNAVAILABLE, "asking for its version");
-    if (rc == SL_OK && version < OLDEST)
-        rc = fail(SL_UNAVAILABLE, "%s is NCCL of version code %d, and %d or newer is needed", name, version, OLDEST);
+        rc = check(library.get_version(&library.version), SL_UNAVAILABLE, "asking for its version");
+    if (rc == SL_OK && library.version < OLDEST)
+        rc = fail(SL_UNAVAILABLE, "%s is NCCL of version code %d, and %d or newer is needed", name, library.version,
+                  OLDEST);
     return rc;
 }
 
@@ -258,6 +259,6 @@ int sl_node_module_open(const struct sl_node_host *host, struct sl_node_module *
     fail = host->fail;
     const int rc = load_library();
     pthread_mutex_unlock(&library.lock);
-    *module = (struct sl_node_module){make_key, join};
+    *module = (struct sl_node_module){library.version, make_key, join};
     return rc;
 }

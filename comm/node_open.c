@@ -1,6 +1,7 @@
 /* Which ranks are a node, and how its calls are waited for. */
 #include "comm/node.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "comm/node_module.h"
@@ -67,6 +68,15 @@ out:
     return rc;
 }
 
+int sl_node_look(char *version, size_t bytes)
+{
+    struct sl_node_module module;
+    const int rc = load_module(&module);
+    if (rc == SL_OK)
+        snprintf(version, bytes, "%d.%d.%d", module.version / 10000, module.version / 100 % 100, module.version % 100);
+    return rc;
+}
+
 /* ---- opening ---- */
 
 struct key {
@@ -86,6 +96,46 @@ static int share_key(struct sl_comm *comm, const struct sl_node_module *module, 
     SL_TRY(sl_group_settle(group, rc));
     SL_TRY(group->gather(group->self, &mine, sizeof mine, all));
     *key = all[sl_comm_leader(comm)];
+out:
+    free(all);
+    return rc;
+}
+
+/* What a rank tells the others before they join. */
+struct candidate {
+    int32_t leader; /* of its host */
+    int32_t apart;  /* its device has memory of its own */
+};
+
+/* Do the ranks of a host join? All of them, or none. */
+static bool host_joins(const struct candidate *all, int ranks, int leader)
+{
+    int count = 0;
+    for (int i = 0; i < ranks; i++) {
+        if (all[i].leader != leader)
+            continue;
+        if (!all[i].apart)
+            return false;
+        count++;
+    }
+    return count > 1;
+}
+
+/* *joins: this rank's host does; *any: one does. */
+static int ask_hosts(struct sl_comm *comm, const struct sl_device *device, bool *joins, bool *any)
+{
+    int rc = SL_OK;
+    const struct sl_group *group = sl_comm_group(comm);
+    const struct candidate mine = {sl_comm_leader(comm), !device->host_memory};
+    struct candidate *all = calloc((size_t)group->size, sizeof *all);
+    if (!all)
+        rc = sl_fail(SL_SYSTEM, "out of memory for the devices of %d ranks", group->size);
+    SL_TRY(sl_group_settle(group, rc));
+    SL_TRY(group->gather(group->self, &mine, sizeof mine, all));
+    *joins = host_joins(all, group->size, mine.leader);
+    *any = false;
+    for (int i = 0; i < group->size; i++)
+        *any = *any || host_joins(all, group->size, all[i].leader);
 out:
     free(all);
     return rc;
@@ -115,10 +165,13 @@ int sl_node_open(struct sl_comm *comm, const struct sl_device *device, struct sl
 {
     int rc = SL_OK;
     const struct sl_group *group = sl_comm_group(comm);
-    const bool joins = !device->host_memory && sl_comm_local_size(comm) > 1;
+    bool joins, any;
     struct sl_node_module module;
     struct key key;
     *node = alone;
+    SL_TRY(ask_hosts(comm, device, &joins, &any));
+    if (!any)
+        goto out;
     if (joins)
         rc = load_module(&module);
     SL_TRY(sl_group_settle(group, rc));

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "comm/host_room.h"
 #include "comm/reduce_internal.h"
 #include "kernels/elementwise/elementwise.h"
 
@@ -176,11 +177,16 @@ out:
 static int open_slot(const struct sl_reduce *r, struct slot *slot)
 {
     const size_t ranks = (size_t)r->group->size, bytes = ranks * (size_t)row_floats(r, 0) * sizeof(float);
-    slot->out = aligned_alloc(64, bytes);
-    slot->in = aligned_alloc(64, bytes);
-    slot->bytes = calloc(ranks, sizeof *slot->bytes);
-    if (!slot->out || !slot->in || !slot->bytes)
+    float **const rooms[] = {&slot->out, &slot->in};
+    if (!(slot->bytes = calloc(ranks, sizeof *slot->bytes)))
         return sl_fail(SL_SYSTEM, "out of memory for the buckets of a sum over %zu ranks", ranks);
+    for (int i = 0; i < 2; i++) {
+        void *room;
+        const int rc = sl_host_room_open(r->device, bytes, &room);
+        if (rc != SL_OK)
+            return rc;
+        *rooms[i] = room;
+    }
     return SL_OK;
 }
 
@@ -242,6 +248,12 @@ uint64_t sl_reduce_memory(const struct sl_reduce_options *options)
     return 2 * (uint64_t)slots * ranks * row + (r.device->host_memory ? 0 : (ranks + 1) * row);
 }
 
+/* Each bucket goes out and comes back. */
+int64_t sl_reduce_calls(int ranks, int64_t n)
+{
+    return ranks > 1 ? 2 * ((n + SL_REDUCE_BUCKET - 1) / SL_REDUCE_BUCKET) : 0;
+}
+
 int sl_reduce_open(const struct sl_reduce_options *options, struct sl_reduce **reduce)
 {
     int rc = SL_OK;
@@ -259,12 +271,12 @@ out:
 }
 
 /* What the wire may still read or write, after a failure, is left to it. */
-static void close_slot(struct slot *slot)
+static void close_slot(const struct sl_reduce *r, struct slot *slot)
 {
     if (slot->request)
         return;
-    free(slot->out);
-    free(slot->in);
+    sl_host_room_close(r->device, slot->out);
+    sl_host_room_close(r->device, slot->in);
     free(slot->bytes);
 }
 
@@ -273,7 +285,7 @@ void sl_reduce_close(struct sl_reduce *r)
     if (!r)
         return;
     for (int i = 0; i < SLOTS; i++)
-        close_slot(&r->slots[i]);
+        close_slot(r, &r->slots[i]);
     r->device->free(r->device->self, r->device_in);
     r->device->free(r->device->self, r->device_sum);
     r->device->free(r->device->self, r->device_weights);

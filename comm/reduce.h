@@ -39,6 +39,9 @@ struct sl_reduce;
 /* Bytes that it takes open. */
 uint64_t sl_reduce_memory(const struct sl_reduce_options *options);
 
+/* Calls of the wire that one sum of n floats in buckets of the usual size makes among so many ranks. */
+int64_t sl_reduce_calls(int ranks, int64_t n);
+
 /* SL_SYSTEM, SL_UNAVAILABLE. */
 int sl_reduce_open(const struct sl_reduce_options *options, struct sl_reduce **reduce);
 void sl_reduce_close(struct sl_reduce *reduce);

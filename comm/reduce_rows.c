@@ -1,6 +1,7 @@
 /* Buckets as they are on the wire: a stream cut into rows, the headers before them, and the sum of what comes in. */
 #include <string.h>
 
+#include "comm/host_room.h"
 #include "comm/reduce_internal.h"
 #include "kernels/elementwise/elementwise.h"
 #include "runtime/base/hash.h"
@@ -59,7 +60,7 @@ static struct header make_header(const struct sl_reduce *r, int64_t bucket)
                             .bucket = (uint64_t)bucket,
                             .floats = (uint64_t)r->n,
                             .place = hash_place(r, bucket),
-                            .rank = (uint32_t)r->group->rank,
+                            .rank = (uint32_t)sl_comm_number(r->comm, r->group->rank),
                             .weights = r->how,
                             .samples = (uint64_t)r->samples};
     memcpy(header.magic, magic, sizeof magic);
@@ -81,6 +82,7 @@ int sl_reduce_pack(const struct sl_reduce *r, int64_t bucket, float *rows)
         SL_TRY(copy_stream(r, bucket * r->bucket + j * slice, there, to + HEADER_FLOATS, true));
         memset(to + HEADER_FLOATS + there, 0, (size_t)(slice - there) * sizeof *to);
     }
+    SL_TRY(sl_host_room_wait(r->device));
 out:
     return rc;
 }
@@ -90,16 +92,17 @@ out:
 static int check_header(const struct sl_reduce *r, int rank, const struct header *theirs, const struct header *mine)
 {
     const char *host = r->group->hosts[rank];
-    if (memcmp(theirs->magic, magic, sizeof magic) != 0 || theirs->rank != (uint32_t)rank || theirs->zero ||
+    const int number = sl_comm_number(r->comm, rank);
+    if (memcmp(theirs->magic, magic, sizeof magic) != 0 || theirs->rank != (uint32_t)number || theirs->zero ||
         theirs->samples > INT32_MAX)
-        return sl_fail(SL_IO, "what came from rank %d on %s is damaged: it is no part of a sum", rank, host);
+        return sl_fail(SL_IO, "what came from rank %d on %s is damaged: it is no part of a sum", number, host);
     if (theirs->sum != mine->sum || theirs->bucket != mine->bucket)
-        return sl_fail(SL_IO, "from rank %d on %s came bucket %llu of sum %llu where %llu of %llu was due", rank, host,
-                       (unsigned long long)theirs->bucket, (unsigned long long)theirs->sum,
+        return sl_fail(SL_IO, "from rank %d on %s came bucket %llu of sum %llu where %llu of %llu was due", number,
+                       host, (unsigned long long)theirs->bucket, (unsigned long long)theirs->sum,
                        (unsigned long long)mine->bucket, (unsigned long long)mine->sum);
     if (theirs->floats != mine->floats || theirs->place != mine->place || theirs->weights != mine->weights)
         return sl_fail(SL_DISAGREE, "rank %d on %s sums other parameters, or in another order, than rank %d on %s",
-                       rank, host, r->group->rank, r->group->hosts[r->group->rank]);
+                       number, host, (int)mine->rank, r->group->hosts[r->group->rank]);
     return SL_OK;
 }
 
@@ -147,11 +150,13 @@ int sl_reduce_sum(struct sl_reduce *r, struct slot *slot)
     SL_TRY(sl_launch_weighted_sum(&r->sum, &shape, &args));
     SL_TRY(device->sync(device->self));
     SL_TRY(device->copy(device->self, slot->out, r->device_sum, bytes));
+    SL_TRY(sl_host_room_wait(device));
 out:
     return rc;
 }
 
 int sl_reduce_unpack(const struct sl_reduce *r, const struct slot *slot)
 {
-    return copy_stream(r, slot->bucket * r->bucket, bucket_floats(r, slot->bucket), slot->in, false);
+    const int rc = copy_stream(r, slot->bucket * r->bucket, bucket_floats(r, slot->bucket), slot->in, false);
+    return rc == SL_OK ? sl_host_room_wait(r->device) : rc;
 }

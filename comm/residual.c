@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "comm/host_room.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/flat.h"
 #include "kernels/launch.h"
@@ -29,25 +30,37 @@ static int open_result(const struct sl_residual *residual, size_t bytes, struct 
     const int rc = device->alloc(device->self, bytes, &result->on_device);
     if (rc != SL_OK)
         return rc;
-    result->on_host = device->host_memory ? result->on_device : malloc(bytes);
-    return result->on_host ? SL_OK : sl_fail(SL_SYSTEM, "out of memory for %zu bytes of a residual", bytes);
+    result->on_host = result->on_device;
+    return device->host_memory ? SL_OK : sl_host_room_open(device, bytes, &result->on_host);
 }
 
 static void close_result(const struct sl_residual *residual, struct result *result)
 {
+    const struct sl_device *device = residual->device;
     if (result->on_host != result->on_device)
-        free(result->on_host);
-    residual->device->free(residual->device->self, result->on_device);
+        sl_host_room_close(device, result->on_host);
+    device->free(device->self, result->on_device);
 }
 
-/* Waits for the device, and brings `bytes` from `at` on to the host. */
-static int fetch(const struct sl_residual *residual, const struct result *result, size_t at, size_t bytes)
+/* Begins to bring `bytes` from `at` on to the host; the device has done what makes them. */
+static int bring(const struct sl_residual *residual, const struct result *result, size_t at, size_t bytes)
 {
     const struct sl_device *device = residual->device;
-    const int rc = device->sync(device->self);
-    if (rc != SL_OK || device->host_memory || bytes == 0)
-        return rc;
+    if (device->host_memory || bytes == 0)
+        return SL_OK;
     return device->copy(device->self, (char *)result->on_host + at, (const char *)result->on_device + at, bytes);
+}
+
+/* Waits for the device, and brings the first `bytes` to the host. */
+static int fetch(const struct sl_residual *residual, const struct result *result, size_t bytes)
+{
+    int rc = SL_OK;
+    const struct sl_device *device = residual->device;
+    SL_TRY(device->sync(device->self));
+    SL_TRY(bring(residual, result, 0, bytes));
+    SL_TRY(sl_host_room_wait(device));
+out:
+    return rc;
 }
 
 static struct sl_threshold shape_of(const struct sl_residual *residual)
@@ -128,7 +141,7 @@ int sl_residual_sample(struct sl_residual *residual, const float *u, const float
     const struct sl_threshold_sample args = {residual->r, u, residual->sample.on_device};
     *m = (size_t)sl_threshold_samples(residual->n);
     SL_TRY(sl_launch_threshold_sample(&residual->sampling, &shape, &args));
-    SL_TRY(fetch(residual, &residual->sample, 0, *m * sizeof(float)));
+    SL_TRY(fetch(residual, &residual->sample, *m * sizeof(float)));
     *sample = residual->sample.on_host;
 out:
     return rc;
@@ -147,10 +160,11 @@ int sl_residual_encode(struct sl_residual *residual, const float *u, float tau, 
                                              .counts = residual->counts.on_device};
     const int64_t *count = residual->counts.on_host;
     SL_TRY(sl_launch_threshold_encode(&residual->encode, &shape, &args));
-    SL_TRY(fetch(residual, &residual->counts, 0, (size_t)residual->chunks * sizeof *count));
+    SL_TRY(fetch(residual, &residual->counts, (size_t)residual->chunks * sizeof *count));
     for (int64_t c = 0; c < residual->chunks; c++)
-        SL_TRY(fetch(residual, &residual->entries, (size_t)c * SL_THRESHOLD_CHUNK * sizeof(uint32_t),
+        SL_TRY(bring(residual, &residual->entries, (size_t)c * SL_THRESHOLD_CHUNK * sizeof(uint32_t),
                      (size_t)count[c] * sizeof(uint32_t)));
+    SL_TRY(sl_host_room_wait(residual->device));
     *entries = residual->entries.on_host;
     *counts = count;
 out:
@@ -171,7 +185,7 @@ int sl_residual_clip(struct sl_residual *residual, float limit, double *lost)
     const struct sl_threshold shape = shape_of(residual);
     const struct sl_threshold_clip args = {residual->r, limit, residual->lost.on_device};
     SL_TRY(sl_launch_threshold_clip(&residual->clip, &shape, &args));
-    SL_TRY(fetch(residual, &residual->lost, 0, (size_t)residual->chunks * sizeof(double)));
+    SL_TRY(fetch(residual, &residual->lost, (size_t)residual->chunks * sizeof(double)));
     *lost = add_up(residual->lost.on_host, residual->chunks);
 out:
     return rc;
@@ -184,7 +198,7 @@ int sl_residual_norm(struct sl_residual *residual, double *norm)
     const struct sl_flat shape = {.n = residual->n};
     const struct sl_sum_squares args = {residual->r, residual->squares.on_device};
     SL_TRY(sl_launch_sum_squares(&residual->sum_squares, &shape, &args));
-    SL_TRY(fetch(residual, &residual->squares, 0, (size_t)units * sizeof(double)));
+    SL_TRY(fetch(residual, &residual->squares, (size_t)units * sizeof(double)));
     *norm = sqrt(add_up(residual->squares.on_host, units));
 out:
     return rc;
