@@ -20,6 +20,8 @@ struct flight {
     double clip_multiple;
     int64_t clip_every;
     double size;              /* of the updates: about lr */
+    int merged;               /* a rank learns the sum of what so many would; 0: 1 */
+    float weight;             /* times this; 0: 1 */
     bool flush;               /* after the last step */
     int break_at;             /* closes and opens again before this step, as a resumed run does; 0: never */
     uint32_t isa[RANKS_MOST]; /* what its device is held to; 0: all */
@@ -65,7 +67,13 @@ static inline void flight_free(struct flight *flight)
 /* What a rank learns at a step. */
 static inline float flight_update(const struct flight *flight, int rank, int step, int64_t i)
 {
-    return (float)flight->size * flock_float((uint64_t)rank, (uint64_t)step, (uint64_t)i);
+    const int count = flight->merged ? flight->merged : 1;
+    float sum = 0.0f;
+    for (int k = 0; k < count; k++) {
+        const float one = (float)flight->size * flock_float((uint64_t)(rank * count + k), (uint64_t)step, (uint64_t)i);
+        sum = k ? sum + one : one;
+    }
+    return flight->weight > 0.0f ? sum * flight->weight : sum;
 }
 
 static inline void flight_tensors(const struct flight *flight, struct sl_exchange_tensor tensors[FLIGHT_TENSORS])
@@ -80,6 +88,7 @@ static inline int flight_open(const struct flight *flight, struct flock_rank *ra
                               const struct sl_exchange_tensor *tensors, void **self)
 {
     const struct sl_exchange_options options = {.comm = rank->comm,
+                                                .team = rank->team,
                                                 .device = &rank->device,
                                                 .n = flight->n,
                                                 .tensors = tensors,

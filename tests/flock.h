@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/team.h"
 #include "runtime/device/parallel.h"
 #include "tests/rank_checks.h"
 
@@ -12,6 +13,7 @@ struct flock_rank {
     int number, size;
     struct sl_comm *comm;
     struct sl_device device;
+    const struct sl_team *team; /* NULL: every rank is a node */
 };
 
 struct flock {

@@ -2,6 +2,7 @@
 #ifndef SL_TESTS_FLOCK_RUN_H
 #define SL_TESTS_FLOCK_RUN_H
 
+#include "tests/apart_device.h"
 #include "tests/flock_session.h"
 #include "tests/strict_device.h"
 
@@ -80,7 +81,7 @@ out:
     return rc;
 }
 
-static inline void member_start(struct flock_rank *rank, void *self)
+static inline void member_run(struct flock_rank *rank, void *self)
 {
     struct flock_run *run = self;
     struct flock_member m = {.run = run, .rank = rank};
@@ -99,11 +100,28 @@ static inline void member_start(struct flock_rank *rank, void *self)
     member_close(&m);
 }
 
+static inline void member_start(struct flock_rank *rank, void *self)
+{
+    const struct flock_run *run = self;
+    struct sl_team team = {0};
+    if (run->hosts) {
+        CHECK_OK(sl_team_open(rank->comm, &rank->device, &team));
+        CHECK(sl_team_joins(&team));
+        rank->team = &team;
+    }
+    member_run(rank, self);
+    CHECK_OK(sl_team_close(&team, run->rc[rank->number]));
+}
+
 /* ---- All ranks ---- */
 
 static inline void flock_device(int rank, struct sl_device *device, void *self)
 {
     const struct flock_run *run = self;
+    if (run->hosts) {
+        device->close(device->self);
+        apart_device_open(device);
+    }
     if (run->threads[rank] > 1) {
         device->close(device->self);
         if (sl_device_cpu_open(run->threads[rank], device) != SL_OK)
@@ -117,10 +135,16 @@ static inline void flock_device(int rank, struct sl_device *device, void *self)
         device->isa &= run->isa[rank];
 }
 
+static inline void flock_wire(struct sl_wire *wire, void *self)
+{
+    const struct flock_run *run = self;
+    wire->hosts = run->hosts ? run->hosts : wire->hosts;
+}
+
 /* All ranks run; what comes of them is in `run`, which flock_forget frees. */
 static inline void flock_try(struct flock_run *run, int size)
 {
-    flock_fly(size, (struct flock){.body = member_start, .self = run, .device = flock_device});
+    flock_fly(size, (struct flock){.body = member_start, .self = run, .wire = flock_wire, .device = flock_device});
 }
 
 static inline void flock_forget(struct flock_run *run)

@@ -32,8 +32,10 @@ struct flock_run {
     int threads[RANKS_MOST];  /* 0: 1 */
     uint32_t isa[RANKS_MOST]; /* what its device is held to; 0: all */
     int strict;               /* the rank whose device the host cannot read, rank 0 excepted; 0: none */
-    char folder[PATH_ROOM];   /* of checkpoints */
-    uint64_t save_at;         /* after this step; 0: never */
+    /* NULL: no rank joins. Else the ranks of a host do, on devices with memory of their own: says who is where. */
+    int (*hosts)(void *self, int *numbers);
+    char folder[PATH_ROOM]; /* of checkpoints */
+    uint64_t save_at;       /* after this step; 0: never */
     bool resume;
     bool flush; /* after the last step */
     /* What a test does in each rank; NULL: nothing. */
@@ -192,6 +194,7 @@ static inline int member_open_exchange(struct flock_member *m)
     const struct flock_run *run = m->run;
     const struct sl_exchange_options options = {
         .comm = m->rank->comm,
+        .team = m->rank->team,
         .device = &m->session.device,
         .n = m->session.weights->trained,
         .tensors = m->tensors,

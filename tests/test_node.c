@@ -1,13 +1,12 @@
 /* Ranks of one host that sum among themselves: the plug-in for NCCL over a fake of it (tests/fake/fake_nccl.c), whose
  * ranks are threads. */
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #include "comm/node.h"
 #include "comm/node_module.h"
 #include "runtime/base/module.h"
 #include "runtime/device/parallel.h"
-#include "tests/fake/fake_nccl.h"
+#include "tests/fake_node.h"
 #include "tests/watched_ranks.h"
 
 enum { N = 1001 };
@@ -92,27 +91,15 @@ static void note_error(int rank)
     snprintf(job.errors[rank], sizeof job.errors[rank], "%s", sl_last_error());
 }
 
-static struct fake_nccl *fake(void)
-{
-#ifdef SL_FAKE_NCCL
-    void *library = dlopen(SL_FAKE_NCCL, RTLD_NOW | RTLD_LOCAL);
-    struct fake_nccl *found = library ? dlsym(library, "fake_nccl") : NULL;
-    assert_non_null(found);
-    return found;
-#else
-    return NULL;
-#endif
-}
-
 static void run_with(enum fake_nccl_fault fault, int size, void (*body)(struct sl_wire *wire, void *self), void *self)
 {
-    *fake() = (struct fake_nccl){.fault = fault};
+    *fake_node() = (struct fake_nccl){.fault = fault};
     job.size = size;
     job.start_limit = fault > FAKE_HANG ? 0.7 : 20;
     job.step_limit = fault == FAKE_HANG ? 0.5 : 20;
     memset(job.errors, 0, sizeof job.errors);
     run_watched(size, body, self);
-    assert_int_equal(fake()->wrong, 0);
+    assert_int_equal(fake_node()->wrong, 0);
 }
 
 /* ---- alone ---- */
@@ -209,8 +196,8 @@ static void test_sums_and_broadcasts(void **state)
     (void)state;
     for (int size = 2; size <= 5; size++) {
         run_with(FAKE_GOOD, size, sum_in_rank_order, &(int){1});
-        assert_int_equal(fake()->destroyed, size);
-        assert_int_equal(fake()->aborted, 0);
+        assert_int_equal(fake_node()->destroyed, size);
+        assert_int_equal(fake_node()->aborted, 0);
     }
 }
 
@@ -218,9 +205,9 @@ static void test_each_host_is_a_node(void **state)
 {
     (void)state;
     run_with(FAKE_GOOD, 5, sum_in_rank_order, &(int){2});
-    assert_int_equal(fake()->destroyed, 5);
+    assert_int_equal(fake_node()->destroyed, 5);
     run_with(FAKE_GOOD, 3, sum_in_rank_order, &(int){2}); /* one of them has a single rank */
-    assert_int_equal(fake()->destroyed, 2);
+    assert_int_equal(fake_node()->destroyed, 2);
     assert_int_equal(seen.ends, 0);
 }
 
@@ -268,7 +255,7 @@ static void test_a_communicator_of_one(void **state)
     struct sl_device device;
     char key[SL_NODE_KEY_BYTES];
     float x[2] = {1.0f, 2.0f};
-    *fake() = (struct fake_nccl){.fault = FAKE_GOOD};
+    *fake_node() = (struct fake_nccl){.fault = FAKE_GOOD};
     slow_open(&slow, &device);
     assert_int_equal(open_plug_in(SL_KERNELS_ABI, SL_NODE_ABI, &module), SL_OK);
     assert_int_equal(module.make_key(key), SL_OK);
@@ -283,7 +270,7 @@ static void test_a_communicator_of_one(void **state)
     wait_for(&node);
     node.close(node.self);
     slow.cpu.close(slow.cpu.self);
-    assert_int_equal(fake()->destroyed, 1);
+    assert_int_equal(fake_node()->destroyed, 1);
 }
 
 /* ---- skips ---- */
@@ -325,7 +312,7 @@ static void test_skips_have_reasons(void **state)
             assert_in(job.errors[rank], cases[i].rank);
             assert_in(job.errors[rank], cases[i].reason);
         }
-        assert_int_equal(fake()->destroyed, 0);
+        assert_int_equal(fake_node()->destroyed, 0);
         assert_int_equal(seen.ends, 0);
     }
 }
@@ -366,8 +353,8 @@ static void test_an_asynchronous_error_is_final(void **state)
     (void)state;
     run_with(FAKE_REMOTE, 3, fail_in_a_call, NULL);
     assert_named(3, "the sum over the ranks of a host: remote process exited or there was a network error");
-    assert_int_equal(fake()->aborted, 3);
-    assert_int_equal(fake()->destroyed, 0);
+    assert_int_equal(fake_node()->aborted, 3);
+    assert_int_equal(fake_node()->destroyed, 0);
 }
 
 static void test_a_hang_is_aborted(void **state)
@@ -377,7 +364,7 @@ static void test_a_hang_is_aborted(void **state)
     assert_named(3, "the sum over the ranks of a host was aborted");
     assert_said(" in training, step 7, ");
     assert_int_equal(seen.code, SL_IO);
-    assert_int_equal(fake()->aborted, 3);
+    assert_int_equal(fake_node()->aborted, 3);
 }
 
 static void hang_at_the_start(struct sl_wire *wire, void *self)
@@ -402,10 +389,10 @@ static void test_joining_and_leaving_may_hang(void **state)
 {
     (void)state;
     run_with(FAKE_HANG_START, 2, hang_at_the_start, NULL);
-    assert_int_equal(fake()->aborted, 2);
+    assert_int_equal(fake_node()->aborted, 2);
     assert_int_equal(seen.code, SL_IO);
     run_with(FAKE_HANG_LEAVE, 2, hang_at_the_end, NULL);
-    assert_int_equal(fake()->aborted, 2);
+    assert_int_equal(fake_node()->aborted, 2);
     assert_int_equal(seen.code, SL_IO);
 }
 
@@ -429,17 +416,7 @@ static void test_who_does_not_come_is_named(void **state)
     (void)state;
     run_with(FAKE_HANG, 3, come_not, NULL);
     assert_said(" in training, step 3, for rank 1 on ");
-    assert_int_equal(fake()->aborted, 3);
-}
-
-static int use_fake(void **state)
-{
-    (void)state;
-#ifdef SL_FAKE_NCCL
-    setenv("SL_MODULE_PATH", SL_MODULE_FOLDER, 1);
-    setenv("SL_NCCL_LIBRARY", SL_FAKE_NCCL, 1);
-#endif
-    return 0;
+    assert_int_equal(fake_node()->aborted, 3);
 }
 
 int main(void)
@@ -450,15 +427,15 @@ int main(void)
         cmocka_unit_test(test_a_world_of_one),
     };
     const struct CMUnitTest nccl[] = {
-        cmocka_unit_test_setup(test_sums_and_broadcasts, use_fake),
-        cmocka_unit_test_setup(test_each_host_is_a_node, use_fake),
-        cmocka_unit_test_setup(test_another_build_is_refused, use_fake),
-        cmocka_unit_test_setup(test_a_communicator_of_one, use_fake),
-        cmocka_unit_test_setup(test_skips_have_reasons, use_fake),
-        cmocka_unit_test_setup(test_an_asynchronous_error_is_final, use_fake),
-        cmocka_unit_test_setup(test_a_hang_is_aborted, use_fake),
-        cmocka_unit_test_setup(test_joining_and_leaving_may_hang, use_fake),
-        cmocka_unit_test_setup(test_who_does_not_come_is_named, use_fake),
+        cmocka_unit_test_setup(test_sums_and_broadcasts, fake_node_use),
+        cmocka_unit_test_setup(test_each_host_is_a_node, fake_node_use),
+        cmocka_unit_test_setup(test_another_build_is_refused, fake_node_use),
+        cmocka_unit_test_setup(test_a_communicator_of_one, fake_node_use),
+        cmocka_unit_test_setup(test_skips_have_reasons, fake_node_use),
+        cmocka_unit_test_setup(test_an_asynchronous_error_is_final, fake_node_use),
+        cmocka_unit_test_setup(test_a_hang_is_aborted, fake_node_use),
+        cmocka_unit_test_setup(test_joining_and_leaving_may_hang, fake_node_use),
+        cmocka_unit_test_setup(test_who_does_not_come_is_named, fake_node_use),
     };
     const int failures = cmocka_run_group_tests_name("alone", alone, NULL, NULL);
 #ifdef SL_FAKE_NCCL
