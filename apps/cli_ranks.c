@@ -56,14 +56,20 @@ uint64_t cli_ranks_memory(const struct cli_ranks *ranks, uint64_t wanted)
     return sl_machine_memory("") / 5 * 4 / (uint64_t)sl_comm_local_size(ranks->comm);
 }
 
-/* "rank R on HOST: ..." of one of us: what sl_group_settle said on all ranks. */
-static bool is_settled(const struct sl_group *group, const char *text)
+/* What follows "rank R on HOST" of one of us; "": the text does not begin so. */
+static const char *behind_name(const struct sl_group *group, const char *text)
 {
     int rank, length = 0;
     if (sscanf(text, "rank %d on %n", &rank, &length) != 1 || !length || rank < 0 || rank >= group->size)
-        return false;
+        return "";
     const size_t host = strlen(group->hosts[rank]);
-    return !strncmp(text + length, group->hosts[rank], host) && text[(size_t)length + host] == ':';
+    return strncmp(text + length, group->hosts[rank], host) ? "" : text + (size_t)length + host;
+}
+
+/* "rank R on HOST: ...": what sl_group_settle said on all ranks. */
+static bool is_settled(const struct sl_group *group, const char *text)
+{
+    return *behind_name(group, text) == ':';
 }
 
 /* Does every rank have this status? What is settled, and what is agreed by its nature. */
@@ -77,7 +83,7 @@ int cli_ranks_end(struct cli_ranks *ranks, int rc)
 {
     const struct sl_group *group = ranks->group;
     const bool shared = sl_group_size(group) == 1 || is_shared(group, rc);
-    if (!shared)
+    if (!shared && *behind_name(group, sl_last_error()) != ',') /* "rank R on HOST, 1 of 2 there: ..." */
         sl_fail_prefix(rc, "rank %d on %s", group->rank, group->hosts[group->rank]);
     if (sl_group_rank(group) == 0 || !shared)
         rc = cli_end(rc);

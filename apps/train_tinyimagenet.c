@@ -164,7 +164,7 @@ static int run(struct train_options *options, struct cli_ranks *ranks)
     if (train_speaks(&t))
         printf("%s\n", options->run);
 out:;
-    const int closed = train_close(&t);
+    const int closed = train_close(&t, rc);
     return rc != SL_OK ? rc : closed;
 }
 

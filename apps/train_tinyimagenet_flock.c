@@ -134,12 +134,13 @@ int flock_open(const struct flock_options *options, const struct cli_ranks *rank
     int rc = SL_OK;
     f->options = options;
     f->session = session;
-    f->comm = ranks->comm;
     SL_TRY(flock_choose(options, sl_group_size(ranks->group), &f->row));
     if (!f->row)
         goto out;
+    SL_TRY(sl_team_open(ranks->comm, &session->device, &f->team));
     SL_TRY(list_tensors(f));
     struct sl_exchange_options exchange = exchange_options(options, ranks, &session->device, session->weights->trained);
+    exchange.team = &f->team;
     exchange.tensors = f->tensors;
     exchange.tensor_count = f->tensor_count;
     SL_TRY(f->row->open(&exchange, &f->exchange));
@@ -156,15 +157,17 @@ out:
     return rc;
 }
 
-void flock_close(struct flock *f)
+int flock_close(struct flock *f, int rc)
 {
     if (f->exchange)
         f->row->close(f->exchange);
+    const int left = sl_team_close(&f->team, rc);
     sl_weights_image_close(&f->weights);
     free(f->tensors);
     free(f->keys);
     free(f->agreed);
     *f = (struct flock){0};
+    return left;
 }
 
 /* ---- Agreement ---- */
@@ -311,6 +314,16 @@ static int count_hosts(const struct sl_group *group)
     return hosts;
 }
 
+static void say_nodes(const struct flock *f, struct sl_log *log)
+{
+    if (f->team.why[0])
+        sl_log_message(log, "warning: the GPUs of a host do not sum among themselves, each shares by itself: %s",
+                       f->team.why);
+    else if (sl_team_joins(&f->team))
+        sl_log_message(log, "the GPUs of a host sum among themselves by NCCL; %d nodes share what that comes to",
+                       f->team.nodes);
+}
+
 void flock_say_hello(const struct flock *f, struct sl_log *log)
 {
     const struct sl_group *group = f->session->options.group;
@@ -321,8 +334,9 @@ void flock_say_hello(const struct flock *f, struct sl_log *log)
     sl_log_message(log,
                    "ranks: %d, hosts: %d, wire: %s; global batch %" PRId64 ", %" PRId32
                    " each; exchange: %s; learning rate %s",
-                   group->size, count_hosts(group), sl_comm_wire(f->comm)->name, (int64_t)batch * group->size, batch,
-                   f->name, f->options->scale_rate ? "times the number of ranks" : "as given");
+                   group->size, count_hosts(group), sl_comm_wire(f->team.comm)->name, (int64_t)batch * group->size,
+                   batch, f->name, f->options->scale_rate ? "times the number of ranks" : "as given");
+    say_nodes(f, log);
     if ((uint64_t)group->size > batches)
         sl_log_message(log,
                        "warning: an epoch has %" PRIu64 " batches of %" PRId32 ": %" PRIu64
@@ -334,6 +348,7 @@ void flock_say_bytes(const struct flock *f, struct sl_log *log)
 {
     if (!f->row || !f->sent)
         return;
-    sl_log_message(log, "each rank sent %.1f MB where a dense exchange sends %.1f MB: %.1f times fewer bytes",
-                   (double)f->sent / 1e6, (double)f->dense / 1e6, (double)f->dense / (double)f->sent);
+    sl_log_message(log, "each %s sent %.1f MB where a dense exchange sends %.1f MB: %.1f times fewer bytes",
+                   sl_team_joins(&f->team) ? "node" : "rank", (double)f->sent / 1e6, (double)f->dense / 1e6,
+                   (double)f->dense / (double)f->sent);
 }

@@ -35,7 +35,7 @@ int flock_settle(struct flock_options *options);
 struct flock {
     const struct flock_options *options;
     struct sl_session *session;
-    struct sl_comm *comm;
+    struct sl_team team;               /* the ranks by nodes */
     const struct sl_exchange_row *row; /* NULL: nothing is shared */
     void *exchange;
     char name[32];                   /* "threshold, mean" */
@@ -58,10 +58,12 @@ int flock_choose(const struct flock_options *options, int world, const struct sl
 uint64_t flock_memory(const struct flock_options *options, const struct cli_ranks *ranks,
                       const struct sl_device *device, int64_t parameters);
 
-/* Opens the exchange of an open session, and hooks it in. Collective. Whatever the result, flock_close follows. */
+/* Opens the exchange of an open session, and hooks it in: GPUs of a host sum among themselves where NCCL is there.
+ * Collective. Whatever the result, flock_close follows. */
 int flock_open(const struct flock_options *options, const struct cli_ranks *ranks, struct sl_session *session,
                struct flock *flock);
-void flock_close(struct flock *flock);
+/* With the status that the run ends with; its own is that of leaving the other GPUs. */
+int flock_close(struct flock *flock, int rc);
 
 /* Do all ranks run the same? `run`: what the program adds to the session's own. SL_DISAGREE names what differs.
  * Collective; before the first step. */
@@ -80,7 +82,8 @@ const char *flock_note(const struct flock *flock, char note[FLOCK_NOTE]);
 /* After the last step: what the ranks still keep back is applied, if that was asked for. Collective. */
 int flock_flush(struct flock *flock);
 
-/* "4 ranks on 2 hosts, ..." at the beginning; bytes beside those of a dense exchange at the end. */
+/* "4 ranks on 2 hosts, ..." at the beginning, and why GPUs do not sum among themselves; bytes beside those of a dense
+ * exchange at the end. */
 void flock_say_hello(const struct flock *flock, struct sl_log *log);
 void flock_say_bytes(const struct flock *flock, struct sl_log *log);
 

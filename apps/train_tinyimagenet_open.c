@@ -232,19 +232,19 @@ out:
     return rc;
 }
 
-int train_close(struct training *t)
+int train_close(struct training *t, int rc)
 {
     sl_metrics_close(&t->metrics);
     if (t->store)
         sl_store_listen(t->store, NULL, NULL);
-    const int rc = sl_log_close(t->log);
+    const int closed = sl_log_close(t->log);
     if (t->profile && train_speaks(t))
         sl_profile_print(t->profile, stderr);
     sl_profile_close(t->profile);
-    flock_close(&t->flock);
+    const int left = flock_close(&t->flock, rc);
     sl_session_close(&t->session);
     if (t->device.close)
         t->device.close(t->device.self);
     sl_store_close(t->store);
-    return rc;
+    return closed != SL_OK ? closed : left;
 }

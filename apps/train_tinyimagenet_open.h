@@ -17,7 +17,8 @@ int train_dry_run(const struct training *training);
 /* The rest, on the device that is open. Collective. Whatever the result, train_close() follows. */
 int train_open(struct training *training);
 
-/* The device too. What it returns is the log's. */
-int train_close(struct training *training);
+/* With the status that the run ends with; the device too. What it returns is that of the log, or of leaving the other
+ * GPUs of this host. */
+int train_close(struct training *training, int rc);
 
 #endif
