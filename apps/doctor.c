@@ -125,6 +125,7 @@ int main(int argc, char **argv)
     print_machine();
     print_overrides();
     sl_doctor_print_backends();
+    sl_doctor_print_nodes();
     SL_TRY(sl_doctor_print_wires());
     SL_TRY(sl_doctor_print_kernels(kernels, sl_precision_find(precision)));
     SL_TRY(sl_doctor_self_test());

@@ -1,4 +1,4 @@
-/* The parts of starling-doctor that choose: backends, wires and kernels. */
+/* The parts of starling-doctor that choose: backends, nodes, wires and kernels. */
 #ifndef SL_APPS_DOCTOR_PARTS_H
 #define SL_APPS_DOCTOR_PARTS_H
 
@@ -6,6 +6,9 @@
 
 /* What each backend would compute on, or why it cannot; and which would be used. */
 void sl_doctor_print_backends(void);
+
+/* By what the GPUs of a host would sum among themselves, or why they could not. */
+void sl_doctor_print_nodes(void);
 
 /* Which wires are there, why one is not, and which the launcher of this process wants. The errors of sl_wire_choose. */
 int sl_doctor_print_wires(void);

@@ -43,8 +43,8 @@ static inline bool sl_node_is_alone(const struct sl_node *node)
     return !node->self;
 }
 
-/* What the plug-in finds: the version of NCCL as text, "2.28.9". SL_UNAVAILABLE: why there is none. */
-int sl_node_look(char *version, size_t bytes);
+/* For a report: "NCCL 2.28.9 by FILE", the plug-in's. SL_UNAVAILABLE: why there is none. */
+int sl_node_look(char *text, size_t bytes);
 
 /* Start and wait; all ranks of comm make these calls, those alone as well. A failure names rank and host. */
 int sl_node_reduce(struct sl_comm *comm, const struct sl_node *node, struct sl_span span);

@@ -53,7 +53,8 @@ static int find_module(struct sl_module_search *search, sl_node_module_open_fn *
     return sl_module_load(search->found, false, SL_NODE_MODULE_OPEN, open);
 }
 
-static int load_module(struct sl_node_module *module)
+/* `text`, which may be NULL: what was found, for people. */
+static int load_module(struct sl_node_module *module, char *text, size_t bytes)
 {
     int rc = SL_OK;
     const struct sl_node_host host = {.abi = SL_NODE_ABI, .build = SL_KERNELS_ABI, .fail = sl_fail};
@@ -63,18 +64,18 @@ static int load_module(struct sl_node_module *module)
         SL_FAIL(SL_SYSTEM, "out of memory while looking for the plug-in for NCCL");
     SL_TRY(find_module(search, &open));
     SL_TRY(open(&host, module));
+    if (text)
+        snprintf(text, bytes, "NCCL %d.%d.%d by %s", module->version / 10000, module->version / 100 % 100,
+                 module->version % 100, search->found);
 out:
     free(search);
     return rc;
 }
 
-int sl_node_look(char *version, size_t bytes)
+int sl_node_look(char *text, size_t bytes)
 {
     struct sl_node_module module;
-    const int rc = load_module(&module);
-    if (rc == SL_OK)
-        snprintf(version, bytes, "%d.%d.%d", module.version / 10000, module.version / 100 % 100, module.version % 100);
-    return rc;
+    return load_module(&module, text, bytes);
 }
 
 /* ---- opening ---- */
@@ -173,7 +174,7 @@ int sl_node_open(struct sl_comm *comm, const struct sl_device *device, struct sl
     if (!any)
         goto out;
     if (joins)
-        rc = load_module(&module);
+        rc = load_module(&module, NULL, 0);
     SL_TRY(sl_group_settle(group, rc));
     SL_TRY(share_key(comm, &module, joins && sl_comm_local_rank(comm) == 0, &key));
     if (joins)

@@ -38,7 +38,18 @@ says '^  launcher +none: this process is alone$'
 says '^backends$'
 says '^  cpu +[^ ]'
 says '^  auto +(cpu|cuda:0 \(.*\))$'
-mkdir "$place/modules" "$place/cuda"
+says '^nodes$'
+mkdir "$place/modules" "$place/cuda" "$place/nccl"
+if [ -e "$(dirname "$doctor")/libstarling_nccl.so" ]; then
+    says '^  nccl +(NCCL 2\.[0-9]+\.[0-9]+ by /.*/libstarling_nccl\.so|none: NCCL is not there \(.*set SL_NCCL_LIBRARY.*)$'
+    SL_NCCL_LIBRARY="$place/nothing" ends 0
+    says "^  nccl +none: NCCL is not there .*$place/nothing"
+else
+    says '^  nccl +none: there is no plug-in for NCCL: looked for /'
+fi
+echo text >"$place/nccl/libstarling_nccl.so"
+SL_MODULE_PATH="$place/nccl" ends 0
+says "^  nccl +none: $place/nccl/libstarling_nccl\.so: "
 echo text >"$place/cuda/libstarling_cuda.so"
 SL_MODULE_PATH="$place/cuda" ends 0
 says "^  cuda +none: $place/cuda/libstarling_cuda\.so: "

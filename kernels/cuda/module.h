@@ -23,7 +23,8 @@ struct sl_cuda_device_info {
     int major, minor;                   /* compute capability */
     int processors;                     /* streaming multiprocessors */
     uint64_t memory_total, memory_free; /* bytes */
-    char cudnn[256];                    /* its version, or why it cannot be used */
+    uint64_t peers;  /* bit i: it reads and writes the memory of device i by itself; of the first 64 */
+    char cudnn[256]; /* its version, or why it cannot be used */
 };
 
 struct sl_cuda_module {

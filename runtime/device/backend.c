@@ -11,6 +11,8 @@
 
 /* ---- the GPU ---- */
 
+enum { PEERS_MOST = 64, PEERS_TEXT = 224 };
+
 /* The plug-in is loaded once, however often it is asked. */
 static int load_cuda(struct sl_cuda_module *module)
 {
@@ -92,19 +94,32 @@ out:
     return rc;
 }
 
+/* ", peer access to 1 2": of several devices, which one reaches without the host. */
+static void describe_peers(const struct sl_cuda_device_info *info, int devices, char text[PEERS_TEXT])
+{
+    int n = 0;
+    text[0] = '\0';
+    if (devices > 1)
+        n = snprintf(text, PEERS_TEXT, info->peers ? ", peer access to" : ", no peer access");
+    for (int i = 0; i < PEERS_MOST && n < PEERS_TEXT - 1; i++)
+        if (info->peers >> i & 1)
+            n += snprintf(text + n, (size_t)(PEERS_TEXT - n), " %d", i);
+}
+
 static int describe_cuda(void (*tell)(void *self, const char *line), void *self)
 {
     int rc = SL_OK, devices;
-    char line[256];
+    char line[256 + PEERS_TEXT], peers[PEERS_TEXT];
     struct sl_cuda_module module;
     struct sl_cuda_device_info info;
     SL_TRY(load_cuda(&module));
     SL_TRY(module.count(&devices));
     for (int i = 0; i < devices; i++) {
         SL_TRY(module.describe(i, &info));
-        snprintf(line, sizeof line, "%d: %s, compute capability %d.%d, %d processors, %.1f GiB, %.1f free", i,
+        describe_peers(&info, devices, peers);
+        snprintf(line, sizeof line, "%d: %s, compute capability %d.%d, %d processors, %.1f GiB, %.1f free%s", i,
                  info.name, info.major, info.minor, info.processors, (double)info.memory_total / 0x1p30,
-                 (double)info.memory_free / 0x1p30);
+                 (double)info.memory_free / 0x1p30, peers);
         tell(self, line);
     }
 out:

@@ -20,9 +20,12 @@ static int count(int *devices)
 
 static int describe(int index, struct sl_cuda_device_info *info)
 {
-    (void)index;
-    *info = (struct sl_cuda_device_info){
-        .name = "Fake 100", .major = 9, .processors = 132, .memory_total = 80000, .memory_free = 1000};
+    *info = (struct sl_cuda_device_info){.name = "Fake 100",
+                                         .major = 9,
+                                         .processors = 132,
+                                         .memory_total = 80000,
+                                         .memory_free = 1000,
+                                         .peers = index ? 0 : 2};
     return SL_OK;
 }
 

@@ -29,6 +29,22 @@ static int count(int *devices)
     return sl_cuda_check(error, "count the devices");
 }
 
+/* A device that cannot be asked is none. */
+static uint64_t find_peers(int index)
+{
+    uint64_t peers = 0;
+    int devices = 0;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess)
+        devices = 0;
+    for (int i = 0; i < devices && i < 64; i++) {
+        int reaches = 0;
+        if (i != index && cudaDeviceCanAccessPeer(&reaches, index, i) == cudaSuccess && reaches)
+            peers |= (uint64_t)1 << i;
+    }
+    cudaGetLastError(); /* is not to be met again later */
+    return peers;
+}
+
 static int describe(int index, struct sl_cuda_device_info *info)
 {
     struct cudaDeviceProp properties;
@@ -47,6 +63,7 @@ static int describe(int index, struct sl_cuda_device_info *info)
     info->processors = properties.multiProcessorCount;
     info->memory_total = total;
     info->memory_free = available;
+    info->peers = find_peers(index);
     snprintf(info->cudnn, sizeof info->cudnn, "%s", sl_cudnn_text());
     return SL_OK;
 }
