@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "comm/exchange.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/hash.h"
 #include "tests/flock.h"
 #include "tests/strict_device.h"
@@ -36,6 +37,7 @@ struct flight {
     double *applied;                            /* [n] what rank 0 got, added up */
     double *kept;                               /* [n] what all ranks kept back */
     double clipped;                             /* of all ranks */
+    double took;                                /* seconds of rank 0 in the hooks, from the second step on */
 };
 
 static inline struct flight *flight_new(const char *name, int64_t n, int steps)
@@ -172,7 +174,9 @@ static inline int flight_step(struct flight *flight, struct flock_rank *rank, vo
     for (int64_t i = 0; i < flight->n; i++)
         flight->given[i] += (double)host[i];
     pthread_mutex_unlock(&rank_lock);
+    const double begin = sl_clock();
     SL_TRY(flight_share(flight, self, at, (uint64_t)step));
+    flight->took += rank->number == 0 && step > 0 ? sl_clock() - begin : 0.0;
     flock_copy(&rank->device, host, at, (size_t)flight->n);
     flight_keep(flight, rank, host, step);
     sl_exchange_find(flight->name)->report(self, report);
