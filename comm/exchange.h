@@ -37,7 +37,7 @@ struct sl_exchange_options {
 /* What the last step was; what does not apply is 0. */
 struct sl_exchange_report {
     /* Bytes that this rank put on the wire, and those of a dense ring of P nodes: 2 (P-1)/P 4n. A rank that does not
-     * speak for its node sends nothing, and knows neither form nor counts. */
+     * speak for its node sends and keeps nothing, and knows neither form nor counts. */
     uint64_t sent, dense;
     double seconds;        /* that this rank waited for the others */
     double tau, density;   /* count / n */

@@ -319,7 +319,7 @@ static void threshold_report(void *self, struct sl_exchange_report *report)
         .form = sl_team_speaks(&t->team) ? sl_message_form_name(t->head.form) : NULL,
         .counts = t->counts,
     };
-    if (sl_residual_norm(t->residual, &report->residual_norm) != SL_OK)
+    if (sl_team_speaks(&t->team) && sl_residual_norm(t->residual, &report->residual_norm) != SL_OK)
         report->residual_norm = NAN;
 }
 

@@ -38,9 +38,9 @@ struct loop {
     pthread_mutex_t lock;
     int size, open;
     atomic_int own_end, *ended; /* the status the job was ended with: of a part, that of the whole */
-    struct loop *parts, *next;  /* that not all of their ranks have taken yet */
-    uint64_t number;            /* of a part: the call that made it */
-    int taken;
+    struct loop *whole;         /* NULL: this is no part */
+    struct loop *parts, *next;  /* those that are open, by the number of the call that made them */
+    uint64_t number;
     struct sl_request *meetings;
     struct sl_beat *beats;
     struct member members[];
@@ -217,6 +217,16 @@ static void free_loop(struct loop *loop)
     free(loop);
 }
 
+static void forget_part(struct loop *part)
+{
+    struct loop **at = &part->whole->parts;
+    pthread_mutex_lock(&part->whole->lock);
+    while (*at != part)
+        at = &(*at)->next;
+    *at = part->next;
+    pthread_mutex_unlock(&part->whole->lock);
+}
+
 static void leave(void *self)
 {
     const struct member *member = self;
@@ -224,6 +234,8 @@ static void leave(void *self)
     pthread_mutex_lock(&loop->lock);
     const bool last = --loop->open == 0;
     pthread_mutex_unlock(&loop->lock);
+    if (last && loop->whole)
+        forget_part(loop);
     if (last)
         free_loop(loop);
 }
@@ -242,6 +254,7 @@ static int new_loop(int size, struct loop *whole, struct loop **made)
     }
     loop->size = loop->open = size;
     loop->beats = beats;
+    loop->whole = whole;
     loop->ended = whole ? whole->ended : &loop->own_end;
     for (int i = 0; i < size; i++)
         loop->members[i] = (struct member){.loop = loop, .rank = i};
@@ -285,7 +298,7 @@ out:
     return rc;
 }
 
-/* The part that this call makes: who comes first makes it, who comes last takes it off the list. */
+/* The part that this call makes, which its first rank does. */
 static int take_part(struct loop *loop, uint64_t number, int size, struct loop **part)
 {
     int rc = SL_OK;
@@ -295,11 +308,7 @@ static int take_part(struct loop *loop, uint64_t number, int size, struct loop *
         at = &(*at)->next;
     if (!*at && (rc = new_loop(size, loop, at)) == SL_OK)
         (*at)->number = number;
-    if (rc == SL_OK) {
-        *part = *at;
-        if (++(*part)->taken == size)
-            *at = (*part)->next;
-    }
+    *part = *at;
     pthread_mutex_unlock(&loop->lock);
     return rc;
 }
