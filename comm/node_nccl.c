@@ -258,7 +258,7 @@ int sl_node_module_open(const struct sl_node_host *host, struct sl_node_module *
     pthread_mutex_lock(&library.lock);
     fail = host->fail;
     const int rc = load_library();
-    pthread_mutex_unlock(&library.lock);
     *module = (struct sl_node_module){library.version, make_key, join};
+    pthread_mutex_unlock(&library.lock);
     return rc;
 }

@@ -176,7 +176,8 @@ static inline int flight_step(struct flight *flight, struct flock_rank *rank, vo
     pthread_mutex_unlock(&rank_lock);
     const double begin = sl_clock();
     SL_TRY(flight_share(flight, self, at, (uint64_t)step));
-    flight->took += rank->number == 0 && step > 0 ? sl_clock() - begin : 0.0;
+    if (rank->number == 0 && step > 0)
+        flight->took += sl_clock() - begin;
     flock_copy(&rank->device, host, at, (size_t)flight->n);
     flight_keep(flight, rank, host, step);
     sl_exchange_find(flight->name)->report(self, report);
