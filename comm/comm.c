@@ -3,6 +3,7 @@
 #include "comm/comm_internal.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,8 +96,8 @@ int sl_comm_test(struct sl_comm *comm, struct sl_request **request)
     return rc;
 }
 
-/* A few looks at once, since much is done in a moment; then one after each short sleep. */
-static int wait_watched(struct sl_comm *comm, int (*test)(void *self, bool *done), void *self)
+/* A few looks at once, since much is done in a moment; more for `eager` seconds; then one after each short sleep. */
+static int wait_watched(struct sl_comm *comm, double eager, int (*test)(void *self, bool *done), void *self)
 {
     enum { LOOKS = 4 };
     static const struct timespec moment = {.tv_nsec = 50000};
@@ -107,7 +108,9 @@ static int wait_watched(struct sl_comm *comm, int (*test)(void *self, bool *done
     const double begin = sl_clock();
     sl_watchdog_wait(comm->watchdog, begin);
     for (int look = 0; rc == SL_OK && !done; look++) {
-        if (look >= LOOKS)
+        if (look >= LOOKS && sl_clock() - begin < eager)
+            sched_yield();
+        else if (look >= LOOKS)
             nanosleep(&moment, NULL);
         rc = test(self, &done);
     }
@@ -131,13 +134,14 @@ static int look(void *self, bool *done)
 
 int sl_comm_wait(struct sl_comm *comm, struct sl_request **request)
 {
-    return wait_watched(comm, look, &(struct looked_for){comm, request});
+    return wait_watched(comm, 0.0, look, &(struct looked_for){comm, request});
 }
 
 int sl_comm_wait_for(struct sl_comm *comm, int (*test)(void *self, bool *done), void *self)
 {
+    const double eager = 2e-4; /* devices of one host are done before a sleep would be over */
     sl_watchdog_call(comm->watchdog);
-    return wait_watched(comm, test, self);
+    return wait_watched(comm, eager, test, self);
 }
 
 /* ---- opening ---- */

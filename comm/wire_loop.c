@@ -324,7 +324,7 @@ static int split(void *self, bool is_member, struct sl_wire *part)
         SL_FAIL(SL_SYSTEM, "out of memory for a part of %d ranks", loop->size);
     SL_TRY(gather_members(mine, &is_member, members));
     for (int i = 0; i < loop->size; i++) {
-        rank += members[i] && i < mine->rank;
+        rank += i < mine->rank && members[i];
         size += members[i];
     }
     if (!is_member)
