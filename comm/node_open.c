@@ -142,11 +142,14 @@ out:
     return rc;
 }
 
-/* Who has begun to join is watched: some others may never come. */
+/* Who has begun to join is watched: some others may never come. Who cannot join tells those who wait for it. */
 static int meet(struct sl_comm *comm, const struct sl_node *node)
 {
     sl_comm_guard(comm, node->abort, node->self);
-    return sl_comm_wait_for(comm, node->test, node->self);
+    const int rc = sl_comm_wait_for(comm, node->test, node->self);
+    if (rc != SL_OK)
+        node->abort(node->self);
+    return rc;
 }
 
 /* The end of a library may wait for others; nobody can interrupt it. */

@@ -297,6 +297,7 @@ static void test_skips_have_reasons(void **state)
         {FAKE_OLD, NULL, NULL, "rank 0 on ", "NCCL of version code 21003, and 21403 or newer"},
         {FAKE_NO_KEY, NULL, NULL, "rank 0 on ", "a key for the ranks of a host: it cannot: says the fake"},
         {FAKE_NO_START, NULL, NULL, "rank 1 on ", "joining the ranks of a host: it cannot: says the fake"},
+        {FAKE_ONE_JOIN, NULL, NULL, "rank 0 on ", "joining the ranks of a host: remote process exited"},
         {FAKE_NO_JOIN, NULL, NULL, "rank 0 on ", "joining the ranks of a host: it cannot: says the fake"},
     };
     const char *modules = getenv("SL_MODULE_PATH"), *nccl = getenv("SL_NCCL_LIBRARY");

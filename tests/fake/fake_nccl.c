@@ -116,7 +116,7 @@ static void work(struct world *world)
 static bool never_ends(const struct world *world, enum verb verb)
 {
     return (fake_nccl.fault == FAKE_HANG && world->collectives >= 3) ||
-           (fake_nccl.fault == FAKE_HANG_START && verb == JOIN) ||
+           (fake_nccl.fault == FAKE_ONE_JOIN && verb == JOIN) || (fake_nccl.fault == FAKE_HANG_START && verb == JOIN) ||
            (fake_nccl.fault == FAKE_HANG_LEAVE && verb == LEAVE);
 }
 
@@ -212,6 +212,16 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int size, ncclUniqueId id,
     return meet(made, (struct offer){.verb = JOIN}, NULL);
 }
 
+static ncclResult_t progress_of(const struct ncclComm *comm)
+{
+    const struct world *world = comm->world;
+    if (fake_nccl.fault != FAKE_ONE_JOIN)
+        return ncclInProgress;
+    if (comm->rank == 1)
+        return ncclSystemError;
+    return world->members < world->joined ? ncclRemoteError : ncclInProgress;
+}
+
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state)
 {
     struct world *world = comm->world;
@@ -219,7 +229,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state)
     const bool done = comm->calls <= world->finished;
     if (done)
         take(comm);
-    *state = world->failed != ncclSuccess ? world->failed : done ? ncclSuccess : ncclInProgress;
+    *state = world->failed != ncclSuccess ? world->failed : done ? ncclSuccess : progress_of(comm);
     pthread_mutex_unlock(&world->lock);
     return ncclSuccess;
 }

@@ -8,6 +8,7 @@ enum fake_nccl_fault {
     FAKE_NO_KEY,     /* no key can be made */
     FAKE_NO_START,   /* rank 1 cannot begin to join */
     FAKE_NO_JOIN,    /* joining fails for all, later */
+    FAKE_ONE_JOIN,   /* joining fails for rank 1 alone, later; the others notice when it aborts */
     FAKE_REMOTE,     /* the third sum or broadcast fails for all, later */
     FAKE_HANG,       /* the third sum or broadcast never ends */
     FAKE_HANG_START, /* joining never ends */
