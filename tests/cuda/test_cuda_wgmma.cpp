@@ -10,7 +10,7 @@ extern "C" {
 #include <cmocka.h>
 }
 
-#include "tests/cuda/dies.h"
+#include "tests/cuda/dies.hpp"
 
 namespace
 {

@@ -1,6 +1,6 @@
 /* Kernels that have to end their process with a message, for tests of the emulated block. Comes after cmocka.h. */
-#ifndef SL_TESTS_CUDA_DIES_H
-#define SL_TESTS_CUDA_DIES_H
+#ifndef SL_TESTS_CUDA_DIES_HPP
+#define SL_TESTS_CUDA_DIES_HPP
 
 #include <cstdio>
 #include <cstdlib>
