@@ -55,6 +55,8 @@ struct sl_kernel {
     bool (*need)(const void *shape, struct sl_need *need);
     /* Fills the state with what follows from the shape alone. SL_UNAVAILABLE: the next row is asked. NULL: no state. */
     int (*open)(const void *shape, const struct sl_device *device, void *state);
+    /* Bytes for each slice, where that is known only once the row is open; NULL: as need said. */
+    size_t (*scratch)(const void *shape, const void *state);
     void (*close)(void *state); /* NULL: nothing to do */
     /* Re-orders weights, for the slice of `pack_units`: the work has the state, and no scratch. NULL: it reads them as
      * stored. */

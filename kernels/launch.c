@@ -27,6 +27,8 @@ static int ready_open(const struct sl_kernel_row *row, const struct sl_device *d
             SL_FAIL(SL_SYSTEM, "out of memory for the kernel %s", row->symbol);
         if (row->kernel->open)
             SL_TRY(row->kernel->open(shape, device, ready->state));
+        if (row->kernel->scratch)
+            ready->need.scratch = row->kernel->scratch(shape, ready->state);
     }
 out:
     if (rc != SL_OK) {

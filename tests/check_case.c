@@ -109,11 +109,14 @@ static bool open_row(struct check_case *c)
         return true;
     c->state = calloc(1, c->need.state);
     check_must(c->state, "out of memory");
-    if (!c->kernel->open || c->kernel->open(c->shape, c->device, c->state) == SL_OK)
-        return true;
-    free(c->state); /* what did not open is not closed */
-    c->state = NULL;
-    return false;
+    if (c->kernel->open && c->kernel->open(c->shape, c->device, c->state) != SL_OK) {
+        free(c->state); /* what did not open is not closed */
+        c->state = NULL;
+        return false;
+    }
+    if (c->kernel->scratch)
+        c->need.scratch = c->kernel->scratch(c->shape, c->state);
+    return true;
 }
 
 /* Scratch is promised to be aligned, and of no interest afterwards. */

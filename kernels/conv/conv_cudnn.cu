@@ -2,12 +2,14 @@
  * and lies in its state.
  *
  * cuDNN sees tensors without gaps: padding lanes are channels to it, whose weights are zero in the packed weights, so
- * that it writes zeros there. Of dw it makes those lanes too; they are left out afterwards.
+ * that it writes zeros there. Of dw it makes those lanes too; they are left out afterwards. In bf16, dw is of bf16 to
+ * cuDNN as well, which has fast engines for that alone: its sums are of floats, but rounded once before they are
+ * stored.
  *
  * Bias, activation and moments come in a second pass over y, where any is asked for. In bf16, cuDNN's sum is then
  * rounded before the bias is added, and once more behind it. */
 #include "kernels/conv/conv_cuda.cuh"
-#include "kernels/cuda/plan_cudnn.h"
+#include "kernels/conv/conv_plan_cudnn.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
 
@@ -33,13 +35,12 @@ static int64_t padding_after(int64_t length, int64_t taps, int64_t stride, int64
 
 template <int PASS, int MATH> static bool describe(const struct sl_conv2d *s, struct sl_cudnn_convolution *c)
 {
-    const enum sl_element element = MATH == CONV_BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32;
-    const enum sl_element weights = PASS == SL_CUDNN_BACKWARD_WEIGHTS ? SL_ELEMENT_F32 : element;
+    const int32_t type = MATH == CONV_BF16 ? SL_CUDNN_DATA_BFLOAT16 : SL_CUDNN_DATA_FLOAT;
     *c = {.pass = (enum sl_cudnn_pass)PASS,
           .tensor_cores = MATH != CONV_PLAIN,
-          .x = {element, s->n, s->h, s->w, s->xs},
-          .w = {weights, s->ys, s->kh, s->kw, s->xs},
-          .y = {element, s->n, s->oh, s->ow, s->ys},
+          .x = {type, s->n, s->h, s->w, s->xs},
+          .w = {type, s->ys, s->kh, s->kw, s->xs},
+          .y = {type, s->n, s->oh, s->ow, s->ys},
           .before = {s->pad_top, s->pad_left},
           .after = {padding_after(s->h, s->kh, s->stride_h, s->pad_top, s->oh),
                     padding_after(s->w, s->kw, s->stride_w, s->pad_left, s->ow)},
@@ -53,28 +54,12 @@ static size_t whole_weights(const struct sl_conv2d *s)
     return (size_t)s->ys * (size_t)s->kh * (size_t)s->kw * (size_t)s->xs;
 }
 
-static size_t whole_weights_bytes(const struct sl_conv2d *s)
-{
-    return (whole_weights(s) * sizeof(float) + 255) / 256 * 256;
-}
-
-/* How much a plan may work with. A row says what it needs before there is a plan, so the shape alone decides: room for
- * some copies of its tensors, in other layouts or as partial sums. All rows share one scratch, which the device makes
- * once, as large as the largest. */
-static size_t workspace_of(const struct sl_conv2d *s)
-{
-    constexpr size_t LEAST = 1u << 20, MOST = 256u << 20, COPIES = 8;
-    const size_t floats = sl_conv2d_inputs(s) + sl_conv2d_outputs(s) + whole_weights(s);
-    const size_t wanted = LEAST + COPIES * floats * sizeof(float);
-    return (wanted < MOST ? wanted : MOST) / 256 * 256;
-}
-
 template <int PASS, int MATH> static int open(const void *shape, const struct sl_device *device, void *state)
 {
     const auto *s = static_cast<const struct sl_conv2d *>(shape);
     struct sl_cudnn_convolution c;
     describe<PASS, MATH>(s, &c);
-    return sl_cudnn_plan_open(device, &c, (int64_t)workspace_of(s), static_cast<struct sl_cudnn_plan *>(state));
+    return sl_cudnn_convolution_open(device, &c, static_cast<struct sl_cudnn_plan *>(state));
 }
 
 static void close(void *state)
@@ -85,6 +70,12 @@ static void close(void *state)
 static const struct sl_cudnn_plan *plan_of(const struct sl_work *work)
 {
     return static_cast<const struct sl_cudnn_plan *>(work->state);
+}
+
+static size_t workspace_of(const void *shape, const void *state)
+{
+    (void)shape;
+    return (size_t) static_cast<const struct sl_cudnn_plan *>(state)->workspace;
 }
 
 /* ---- packing ---- */
@@ -175,7 +166,6 @@ template <int PASS, int MATH> static bool takes(const void *shape, struct sl_nee
     need->units = 1;
     need->pack_units = 1;
     need->packed = (whole_weights(s) * sizeof(T) + 15) / 16 * 16;
-    need->scratch = workspace_of(s);
     need->state = sizeof(struct sl_cudnn_plan);
     need->records = PASS == SL_CUDNN_FORWARD ? records_of(s) : 0;
     return describe<PASS, MATH>(s, &c);
@@ -188,7 +178,8 @@ template <int MATH> static void forward(const void *shape, const void *args, con
     const auto *a = static_cast<const struct sl_conv2d_fwd *>(args);
     const struct finish f = {a->bias, a->slope, a->moments, (int64_t)s->n * s->oh * s->ow, s->k, s->ys};
     const dim3 grid((unsigned)records_of(s), (unsigned)((s->ys + CHANNELS - 1) / CHANNELS));
-    sl_cudnn_plan_run(plan_of(work), a->x, a->weights, a->y, work->scratch, work);
+    const void *const pointers[] = {a->x, a->weights, a->y};
+    sl_cudnn_plan_run(plan_of(work), pointers, work->scratch, work);
     if (f.bias || f.slope != 1.0f || f.moments)
         sl_cuda_launch(finish_y<T>, grid, dim3(THREADS), THREADS * sizeof(double), work, f, static_cast<T *>(a->y));
 }
@@ -196,41 +187,53 @@ template <int MATH> static void forward(const void *shape, const void *args, con
 static void backward_data(const void *shape, const void *args, const struct sl_work *work)
 {
     const auto *a = static_cast<const struct sl_conv2d_bwd_data *>(args);
+    const void *const pointers[] = {a->dx, a->weights, a->dy};
     (void)shape;
-    sl_cudnn_plan_run(plan_of(work), a->dx, a->weights, a->dy, work->scratch, work);
+    sl_cudnn_plan_run(plan_of(work), pointers, work->scratch, work);
 }
 
 /* ---- rows: backward-weights ---- */
 
+template <class T>
 static __global__ void __launch_bounds__(THREADS)
-    leave_lanes_out(int64_t n, int32_t c, int32_t xs, const float *whole, float *dw)
+    leave_lanes_out(int64_t n, int32_t c, int32_t xs, const T *whole, float *dw)
 {
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += (int64_t)gridDim.x * THREADS)
-        dw[i] = whole[i / c * xs + i % c];
+        dw[i] = sl_read(whole + i / c * xs + i % c);
 }
 
 template <int MATH> static bool takes_weights(const void *shape, struct sl_need *need)
 {
-    const auto *s = static_cast<const struct sl_conv2d *>(shape);
     struct sl_cudnn_convolution c;
     need->units = 1;
-    need->scratch = whole_weights_bytes(s) + workspace_of(s);
     need->state = sizeof(struct sl_cudnn_plan);
-    return describe<SL_CUDNN_BACKWARD_WEIGHTS, MATH>(s, &c);
+    return describe<SL_CUDNN_BACKWARD_WEIGHTS, MATH>(static_cast<const struct sl_conv2d *>(shape), &c);
 }
 
-static void backward_weights(const void *shape, const void *args, const struct sl_work *work)
+/* Of the gradient with all lanes, which lies before the workspace. */
+template <int MATH> static size_t whole_bytes(const struct sl_conv2d *s)
 {
+    return (whole_weights(s) * sizeof(typename conv_element<MATH>::type) + 255) / 256 * 256;
+}
+
+template <int MATH> static size_t weights_scratch(const void *shape, const void *state)
+{
+    return whole_bytes<MATH>(static_cast<const struct sl_conv2d *>(shape)) + workspace_of(shape, state);
+}
+
+template <int MATH> static void backward_weights(const void *shape, const void *args, const struct sl_work *work)
+{
+    typedef typename conv_element<MATH>::type T;
     const auto *s = static_cast<const struct sl_conv2d *>(shape);
     const auto *a = static_cast<const struct sl_conv2d_bwd_weights *>(args);
-    const bool is_whole = s->c == s->xs && s->k == s->ys && (uintptr_t)a->dw % 16 == 0;
+    const bool is_whole = MATH != CONV_BF16 && s->c == s->xs && s->k == s->ys && (uintptr_t)a->dw % 16 == 0;
     const int64_t n = (int64_t)sl_conv2d_weights(s);
-    float *whole = is_whole ? a->dw : static_cast<float *>(work->scratch);
-    sl_cudnn_plan_run(plan_of(work), a->x, whole, a->dy, static_cast<char *>(work->scratch) + whole_weights_bytes(s),
-                      work);
+    void *whole = is_whole ? a->dw : work->scratch;
+    const void *const pointers[] = {a->x, whole, a->dy};
+    sl_cudnn_plan_run(plan_of(work), pointers, static_cast<char *>(work->scratch) + whole_bytes<MATH>(s), work);
     if (!is_whole)
-        sl_cuda_launch(leave_lanes_out, dim3(sl_cuda_blocks(n, THREADS)), dim3(THREADS), 0, work, n, s->c, s->xs,
-                       (const float *)whole, a->dw);
+        sl_cuda_launch(leave_lanes_out<T>, dim3(sl_cuda_blocks(n, THREADS)), dim3(THREADS), 0, work, n, s->c, s->xs,
+                       static_cast<const T *>(whole), a->dw);
 }
 
 #define ELEMENT(MATH) ((MATH) == CONV_BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32)
@@ -238,20 +241,23 @@ static void backward_weights(const void *shape, const void *args, const struct s
     const struct sl_kernel sl_conv2d_fwd_##NAME = {.element = ELEMENT(MATH),                              \
                                                    .need = takes<SL_CUDNN_FORWARD, MATH>,                 \
                                                    .open = open<SL_CUDNN_FORWARD, MATH>,                  \
+                                                   .scratch = workspace_of,                               \
                                                    .close = close,                                        \
                                                    .pack = pack<MATH>,                                    \
                                                    .run = forward<MATH>};                                 \
     const struct sl_kernel sl_conv2d_bwd_data_##NAME = {.element = ELEMENT(MATH),                         \
                                                         .need = takes<SL_CUDNN_BACKWARD_DATA, MATH>,      \
                                                         .open = open<SL_CUDNN_BACKWARD_DATA, MATH>,       \
+                                                        .scratch = workspace_of,                          \
                                                         .close = close,                                   \
                                                         .pack = pack<MATH>,                               \
                                                         .run = backward_data};                            \
     const struct sl_kernel sl_conv2d_bwd_weights_##NAME = {.element = ELEMENT(MATH),                      \
                                                            .need = takes_weights<MATH>,                   \
                                                            .open = open<SL_CUDNN_BACKWARD_WEIGHTS, MATH>, \
+                                                           .scratch = weights_scratch<MATH>,              \
                                                            .close = close,                                \
-                                                           .run = backward_weights};
+                                                           .run = backward_weights<MATH>};
 
 ROWS_OF(CONV_PLAIN, plain_cudnn)
 ROWS_OF(CONV_TF32, tf32_cudnn)

@@ -1,47 +1,79 @@
-/* One convolution of cuDNN, from its description to a plan that runs. */
+/* A graph of cuDNN, from its description to a plan that runs. */
 #ifndef SL_KERNELS_CUDA_PLAN_CUDNN_H
 #define SL_KERNELS_CUDA_PLAN_CUDNN_H
 
-#include "kernels/exec.h"
+#include "kernels/cuda/cudnn.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum sl_cudnn_pass { SL_CUDNN_FORWARD, SL_CUDNN_BACKWARD_DATA, SL_CUDNN_BACKWARD_WEIGHTS };
+enum { SL_CUDNN_TENSORS = 8, SL_CUDNN_KEPT = 16 };
 
-/* NHWC without gaps, from an address that is a multiple of 16 if its bytes are. Of weights, n is the filters. */
-struct sl_cudnn_tensor {
-    enum sl_element element;
-    int64_t n, h, w, c;
-};
-
-/* x is the input side and y the output side: gradients of them where the pass says so. */
-struct sl_cudnn_convolution {
-    enum sl_cudnn_pass pass;
-    bool tensor_cores; /* products may be rounded to tf32, or are of bf16 */
-    struct sl_cudnn_tensor x, w, y;
-    int64_t before[2], after[2], strides[2]; /* rows, columns: padding on either side, and from output to output */
-};
-
-enum { SL_CUDNN_KEPT = 8 };
-
+/* A plan, or what there is of it so far. A cleared one is closed. */
 struct sl_cudnn_plan {
     void *handle;
     void *kept[SL_CUDNN_KEPT]; /* descriptors, of which each leads to those before it; the last is the plan */
-    int count;
+    int count, tensors;
     int64_t workspace; /* bytes */
 };
 
-/* The first plan that cuDNN suggests which has the same bits in each run, computes the formula as it stands, and works
- * with `most` bytes. SL_UNAVAILABLE: there is none. */
-int sl_cudnn_plan_open(const struct sl_device *device, const struct sl_cudnn_convolution *convolution, int64_t most,
-                       struct sl_cudnn_plan *plan);
+struct sl_cudnn_attribute {
+    int name, type;
+    int64_t count;
+    const void *values;
+};
+
+/* n images of h x w pixels of c channels (of weights, n is the filters), from an address that is a multiple of 16 if
+ * its bytes are. */
+struct sl_cudnn_tensor {
+    int32_t type; /* SL_CUDNN_DATA_... */
+    int64_t n, h, w, c;
+    int64_t stride; /* elements from one pixel to the next; 0: c */
+    bool by_value;  /* one number in the host's memory */
+};
+
+/* Which plans will do. All have the same bits in each run, and compute the formula as it stands. */
+struct sl_cudnn_terms {
+    bool tensor_cores; /* products may be rounded to tf32, or are of bf16 */
+    uint64_t without;  /* a bit for each engine, by its number, that is not to be taken */
+    int64_t most;      /* bytes of workspace */
+};
+
+static inline int32_t sl_cudnn_type(enum sl_element element)
+{
+    return element == SL_ELEMENT_BF16 ? SL_CUDNN_DATA_BFLOAT16 : SL_CUDNN_DATA_FLOAT;
+}
+
+/* Takes the device's handle. Whatever fails from here on, sl_cudnn_plan_close clears up. */
+int sl_cudnn_plan_begin(const struct sl_device *device, struct sl_cudnn_plan *plan);
+
+/* The graph's next tensor; they get their data in this order. */
+int sl_cudnn_plan_tensor(struct sl_cudnn_plan *plan, const struct sl_cudnn_tensor *tensor, void **descriptor);
+
+/* Another descriptor, which lives as long as the plan. */
+int sl_cudnn_plan_make(struct sl_cudnn_plan *plan, int type, const struct sl_cudnn_attribute *attributes, int count,
+                       const char *what, void **descriptor);
+
+/* The first plan for the operation that cuDNN suggests and that will do. SL_UNAVAILABLE: there is none. */
+int sl_cudnn_plan_finish(struct sl_cudnn_plan *plan, void *operation, const struct sl_cudnn_terms *terms,
+                         const char *what);
 void sl_cudnn_plan_close(struct sl_cudnn_plan *plan);
 
+/* What a plan may work with on the device, NULL being the host: an eighth of its memory, at most 1 GiB. All rows share
+ * one scratch, which the device makes once, as large as the largest. */
+int64_t sl_cudnn_most_workspace(const struct sl_device *device);
+
 /* On the stream of the work. What goes wrong is noted (cudnn.h). */
-void sl_cudnn_plan_run(const struct sl_cudnn_plan *plan, const void *x, const void *w, const void *y, void *workspace,
+void sl_cudnn_plan_run(const struct sl_cudnn_plan *plan, const void *const *pointers, void *workspace,
                        const struct sl_work *work);
+
+/* ---- below this line, of plans alone ---- */
+
+/* Makes and finalizes a descriptor; a status of cuDNN. */
+int sl_cudnn_make(int type, const struct sl_cudnn_attribute *attributes, int count, void **descriptor);
+void sl_cudnn_destroy(void *descriptor);
+void sl_cudnn_plan_keep(struct sl_cudnn_plan *plan, void *descriptor);
 
 #ifdef __cplusplus
 }

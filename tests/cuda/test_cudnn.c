@@ -37,22 +37,27 @@ static const struct sl_conv2d shape = {.n = 2,
 static int reset(void **state)
 {
     (void)state;
-    *fake = (struct fake_cudnn){.mode = SL_CUDNN_HEUR_MODE_A};
+    *fake = (struct fake_cudnn){.mode = SL_CUDNN_HEUR_MODE_A, .first_engine = FAKE_CUDNN_ENGINE};
     setenv("SL_KERNEL", "conv2d_fwd:plain_cudnn,conv2d_bwd_weights:tf32_cudnn", 1);
     return 0;
 }
 
 /* The row that is chosen with these instruction sets; the choice is closed again, and nothing is left of it. */
-static const char *choose(uint32_t isa, enum sl_op op)
+static const char *choose_at(uint32_t isa, enum sl_op op, const struct sl_conv2d *at)
 {
     const struct sl_device device = {.name = "fake", .isa = isa, .rows = sl_cuda_rows, .row_count = sl_cuda_row_count};
     struct sl_choice choice;
-    assert_int_equal(sl_choose(&device, op, &shape, &choice), SL_OK);
+    assert_int_equal(sl_choose(&device, op, at, &choice), SL_OK);
     const char *name = sl_choice_row(&choice)->name;
     sl_choice_close(&choice);
     assert_int_equal(fake->descriptors, 0);
     assert_int_equal(fake->handles, 0);
     return name;
+}
+
+static const char *choose(uint32_t isa, enum sl_op op)
+{
+    return choose_at(isa, op, &shape);
 }
 
 static void test_without_the_library_rows_are_missing(void **state)
@@ -115,6 +120,46 @@ static void test_engines_are_judged_by_their_notes(void **state)
     assert_int_equal(fake->chosen, 5); /* tensor cores */
 }
 
+/* Of the weights' gradient the first, and with uneven padding the second as well. */
+static void test_engines_that_were_found_wrong_are_passed_over(void **state)
+{
+    const uint32_t isa = SL_CUDA | SL_CUDNN | SL_TF32;
+    struct sl_conv2d uneven = shape;
+    (void)state;
+    uneven.kh = uneven.kw = 2;
+    uneven.pad_top = uneven.pad_left = 0;
+    fake->first_engine = 0;
+    fake->note_count = 2;
+    fake->notes[0] = fake->notes[1] = SL_CUDNN_NOTE_TENSOR_CORE + 100;
+    assert_string_equal(choose(isa, SL_OP_conv2d_bwd_weights), "tf32_cudnn");
+    assert_int_equal(fake->chosen, 1);
+    assert_string_equal(choose_at(isa, SL_OP_conv2d_bwd_weights, &uneven), "tf32_cudnn");
+    assert_int_equal(fake->chosen, 2);
+    assert_string_equal(choose_at(isa, SL_OP_conv2d_fwd, &uneven), "plain_cudnn");
+    assert_int_equal(fake->chosen, 0);
+}
+
+/* What the plan of the chosen row works with is what its launches ask for. */
+static void test_scratch_is_the_plans_own(void **state)
+{
+    const struct sl_device device = {.name = "fake",
+                                     .isa = SL_CUDA | SL_CUDNN,
+                                     .memory = 80000,
+                                     .rows = sl_cuda_rows,
+                                     .row_count = sl_cuda_row_count};
+    struct sl_choice choice;
+    (void)state;
+    fake->workspace = 10000;
+    assert_int_equal(sl_choose(&device, SL_OP_conv2d_fwd, &shape, &choice), SL_OK);
+    assert_string_equal(sl_choice_row(&choice)->name, "plain_cudnn");
+    assert_int_equal(sl_choice_need(&choice)->scratch, 10000);
+    sl_choice_close(&choice);
+    fake->workspace = 10001; /* more than an eighth of the memory */
+    assert_int_equal(sl_choose(&device, SL_OP_conv2d_fwd, &shape, &choice), SL_OK);
+    assert_string_equal(sl_choice_row(&choice)->name, "plain_cuda");
+    sl_choice_close(&choice);
+}
+
 static void test_plans_that_do_not_fit_are_passed_over(void **state)
 {
     (void)state;
@@ -150,6 +195,8 @@ int main(void)
         cmocka_unit_test_setup(test_the_order_of_calls, reset),
         cmocka_unit_test_setup(test_every_failure_leads_to_the_next_row, reset),
         cmocka_unit_test_setup(test_engines_are_judged_by_their_notes, reset),
+        cmocka_unit_test_setup(test_engines_that_were_found_wrong_are_passed_over, reset),
+        cmocka_unit_test_setup(test_scratch_is_the_plans_own, reset),
         cmocka_unit_test_setup(test_plans_that_do_not_fit_are_passed_over, reset),
         cmocka_unit_test_setup(test_a_run_that_fails_is_noted_once, reset),
     };

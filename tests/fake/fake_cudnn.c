@@ -10,7 +10,7 @@
 #include "kernels/cuda/cudnn.h"
 #include "tests/fake/fake_cudnn.h"
 
-enum { ATTRIBUTES = 16, BYTES = 32, FAILURE = 3000 };
+enum { ATTRIBUTES = 16, BYTES = 64, FAILURE = 3000 };
 
 struct descriptor {
     int type, count;
@@ -23,7 +23,7 @@ struct descriptor {
     } attributes[ATTRIBUTES];
 };
 
-static struct fake_cudnn fake = {.mode = SL_CUDNN_HEUR_MODE_A};
+static struct fake_cudnn fake = {.mode = SL_CUDNN_HEUR_MODE_A, .first_engine = FAKE_CUDNN_ENGINE, .workspace = 1000};
 
 size_t cudnnGetVersion(void);
 const char *cudnnGetErrorString(int status);
@@ -159,6 +159,8 @@ int cudnnBackendGetAttribute(void *descriptor, int name, int type, int64_t room,
         }
     } else if (name == SL_CUDNN_ENGINECFG_ENGINE) {
         (*(struct descriptor **)values)->index = d->index;
+    } else if (name == SL_CUDNN_ENGINE_GLOBAL_INDEX) {
+        *(int64_t *)values = fake.first_engine + d->index;
     } else if (name == SL_CUDNN_ENGINE_NUMERICAL_NOTE) {
         *count = d->index < fake.note_count;
         if (*count)
@@ -281,6 +283,8 @@ int cudnnBackendExecute(void *handle, void *plan, void *pack)
         return FAILURE;
     const struct descriptor *config = get_descriptor(plan, SL_CUDNN_EXECUTION_PLAN_ENGINE_CONFIG);
     const struct descriptor *operation = get_descriptor(config->graph, SL_CUDNN_OPERATIONGRAPH_OPS);
+    if (fake.workspace > 0)
+        memset(*(void *const *)get(pack, SL_CUDNN_VARIANT_PACK_WORKSPACE), 0xff, (size_t)fake.workspace);
     compute(operation, names[operation->type - SL_CUDNN_OPERATION_CONVOLUTION_FORWARD], pack);
     return 0;
 }

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { FAKE_CUDNN_CALLS = 1024, FAKE_CUDNN_NOTES = 8 };
+enum { FAKE_CUDNN_CALLS = 1024, FAKE_CUDNN_NOTES = 8, FAKE_CUDNN_ENGINE = 60 };
 
 struct fake_cudnn {
     /* What happened: a letter for each call: h(andle) s(tream) c(reate) a(ttribute) f(inalize) g(et) (e)x(ecute). */
@@ -16,7 +16,8 @@ struct fake_cudnn {
     int refused_plans; /* so many fail when they are finalized */
     int note_count;    /* engines that note something of their numbers; one more notes nothing */
     int32_t notes[FAKE_CUDNN_NOTES];
-    int32_t mode; /* of heuristics that have suggestions */
+    int64_t first_engine; /* the number of the first; nothing is against FAKE_CUDNN_ENGINE */
+    int32_t mode;         /* of heuristics that have suggestions */
     int64_t workspace;
 };
 
