@@ -122,14 +122,16 @@ static const char *look_at_padding(const struct check_buffer *b)
     return NULL;
 }
 
-static const char *run_case(const struct check_trial *trial, struct check_case *c, const struct sl_kernel_row *row,
+static const char *run_case(struct check_trial *trial, struct check_case *c, const struct sl_kernel_row *row,
                             bool sliced)
 {
     const bool rounded = trial->row->kernel->element == SL_ELEMENT_BF16 || trial->row->needs & SL_TF32;
     *c = (struct check_case){.misaligned = sliced, .sliced = sliced, .rounded = rounded, .seed = trial->seed};
     c->device = row == trial->row ? trial->device : NULL;
-    if (!check_set_up_at(c, trial->op, trial->index, row))
+    if (!check_set_up_at(c, trial->op, trial->index, row)) {
+        trial->refused = row == trial->row;
         return complain("%s does not take the shape", row->name);
+    }
     if (!check_run(c))
         return complain("%s: %s", row->name, sl_last_error());
     const char *wrong = look_at_margins(c);

@@ -15,6 +15,7 @@ struct check_trial {
     /* Readies way i (1, 2, ...) of running the row again, which changes no bit, and names it. NULL: there are none
      * left. */
     const char *(*ready_way)(unsigned i, bool *sliced);
+    bool refused;               /* need() took the shape, open() did not: no fault of a row that takes others */
     struct check_case cases[4]; /* here, so that check_trial_release finds what a failed trial left */
 };
 

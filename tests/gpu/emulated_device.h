@@ -8,6 +8,7 @@
 
 #include "kernels/exec.h"
 #ifdef SL_GPU_EMULATED
+#include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/rows.h"
 
 static int emulated_alloc(void *self, size_t bytes, void **memory)
@@ -60,10 +61,12 @@ static void emulated_close(void *self)
     (void)self;
 }
 
+/* With rows of cuDNN over a fake that computes on the processor: cuDNN itself wants the memory of a GPU. */
 static inline int emulated_device_open(struct sl_device *device)
 {
+    const bool fake = getenv("SL_CUDNN_PATH") && sl_cudnn_load(sl_fail);
     *device = (struct sl_device){.name = "emulated blocks",
-                                 .isa = SL_CUDA | SL_WGMMA | SL_TF32,
+                                 .isa = SL_CUDA | SL_WGMMA | SL_TF32 | (fake ? SL_CUDNN : 0u),
                                  .rows = sl_cuda_rows,
                                  .row_count = sl_cuda_row_count,
                                  .alloc = emulated_alloc,

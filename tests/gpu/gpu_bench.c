@@ -2,8 +2,9 @@
  * other operation on the shapes that its checker thinks worth measuring. Medians of 20 rounds. Like gpu_check it needs
  * no library but the plug-in.
  *   gpu_bench [--emulated] [PATTERN]
- * PATTERN chooses by the beginning of a row's symbol. --emulated: one layer, small shapes and one launch, without a
- * GPU, to test this program. Exit: 0, 1 (the device failed), 77 (there is no GPU). */
+ * PATTERN chooses by the beginning of a row's symbol. A row that cannot be made ready for a shape has no time there.
+ * --emulated: one layer, small shapes and one launch, without a GPU, to test this program. Exit: 0, 1 (the device
+ * failed), 77 (there is no GPU). */
 #include <stdio.h>
 #include <string.h>
 
@@ -27,15 +28,24 @@ static bool is_asked(const struct effort *effort, const struct sl_device *device
     return !(row->needs & ~device->isa) && !strncmp(row->symbol, effort->pattern, strlen(effort->pattern));
 }
 
+/* Seconds; 0: the row refuses the shape; negative: the device failed. */
 static double measure(const struct sl_device *device, const struct check_op *op, const void *shape, size_t index,
                       const struct sl_kernel_row *row, const struct effort *effort, struct check_case *c)
 {
     *c = (struct check_case){.device = device, .measured = true, .index = index, .seed = 1};
     c->rounded = row->needs & SL_TF32;
-    double seconds = -1.0;
-    if (check_set_up(c, op, shape, row))
-        seconds = check_time_there(c, effort->rounds, effort->launches, sl_clock);
-    return seconds;
+    return check_set_up(c, op, shape, row) ? check_time_there(c, effort->rounds, effort->launches, sl_clock) : 0.0;
+}
+
+/* The end of a line: how long it took, and so how much a second. False: the device failed. */
+static bool print_time(double seconds, double amount, const char *unit)
+{
+    if (seconds > 0.0)
+        printf(" %9.1f us %9.1f %s\n", 1e6 * seconds, 1e-9 * amount / seconds, unit);
+    else
+        printf(" %s: %s\n", seconds < 0.0 ? "failed" : "refused", sl_last_error());
+    fflush(stdout);
+    return seconds >= 0.0;
 }
 
 /* What a step in bf16 or tf32 would run; what is for fp32 alone is not the question here. */
@@ -60,10 +70,8 @@ static bool bench_pass(const struct sl_device *device, const char *layer, enum s
             continue;
         const double seconds = measure(device, check_find_op(op), &shape, 0, row, effort, &c);
         check_release(&c);
-        printf("%-4s %-20s %-24s %9.1f us %9.1f GFLOP/s\n", layer, sl_op_name(op), row->name, 1e6 * seconds,
-               1e-9 * sl_conv2d_flops(&shape) / seconds);
-        fflush(stdout);
-        done = done && seconds > 0.0;
+        printf("%-4s %-20s %-24s", layer, sl_op_name(op), row->name);
+        done = print_time(seconds, sl_conv2d_flops(&shape), "GFLOP/s") && done;
     }
     return done;
 }
@@ -120,10 +128,8 @@ static bool bench_row(const struct sl_device *device, const struct sl_kernel_row
         const double seconds = measure(device, op, op->shape(i, name, sizeof name), i, row, effort, &c);
         const struct check_traffic traffic = check_traffic_of(&c);
         check_release(&c);
-        printf("%-44s %-28.28s %9.1f us %9.1f GB/s\n", row->symbol, name, 1e6 * seconds,
-               1e-9 * (double)(traffic.reads + traffic.writes) / seconds);
-        fflush(stdout);
-        done = done && seconds > 0.0;
+        printf("%-44s %-28.28s", row->symbol, name);
+        done = print_time(seconds, (double)(traffic.reads + traffic.writes), "GB/s") && done;
     }
     return done;
 }

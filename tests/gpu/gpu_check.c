@@ -1,8 +1,9 @@
 /* Every row of a GPU against the reference of the processor, on the device itself. It needs no library but the plug-in,
  * so that it runs where only CUDA is installed.
  *   gpu_check [--quick] [--emulated] [PATTERN]
- * PATTERN chooses by the beginning of a row's symbol. --quick: one shape in eight, and small convolutions. --emulated:
- * without a GPU, its threads on the processor, to test this program. Exit: 0, 1 (a row is wrong), 77 (there is no GPU).
+ * PATTERN chooses by the beginning of a row's symbol, and has every wrong shape named. --quick: one shape in eight, and
+ * small convolutions. --emulated: without a GPU, its threads on the processor, to test this program. Exit: 0, 1 (a row
+ * is wrong), 77 (there is no GPU).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,42 +49,64 @@ static bool is_wanted(const struct options *options, const struct check_op *op, 
     return !options->quick || index % QUICK_STEP == 0;
 }
 
-/* Tries a row on its shapes; says which shape is the first to be wrong, and how many are. */
+/* Of a row's shapes. */
+struct count {
+    int tried, failed, refused;
+    char first[768]; /* that is wrong, and how */
+};
+
+/* Tries a row on one shape. */
+static void try_shape(const struct options *options, struct check_trial *trial, struct count *count)
+{
+    char name[128], wrong_here[768];
+    const char *wrong = check_trial_run(trial);
+    check_trial_release(trial);
+    if (trial->refused) {
+        count->refused++;
+        return;
+    }
+    count->tried++;
+    if (!wrong)
+        return;
+    trial->op->shape(trial->index, name, sizeof name);
+    snprintf(wrong_here, sizeof wrong_here, "%.128s: %s", name, wrong);
+    if (!count->failed++)
+        memcpy(count->first, wrong_here, sizeof count->first);
+    else if (options->pattern)
+        printf("       %s: %s\n", trial->row->symbol, wrong_here);
+}
+
+/* Tries a row on its shapes; says which shape is the first to be wrong, and how many are. One that refuses them all is
+ * wrong as well. */
 static bool check_row(const struct options *options, const struct sl_device *device, const struct sl_kernel_row *row,
                       struct tally *tally)
 {
     const struct check_op *op = check_find_op(row->op);
-    struct check_trial trial = {.op = op,
-                                .row = row,
-                                .reference = check_find_reference(row->op, SL_ELEMENT_F32),
-                                .seed = SEED,
-                                .isa = sl_isa(),
-                                .device = device,
-                                .ready_way = ready_way};
-    int trials = 0, failed = 0;
-    char first[768] = "";
-    for (size_t i = 0; op && trial.reference && i < op->shapes; i++) {
-        if (!is_wanted(options, op, i) || !check_takes(op, i, row))
-            continue;
-        trial.index = i;
-        const char *wrong = check_trial_run(&trial);
-        if (wrong && !failed++) {
-            char name[128];
-            op->shape(i, name, sizeof name);
-            snprintf(first, sizeof first, "%.128s: %s", name, wrong);
-        }
-        trials++;
-        check_trial_release(&trial);
+    struct count count = {0, 0, 0, ""};
+    for (size_t i = 0; op && i < op->shapes; i++) {
+        struct check_trial trial = {.op = op,
+                                    .row = row,
+                                    .reference = check_find_reference(row->op, SL_ELEMENT_F32),
+                                    .index = i,
+                                    .seed = SEED,
+                                    .isa = sl_isa(),
+                                    .device = device,
+                                    .ready_way = ready_way};
+        if (trial.reference && is_wanted(options, op, i) && check_takes(op, i, row))
+            try_shape(options, &trial, &count);
     }
-    if (trials == 0)
-        snprintf(first, sizeof first, "no shape was tried");
-    printf("%-6s %-44s %4d of %4d shapes%s%s\n", first[0] ? "FAILED" : "ok", row->symbol, trials - failed, trials,
-           first[0] ? "  " : "", first);
+    if (count.tried == 0)
+        snprintf(count.first, sizeof count.first, "no shape was tried: %.500s", sl_last_error());
+    printf("%-6s %-44s %4d of %4d shapes", count.first[0] ? "FAILED" : "ok", row->symbol, count.tried - count.failed,
+           count.tried);
+    if (count.refused)
+        printf(", %d refused", count.refused);
+    printf("%s%s\n", count.first[0] ? "  " : "", count.first);
     fflush(stdout);
     tally->rows++;
-    tally->failed += first[0] != '\0';
-    tally->trials += trials;
-    return !first[0];
+    tally->failed += count.first[0] != '\0';
+    tally->trials += count.tried;
+    return !count.first[0];
 }
 
 static int check_all(const struct options *options, const struct sl_device *device)
