@@ -36,7 +36,8 @@ struct cli_device_options {
 /* Of --kernels, which a program may explain further. */
 #define CLI_KERNELS_HELP                                                                                             \
     "How kernels are chosen. shipped: in the table's order (default); fastest: measured here once, and remembered; " \
-    "exact: in the table's order, and every multiplication is one of the formula's"
+    "exact: in the table's order, and every multiplication is one of the formula's; own: in the table's order, and " \
+    "none of a library; cudnn: cuDNN's, where it has one"
 
 enum { CLI_DEVICE_OPTION_ROWS = 4, CLI_DEVICE_LINE = 1024 };
 

@@ -50,8 +50,10 @@ struct sl_kernel {
     /* It does not compute the formula as it stands, but sums of transformed inputs, as Winograd's method does: the
      * rounding is another than that of the formula's products. */
     bool transforms;
+    /* open() may be SL_UNAVAILABLE for one number of images and not for another: a library decides. */
+    bool refuses;
     /* Does it take this shape, and what does it need? *need comes cleared. Of an operation with rows that pack, neither
-     * whether a row takes (and opens) a shape nor how it packs depends on the number of images. */
+     * whether a row takes (and, unless it refuses, opens) a shape nor how it packs depends on the number of images. */
     bool (*need)(const void *shape, struct sl_need *need);
     /* Fills the state with what follows from the shape alone. SL_UNAVAILABLE: the next row is asked. NULL: no state. */
     int (*open)(const void *shape, const struct sl_device *device, void *state);

@@ -38,12 +38,18 @@ out:
     return rc;
 }
 
-/* Of which rows the first is looked for. */
-enum among { ALL, FORCED, EXACT };
-
-static bool is_among(const struct sl_kernel_row *row, enum among among)
+static bool is_among(const struct sl_kernel_row *row, enum sl_among among)
 {
-    return among == ALL || (among == FORCED ? sl_row_forced(row) : !row->kernel->transforms);
+    switch (among) {
+    case SL_AMONG_EXACT:
+        return !row->kernel->transforms;
+    case SL_AMONG_OWN:
+        return !(row->needs & SL_CUDNN);
+    case SL_AMONG_CUDNN:
+        return row->needs & SL_CUDNN;
+    default:
+        return true;
+    }
 }
 
 /* SL_UNAVAILABLE: it does not take the shape, or cannot be made ready for it. */
@@ -56,14 +62,15 @@ static int open_row(const struct sl_device *device, enum sl_op op, const void *s
     return ready_open(row, device, &need, shape, ready);
 }
 
-/* The first row from `first` on that can be made ready. */
-static int open_first(const struct sl_device *device, enum sl_op op, const void *shape,
-                      const struct sl_kernel_row *first, enum among among, struct sl_ready *ready)
+/* The first of the table that SL_KERNEL names, or that is among those. */
+static int open_first(const struct sl_choice *choice, const void *shape, bool forced, enum sl_among among,
+                      struct sl_ready *ready)
 {
+    const struct sl_device *device = choice->device;
     int rc = SL_UNAVAILABLE;
-    for (const struct sl_kernel_row *row = first; rc == SL_UNAVAILABLE && row < device->rows + device->row_count; row++)
-        if (is_among(row, among))
-            rc = open_row(device, op, shape, row, ready);
+    for (size_t i = 0; rc == SL_UNAVAILABLE && i < device->row_count; i++)
+        if (forced ? sl_row_forced(&device->rows[i]) : is_among(&device->rows[i], among))
+            rc = open_row(device, choice->op, shape, &device->rows[i], ready);
     return rc;
 }
 
@@ -72,44 +79,52 @@ static int no_kernel(const struct sl_device *device, enum sl_op op)
     return sl_fail(SL_UNAVAILABLE, "the device %s has no kernel for %s at this shape", device->name, sl_op_name(op));
 }
 
-/* Is there a row before the chosen one that takes the shape, and transforms? */
+/* Is there a row before the chosen one that takes the shape, and is not among those that come first? */
 static bool passed_over(const struct sl_choice *choice)
 {
     struct sl_need need;
     const struct sl_ready *ready = &choice->ready[0];
     for (const struct sl_kernel_row *row = choice->device->rows; row < ready->row; row++)
-        if (row->kernel->transforms && sl_row_takes(row, choice->op, ready->shape, choice->device->isa, &need))
+        if (!is_among(row, choice->among) && sl_row_takes(row, choice->op, ready->shape, choice->device->isa, &need))
             return true;
     return false;
 }
 
 /* As the table has them: what is left when nothing else was said. */
-static int choose_first(const struct sl_device *device, enum sl_op op, const void *shape, struct sl_choice *choice)
+static int choose_first(const void *shape, struct sl_choice *choice)
 {
-    int rc = open_first(device, op, shape, device->rows, choice->exact ? EXACT : ALL, &choice->ready[0]);
-    if (rc == SL_UNAVAILABLE && choice->exact)
-        rc = open_first(device, op, shape, device->rows, ALL, &choice->ready[0]);
+    int rc = open_first(choice, shape, false, choice->among, &choice->ready[0]);
     if (rc == SL_OK)
-        choice->reason = choice->exact && passed_over(choice) ? SL_REASON_EXACT : SL_REASON_FIRST;
-    return rc == SL_UNAVAILABLE ? no_kernel(device, op) : rc;
+        choice->reason = passed_over(choice) ? SL_REASON_AMONG : SL_REASON_FIRST;
+    if (rc == SL_UNAVAILABLE && choice->among != SL_AMONG_OWN) {
+        choice->reason = SL_REASON_FIRST;
+        rc = open_first(choice, shape, false, SL_AMONG_ALL, &choice->ready[0]);
+    }
+    return rc == SL_UNAVAILABLE ? no_kernel(choice->device, choice->op) : rc;
+}
+
+static const char *reason_text(const struct sl_choice *choice)
+{
+    static const char *const reasons[] = {"first in the table", "forced by SL_KERNEL", NULL, "wished"};
+    static const char *const among[] = {NULL, "exact", "own", "cudnn"};
+    return choice->reason == SL_REASON_AMONG ? among[choice->among] : reasons[choice->reason];
 }
 
 int sl_choose_as(const struct sl_device *device, enum sl_op op, const void *shape, const struct sl_wish *wish,
                  struct sl_choice *choice)
 {
-    static const char *const texts[] = {"first in the table", "forced by SL_KERNEL", "exact", "wished"};
-    *choice = (struct sl_choice){.op = op, .exact = wish->exact, .device = device, .reason = SL_REASON_FORCED};
-    int rc = open_first(device, op, shape, device->rows, FORCED, &choice->ready[0]);
+    *choice = (struct sl_choice){.op = op, .among = wish->among, .device = device, .reason = SL_REASON_FORCED};
+    int rc = open_first(choice, shape, true, SL_AMONG_ALL, &choice->ready[0]);
     if (rc == SL_UNAVAILABLE && wish->row) {
         choice->reason = SL_REASON_WISHED;
         rc = open_row(device, op, shape, wish->row, &choice->ready[0]);
     }
     if (rc == SL_UNAVAILABLE)
-        rc = choose_first(device, op, shape, choice);
+        rc = choose_first(shape, choice);
     if (rc != SL_OK)
         return rc;
     const bool has = choice->reason == SL_REASON_WISHED && wish->why;
-    snprintf(choice->why, sizeof choice->why, "%s", has ? wish->why : texts[choice->reason]);
+    snprintf(choice->why, sizeof choice->why, "%s", has ? wish->why : reason_text(choice));
     if (!wish->quiet)
         sl_row_say(choice->ready[0].row, choice->why);
     return SL_OK;
@@ -137,14 +152,29 @@ static int64_t parts_of(const struct sl_need *need)
     return need->parts;
 }
 
+static int64_t packed_of(const struct sl_need *need)
+{
+    return (int64_t)need->packed;
+}
+
+/* The rows that a launch at another shape asks, in turn: the chosen one, those behind it, and those before it if the
+ * chosen one may refuse. NULL past the end. */
+static const struct sl_kernel_row *row_in_turn(const struct sl_choice *choice, size_t i)
+{
+    const struct sl_device *device = choice->device;
+    const size_t chosen = (size_t)(choice->ready[0].row - device->rows);
+    const size_t count = choice->ready[0].row->kernel->refuses ? device->row_count : device->row_count - chosen;
+    return i < count ? &device->rows[(chosen + i) % device->row_count] : NULL;
+}
+
 /* Of the rows that a launch at this shape may get. */
 static int64_t most_of(const struct sl_choice *choice, const void *shape, int64_t of(const struct sl_need *need))
 {
-    const struct sl_device *device = choice->device;
     int64_t most = 0;
     struct sl_need need;
-    for (const struct sl_kernel_row *row = choice->ready[0].row; row < device->rows + device->row_count; row++)
-        if (sl_row_takes(row, choice->op, shape, device->isa, &need) && of(&need) > most)
+    const struct sl_kernel_row *row;
+    for (size_t i = 0; (row = row_in_turn(choice, i)); i++)
+        if (sl_row_takes(row, choice->op, shape, choice->device->isa, &need) && of(&need) > most)
             most = of(&need);
     return most;
 }
@@ -157,6 +187,12 @@ int64_t sl_choice_most_records(const struct sl_choice *choice, const void *shape
 int64_t sl_choice_most_parts(const struct sl_choice *choice, const void *shape)
 {
     return most_of(choice, shape, parts_of);
+}
+
+size_t sl_choice_most_packed(const struct sl_choice *choice, const void *shape)
+{
+    const struct sl_ready *chosen = &choice->ready[0];
+    return chosen->row->kernel->refuses ? (size_t)most_of(choice, shape, packed_of) : chosen->need.packed;
 }
 
 /* What is ready for this shape, or NULL. */
@@ -176,20 +212,30 @@ int64_t sl_choice_records(const struct sl_choice *choice, const void *shape)
     return ready ? records_of(&ready->need) : 0;
 }
 
-/* The row made ready for this shape. Its weights lie where the chosen row's do, packed or not (kernels.h). */
+/* The first in turn that is among those. */
+static int open_in_turn(const struct sl_choice *choice, const void *shape, enum sl_among among, struct sl_ready *ready)
+{
+    int rc = SL_UNAVAILABLE;
+    const struct sl_kernel_row *row;
+    for (size_t i = 0; rc == SL_UNAVAILABLE && (row = row_in_turn(choice, i)); i++)
+        if (is_among(row, among))
+            rc = open_row(choice->device, choice->op, shape, row, ready);
+    return rc;
+}
+
+/* The row made ready for this shape. */
 static int ready_for(struct sl_choice *choice, const void *shape, const struct sl_ready **ready)
 {
     struct sl_ready *other = &choice->ready[1];
     if ((*ready = find_ready(choice, shape)))
         return SL_OK;
     ready_close(other);
-    const enum among among = choice->exact && choice->reason != SL_REASON_FORCED ? EXACT : ALL;
-    int rc = open_first(choice->device, choice->op, shape, choice->ready[0].row, among, other);
-    if (rc == SL_UNAVAILABLE && among == EXACT)
-        rc = open_first(choice->device, choice->op, shape, choice->ready[0].row, ALL, other);
+    const enum sl_among among = choice->reason == SL_REASON_FORCED ? SL_AMONG_ALL : choice->among;
+    int rc = open_in_turn(choice, shape, among, other);
+    if (rc == SL_UNAVAILABLE && among != SL_AMONG_OWN)
+        rc = open_in_turn(choice, shape, SL_AMONG_ALL, other);
     if (rc != SL_OK)
         return rc == SL_UNAVAILABLE ? no_kernel(choice->device, choice->op) : rc;
-    assert(other->need.packed == choice->ready[0].need.packed);
     if (other->row != choice->ready[0].row)
         sl_row_say(other->row, "takes another batch");
     *ready = other;
@@ -288,11 +334,27 @@ int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const 
     return launch_job(choice, &job, job.slices, need->scratch, run_joined);
 }
 
+static int pack_for(struct sl_choice *choice, const struct sl_ready *ready, const float *weights, void *packed)
+{
+    struct job job = {.ready = ready, .weights = weights, .packed = packed};
+    choice->packer = ready->row;
+    return launch_job(choice, &job, ready->need.pack_units, 0, pack_slice);
+}
+
 int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, void *packed)
 {
-    struct job job = {.weights = weights, .packed = packed};
-    const int rc = ready_for(choice, shape, &job.ready);
-    if (rc != SL_OK || !job.ready->need.packed)
+    const struct sl_ready *ready;
+    const int rc = ready_for(choice, shape, &ready);
+    return rc == SL_OK && ready->need.packed ? pack_for(choice, ready, weights, packed) : rc;
+}
+
+int sl_choice_weights(struct sl_choice *choice, const void *shape, const float *weights, float *packed,
+                      const float **ready)
+{
+    const struct sl_ready *row;
+    const int rc = ready_for(choice, shape, &row);
+    if (rc != SL_OK)
         return rc;
-    return launch_job(choice, &job, job.ready->need.pack_units, 0, pack_slice);
+    *ready = row->need.packed ? packed : weights;
+    return row->need.packed && choice->packer != row->row ? pack_for(choice, row, weights, packed) : SL_OK;
 }

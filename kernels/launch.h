@@ -21,26 +21,35 @@ struct sl_ready {
 enum sl_reason {
     SL_REASON_FIRST,  /* of the table, that the device can run and that takes the shape */
     SL_REASON_FORCED, /* SL_KERNEL names it */
-    SL_REASON_EXACT,  /* the first that does not transform; one that does stands before it */
+    SL_REASON_AMONG,  /* the first of those that come first; another stands before it */
     SL_REASON_WISHED, /* the caller named it */
+};
+
+/* Which rows come before all others. */
+enum sl_among {
+    SL_AMONG_ALL,
+    SL_AMONG_EXACT, /* those that do not transform */
+    SL_AMONG_OWN,   /* those of no library; it is only these, then */
+    SL_AMONG_CUDNN, /* those of cuDNN */
 };
 
 /* The row for an operation on a device: ready for the shape it was chosen for and for one more, so that the short
  * batch at an epoch's end prepares nothing twice. A cleared one is closed. */
 struct sl_choice {
     enum sl_op op;
-    bool exact; /* rows that transform are no candidates for the other shape either */
+    enum sl_among among; /* also for the other shape */
     const struct sl_device *device;
     enum sl_reason reason;
     char why[SL_WHY_BYTES]; /* the same, for people */
     struct sl_ready ready[2];
+    const struct sl_kernel_row *packer; /* made the packed weights; NULL: nobody has */
 };
 
 /* What a caller wants of a choice, beyond the first row of the table. A row that SL_KERNEL names comes before it. */
 struct sl_wish {
     const struct sl_kernel_row *row; /* one of the device's, if it takes the shape; NULL: the first */
     const char *why;                 /* the wish's reason, for people; with a row */
-    bool exact;                      /* else the first row that does not transform, if there is any */
+    enum sl_among among;             /* else the first of these, if there is any */
     bool quiet;                      /* only to look: SL_VERBOSE=1 does not print it */
 };
 
@@ -71,15 +80,24 @@ int64_t sl_choice_most_records(const struct sl_choice *choice, const void *shape
 /* The same for need.parts. */
 int64_t sl_choice_most_parts(const struct sl_choice *choice, const void *shape);
 
+/* The same for need.packed. */
+size_t sl_choice_most_packed(const struct sl_choice *choice, const void *shape);
+
 /* Makes a row ready for the shape, as a launch does, and says what it needs there; it lasts until the launch after. */
 int sl_choice_ready(struct sl_choice *choice, const void *shape, const struct sl_need **need);
 
-/* Runs the operation on `shape`, which may be another than the one chosen for: then the chosen row or a later one is
- * made ready for it, and a later one is named with SL_VERBOSE=1. Typed, per operation: sl_launch_OP below. */
+/* Runs the operation on `shape`, which may be another than the one chosen for: then the chosen row is made ready for
+ * it, or else a later one, or, where the chosen one may refuse, an earlier one, and any but the chosen one is named
+ * with SL_VERBOSE=1. Typed, per operation: sl_launch_OP below. */
 int sl_launch(struct sl_choice *choice, enum sl_op op, const void *shape, const void *args);
 
-/* Re-orders weights as the row wants them; a no-op for one that reads them as stored. */
+/* Re-orders weights as the row for this shape wants them; a no-op for one that reads them as stored. */
 int sl_launch_pack(struct sl_choice *choice, const void *shape, const float *weights, void *packed);
+
+/* Weights that sl_launch_pack has re-ordered, as the row for this shape reads them: `weights` themselves, or `packed`,
+ * which is packed again if another row did that. */
+int sl_choice_weights(struct sl_choice *choice, const void *shape, const float *weights, float *packed,
+                      const float **ready);
 
 #define SL_OP(op, shape_type, args_type)                                                             \
     struct shape_type;                                                                               \

@@ -193,8 +193,8 @@ static void test_descriptions(void **state)
     setenv("SL_MODULE_PATH", SL_FAKE_FOLDER "/good", 1);
     assert_int_equal(sl_backend_describe("cuda", note, &report), SL_OK);
     assert_non_null(strstr(report.text, "0: Fake 100, compute capability 9.0, 132 processors"));
-    assert_non_null(strstr(report.text, ", 0.0 free, peer access to 1\n1: Fake 100"));
-    assert_non_null(strstr(report.text, ", 0.0 free, no peer access"));
+    assert_non_null(strstr(report.text, ", 0.0 free; cuDNN: 9.1.2, peer access to 1\n1: Fake 100"));
+    assert_non_null(strstr(report.text, ", 0.0 free; cuDNN: 9.1.2, no peer access"));
     assert_int_equal(sl_backend_describe("cpu", note, &report), SL_OK);
     assert_int_equal(sl_backend_describe("vulkan", note, &report), SL_BAD_CONFIG);
     setenv("SL_MODULE_PATH", SL_FAKE_FOLDER "/without_device", 1);

@@ -30,13 +30,52 @@ static void exact_does_without_rows_that_transform(void **state)
     sl_selection_close(&rows);
 }
 
+static void a_library_is_taken_or_not(void **state)
+{
+    (void)state;
+    struct sl_selection rows;
+    machine.isa |= SL_CUDNN;
+    choose(SL_POLICY_OWN, &rows);
+    assert_takes("conv", true, &rows, "first", "first in the table");
+    sl_selection_close(&rows);
+    choose(SL_POLICY_CUDNN, &rows);
+    assert_takes("classes", true, &rows, "library", "cudnn");
+    assert_takes("classes", false, &rows, "library", "cudnn");
+    assert_takes("conv", true, &rows, "first", "first in the table"); /* it has no plan for that */
+    sl_selection_close(&rows);
+    /* A row that refuses a shape has no part in its race. */
+    price(0.020, 0.030, 0.010);
+    prices[LIBRARY] = 0.005;
+    choose(SL_POLICY_FASTEST, &rows);
+    assert_takes("conv", true, &rows, "third", "fastest: 10 ms, next 20");
+    assert_takes("classes", true, &rows, "library", "fastest: 5 ms, next 10");
+    sl_selection_close(&rows);
+}
+
+static void without_the_library_its_policy_is_refused(void **state)
+{
+    (void)state;
+    struct sl_selection rows;
+    const struct sl_choose_options options = options_of(SL_POLICY_CUDNN);
+    assert_int_equal(sl_choose_rows(&options, SL_OK, &machine, &rows), SL_UNAVAILABLE);
+    assert_non_null(strstr(sl_last_error(), "--kernels cudnn: cuDNN is for GPUs, and the device is cpu"));
+    machine.host_memory = false;
+    assert_int_equal(sl_choose_rows(&options, SL_OK, &machine, &rows), SL_UNAVAILABLE);
+    assert_non_null(strstr(sl_last_error(), "cuDNN 9 was not found for cpu"));
+    machine.host_memory = true;
+    choose(SL_POLICY_OWN, &rows);
+    assert_takes("conv", true, &rows, "first", "first in the table");
+    sl_selection_close(&rows);
+}
+
 static void what_is_forced_is_taken_by_every_policy(void **state)
 {
     (void)state;
     struct sl_selection rows;
     price(0.9, 0.1, 0.1);
+    machine.isa |= SL_CUDNN;
     assert_int_equal(setenv("SL_KERNEL", "conv2d_fwd:first", 1), 0);
-    for (int policy = SL_POLICY_SHIPPED; policy <= SL_POLICY_EXACT; policy++) {
+    for (int policy = SL_POLICY_SHIPPED; policy <= SL_POLICY_CUDNN; policy++) {
         choose((enum sl_policy)policy, &rows);
         assert_takes("conv", true, &rows, "first", "forced by SL_KERNEL");
         assert_int_equal(rows.count, 0);
@@ -48,7 +87,7 @@ static void what_is_forced_is_taken_by_every_policy(void **state)
 static void policies_have_names(void **state)
 {
     (void)state;
-    for (int policy = SL_POLICY_SHIPPED; policy <= SL_POLICY_EXACT; policy++)
+    for (int policy = SL_POLICY_SHIPPED; policy <= SL_POLICY_CUDNN; policy++)
         assert_int_equal(sl_policy_find(sl_policy_name((enum sl_policy)policy)), policy);
     assert_int_equal(sl_policy_find("slowest"), SL_POLICY_DEFAULT);
     assert_string_equal(sl_policy_name(SL_POLICY_DEFAULT), "shipped");
@@ -173,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(shipped_is_the_table),
         CASE(exact_does_without_rows_that_transform),
+        CASE(a_library_is_taken_or_not),
+        CASE(without_the_library_its_policy_is_refused),
         CASE(what_is_forced_is_taken_by_every_policy),
         CASE(policies_have_names),
         CASE(the_fastest_is_taken_shape_by_shape),

@@ -51,6 +51,27 @@ static void rows_of_a_smaller_machine_are_taken_by_a_larger(void **state)
     free(large);
 }
 
+/* The policy of a record that cannot be had here is not that of the run. */
+static void a_record_of_a_library_that_is_missing_is_told(void **state)
+{
+    (void)state;
+    struct sl_selection rows;
+    machine.isa |= SL_CUDNN;
+    char *record = record_of(SL_POLICY_CUDNN);
+    choose_again(SL_POLICY_DEFAULT, record, &rows);
+    assert_int_equal(rows.policy, SL_POLICY_CUDNN);
+    assert_takes("classes", true, &rows, "library", "as in the checkpoint");
+    assert_string_equal(said, "");
+    sl_selection_close(&rows);
+    machine.isa &= ~(uint32_t)SL_CUDNN;
+    choose_again(SL_POLICY_DEFAULT, record, &rows);
+    assert_int_equal(rows.policy, SL_POLICY_SHIPPED);
+    assert_int_equal(rows.count, 0);
+    assert_non_null(strstr(said, "the checkpoint's kernels are not taken: --kernels cudnn: "));
+    sl_selection_close(&rows);
+    free(record);
+}
+
 static void a_record_that_is_none_is_told(void **state)
 {
     (void)state;
@@ -75,6 +96,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(the_rows_of_a_record_are_taken_again),
         CASE(rows_of_a_smaller_machine_are_taken_by_a_larger),
+        CASE(a_record_of_a_library_that_is_missing_is_told),
         CASE(a_record_that_is_none_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

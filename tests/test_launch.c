@@ -230,12 +230,12 @@ static void exact_is_without_rows_that_transform_if_it_can(void **state)
 {
     (void)state;
     struct sl_choice choice;
-    const struct sl_wish exact = {.exact = true, .quiet = true};
+    const struct sl_wish exact = {.among = SL_AMONG_EXACT, .quiet = true};
     const struct sl_flat full = {64, SL_ELEMENT_F32}, part = {32, SL_ELEMENT_F32};
     const struct sl_accumulate args = {0};
     device.rows = four;
     device.row_count = 4;
-    assert_choice(&exact, 64, SL_REASON_EXACT, "plain", "exact");
+    assert_choice(&exact, 64, SL_REASON_AMONG, "plain", "exact");
     assert_choice(&exact, 32, SL_REASON_FIRST, "last", "first in the table"); /* nothing else takes it */
     assert_int_equal(sl_choose_as(&device, SL_OP_accumulate, &full, &exact, &choice), SL_OK);
     assert_int_equal(sl_launch_accumulate(&choice, &part, &args), SL_OK);
@@ -243,6 +243,114 @@ static void exact_is_without_rows_that_transform_if_it_can(void **state)
     sl_choice_close(&choice);
     device.row_count = 1;
     assert_choice(&exact, 64, SL_REASON_FIRST, "transforming", "first in the table"); /* there is no other */
+}
+
+/* ---- a library's rows ---- */
+
+static float packed_by; /* 1: our row packed last, 2: the library's */
+
+static bool need_own(const void *shape, struct sl_need *need)
+{
+    (void)shape;
+    *need = (struct sl_need){.units = 1, .pack_units = 1, .packed = 32, .records = 7};
+    return true;
+}
+
+static bool need_library(const void *shape, struct sl_need *need)
+{
+    (void)shape;
+    *need = (struct sl_need){.units = 1, .pack_units = 1, .packed = 16, .state = 1, .records = 3};
+    return true;
+}
+
+/* It has a plan for 64 alone. */
+static int open_library(const void *shape, const struct sl_device *of, void *state)
+{
+    (void)of, (void)state;
+    return ((const struct sl_flat *)shape)->n == 64 ? SL_OK : sl_fail(SL_UNAVAILABLE, "no plan");
+}
+
+static void pack_own(const void *shape, const float *weights, void *packed, const struct sl_work *work)
+{
+    (void)shape, (void)weights, (void)work;
+    *(float *)packed = packed_by = 1;
+}
+
+static void pack_library(const void *shape, const float *weights, void *packed, const struct sl_work *work)
+{
+    (void)shape, (void)weights, (void)work;
+    *(float *)packed = packed_by = 2;
+}
+
+static const struct sl_kernel own_kernel = {.need = need_own, .pack = pack_own, .run = run_nothing};
+static const struct sl_kernel library_kernel = {
+    .refuses = true, .need = need_library, .open = open_library, .pack = pack_library, .run = run_nothing};
+static const struct sl_kernel_row own_and_library[] = {
+    {SL_OP_accumulate, "own", "own", SL_CPU, &own_kernel},
+    {SL_OP_accumulate, "library", "library", SL_CUDNN, &library_kernel},
+};
+
+static void open_library_device(void)
+{
+    device.rows = own_and_library;
+    device.row_count = 2;
+    device.isa |= SL_CUDNN;
+}
+
+static void a_library_is_wished_for_or_not(void **state)
+{
+    (void)state;
+    const struct sl_wish own = {.among = SL_AMONG_OWN, .quiet = true}, cudnn = {.among = SL_AMONG_CUDNN, .quiet = true};
+    struct sl_choice choice;
+    const struct sl_flat shape = {64, SL_ELEMENT_F32};
+    open_library_device();
+    assert_choice(&own, 64, SL_REASON_FIRST, "own", "first in the table");
+    assert_choice(&cudnn, 64, SL_REASON_AMONG, "library", "cudnn");
+    assert_choice(&cudnn, 32, SL_REASON_FIRST, "own", "first in the table");
+    device.rows++; /* the library's alone */
+    device.row_count = 1;
+    assert_int_equal(sl_choose_as(&device, SL_OP_accumulate, &shape, &own, &choice), SL_UNAVAILABLE);
+    sl_choice_close(&choice);
+}
+
+/* A batch that it does not take goes to a row before it, which packs the weights anew; and back again. */
+static void a_row_that_refuses_a_batch_gives_way(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t n;
+        float by;
+    } batches[] = {{64, 2}, {32, 1}, {32, 1}, {64, 2}, {48, 1}};
+    const struct sl_wish cudnn = {.among = SL_AMONG_CUDNN, .quiet = true};
+    const struct sl_flat full = {64, SL_ELEMENT_F32}, part = {32, SL_ELEMENT_F32};
+    const struct sl_accumulate none = {0};
+    const float weights = 5, *ready;
+    float packed[8];
+    struct sl_choice choice;
+    open_library_device();
+    assert_int_equal(sl_choose_as(&device, SL_OP_accumulate, &full, &cudnn, &choice), SL_OK);
+    assert_int_equal(sl_choice_most_packed(&choice, &full), 32);
+    assert_int_equal(sl_choice_most_records(&choice, &part), 7);
+    assert_int_equal(sl_launch_pack(&choice, &full, &weights, packed), SL_OK);
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+        const struct sl_flat shape = {batches[i].n, SL_ELEMENT_F32};
+        packed_by = i ? packed_by : 0;
+        assert_int_equal(sl_choice_weights(&choice, &shape, &weights, packed, &ready), SL_OK);
+        assert_ptr_equal(ready, packed);
+        assert_true(packed[0] == batches[i].by);
+        assert_true(i > 0 || packed_by == 0); /* what lies there is read, not packed again */
+        assert_int_equal(sl_launch_accumulate(&choice, &shape, &none), SL_OK);
+    }
+    sl_choice_close(&choice);
+    /* A row that never refuses needs its own room alone. */
+    assert_int_equal(sl_choose_accumulate(&device, &full, &choice), SL_OK);
+    assert_int_equal(sl_choice_most_packed(&choice, &full), 32);
+    sl_choice_close(&choice);
+    device.rows = rows; /* these do not pack */
+    assert_int_equal(sl_choose_accumulate(&device, &full, &choice), SL_OK);
+    assert_int_equal(sl_choice_weights(&choice, &full, &weights, packed, &ready), SL_OK);
+    assert_ptr_equal(ready, &weights);
+    sl_choice_close(&choice);
 }
 
 /* ---- who listens ---- */
@@ -304,6 +412,8 @@ int main(void)
         CASE(a_listener_is_told_of_every_launch),
         CASE(a_wish_counts_where_it_can),
         CASE(exact_is_without_rows_that_transform_if_it_can),
+        CASE(a_library_is_wished_for_or_not),
+        CASE(a_row_that_refuses_a_batch_gives_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

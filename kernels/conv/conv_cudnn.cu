@@ -239,6 +239,7 @@ template <int MATH> static void backward_weights(const void *shape, const void *
 #define ELEMENT(MATH) ((MATH) == CONV_BF16 ? SL_ELEMENT_BF16 : SL_ELEMENT_F32)
 #define ROWS_OF(MATH, NAME)                                                                               \
     const struct sl_kernel sl_conv2d_fwd_##NAME = {.element = ELEMENT(MATH),                              \
+                                                   .refuses = true,                                       \
                                                    .need = takes<SL_CUDNN_FORWARD, MATH>,                 \
                                                    .open = open<SL_CUDNN_FORWARD, MATH>,                  \
                                                    .scratch = workspace_of,                               \
@@ -246,6 +247,7 @@ template <int MATH> static void backward_weights(const void *shape, const void *
                                                    .pack = pack<MATH>,                                    \
                                                    .run = forward<MATH>};                                 \
     const struct sl_kernel sl_conv2d_bwd_data_##NAME = {.element = ELEMENT(MATH),                         \
+                                                        .refuses = true,                                  \
                                                         .need = takes<SL_CUDNN_BACKWARD_DATA, MATH>,      \
                                                         .open = open<SL_CUDNN_BACKWARD_DATA, MATH>,       \
                                                         .scratch = workspace_of,                          \
@@ -253,6 +255,7 @@ template <int MATH> static void backward_weights(const void *shape, const void *
                                                         .pack = pack<MATH>,                               \
                                                         .run = backward_data};                            \
     const struct sl_kernel sl_conv2d_bwd_weights_##NAME = {.element = ELEMENT(MATH),                      \
+                                                           .refuses = true,                               \
                                                            .need = takes_weights<MATH>,                   \
                                                            .open = open<SL_CUDNN_BACKWARD_WEIGHTS, MATH>, \
                                                            .scratch = weights_scratch<MATH>,              \

@@ -109,7 +109,7 @@ static void describe_peers(const struct sl_cuda_device_info *info, int devices, 
 static int describe_cuda(void (*tell)(void *self, const char *line), void *self)
 {
     int rc = SL_OK, devices;
-    char line[256 + PEERS_TEXT], peers[PEERS_TEXT];
+    char line[640 + PEERS_TEXT], peers[PEERS_TEXT];
     struct sl_cuda_module module;
     struct sl_cuda_device_info info;
     SL_TRY(load_cuda(&module));
@@ -117,9 +117,9 @@ static int describe_cuda(void (*tell)(void *self, const char *line), void *self)
     for (int i = 0; i < devices; i++) {
         SL_TRY(module.describe(i, &info));
         describe_peers(&info, devices, peers);
-        snprintf(line, sizeof line, "%d: %s, compute capability %d.%d, %d processors, %.1f GiB, %.1f free%s", i,
-                 info.name, info.major, info.minor, info.processors, (double)info.memory_total / 0x1p30,
-                 (double)info.memory_free / 0x1p30, peers);
+        snprintf(line, sizeof line, "%d: %s, compute capability %d.%d, %d processors, %.1f GiB, %.1f free; cuDNN: %s%s",
+                 i, info.name, info.major, info.minor, info.processors, (double)info.memory_total / 0x1p30,
+                 (double)info.memory_free / 0x1p30, info.cudnn, peers);
         tell(self, line);
     }
 out:

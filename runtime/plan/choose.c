@@ -78,7 +78,20 @@ static bool can_run(const struct sl_selection *rows, const struct sl_device *dev
     return true;
 }
 
-/* The policy that the record names counts where the options name none; its rows where both are one. */
+/* Can this device's rows be chosen that way? */
+static int check_policy(const struct sl_device *device, uint32_t policy)
+{
+    if (policy != SL_POLICY_CUDNN || device->isa & SL_CUDNN)
+        return SL_OK;
+    if (device->host_memory)
+        return sl_fail(SL_UNAVAILABLE, "--kernels cudnn: cuDNN is for GPUs, and the device is %s", device->name);
+    return sl_fail(SL_UNAVAILABLE,
+                   "--kernels cudnn: cuDNN 9 was not found for %s (starling-doctor says why); SL_CUDNN_PATH may name "
+                   "its library",
+                   device->name);
+}
+
+/* The policy that the record names counts where the options name none and it can; its rows where both are one. */
 static void take_record(const struct sl_choose_options *o, const struct sl_device *device, struct part *part,
                         struct sl_selection *rows)
 {
@@ -90,8 +103,10 @@ static void take_record(const struct sl_choose_options *o, const struct sl_devic
         sl_tell(o->say, o->self, "the checkpoint's kernels are not taken: %s", sl_last_error());
         return;
     }
-    if (o->policy == SL_POLICY_DEFAULT)
+    if (o->policy == SL_POLICY_DEFAULT && check_policy(device, recorded.policy) == SL_OK)
         part->policy = recorded.policy;
+    else if (o->policy == SL_POLICY_DEFAULT)
+        sl_tell(o->say, o->self, "the checkpoint's kernels are not taken: %s", sl_last_error());
     if (part->policy == (uint32_t)recorded.policy && can_run(&recorded, device, &missing)) {
         part->record = sl_hash64(o->record, strlen(o->record)) | 1;
         *rows = recorded;
@@ -266,11 +281,13 @@ int sl_choose_rows(const struct sl_choose_options *options, int status, struct s
                         .isa = device->isa},
                 *all = NULL;
     *rows = (struct sl_selection){0};
-    if (status == SL_OK)
+    if (status == SL_OK) {
         take_record(options, device, &mine, rows);
+        mine.status = check_policy(device, mine.policy);
+    }
     SL_TRY(gather(options, &mine, &all));
     if (any_failed(all, size)) { /* the job is about to end, and whoever failed says why */
-        rc = status;
+        rc = mine.status;
         goto out;
     }
     SL_TRY(check_policies(options->group, all));

@@ -25,12 +25,13 @@ struct sl_choose_options {
 
 /* What becomes of `rows`, which comes cleared and which the caller closes:
  *   recorded: the rows of the record, if the policy is that of the record and all of them can run here; else
- *   shipped, exact: nothing is selected, the plans take the table's order
+ *   shipped, exact, own, cudnn: nothing is selected, the plans take the table's order
  *   fastest: what the cache knows, and what is measured now and then kept there.
  * With a group it is collective, also for a rank that has failed and comes with its `status` instead of its options;
  * what it returns then is that status. All ranks have to name one policy (SL_DISAGREE). Of fastest, rank 0 measures
  * rows of the instruction sets that all ranks have, to which device->isa is held down, and the others take what it
- * found. A cache that cannot be read or written is told and costs nothing else. */
+ * found. A cache that cannot be read or written is told and costs nothing else. SL_UNAVAILABLE: cudnn, and the device
+ * has none. */
 int sl_choose_rows(const struct sl_choose_options *options, int status, struct sl_device *device,
                    struct sl_selection *rows);
 

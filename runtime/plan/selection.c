@@ -8,7 +8,7 @@
 #include "runtime/base/hash.h"
 #include "runtime/base/json.h"
 
-static const char *const policies[] = {NULL, "shipped", "fastest", "exact"};
+static const char *const policies[] = {NULL, "shipped", "fastest", "exact", "own", "cudnn"};
 
 enum { POLICIES = sizeof policies / sizeof *policies };
 
@@ -93,10 +93,12 @@ static void explain(const struct sl_selected *selected, char why[SL_WHY_BYTES])
 void sl_selection_wish(const struct sl_selection *selection, const struct sl_device *device, enum sl_op op,
                        const void *shape, bool training, char why[SL_WHY_BYTES], struct sl_wish *wish)
 {
+    static const enum sl_among among[POLICIES] = {
+        [SL_POLICY_EXACT] = SL_AMONG_EXACT, [SL_POLICY_OWN] = SL_AMONG_OWN, [SL_POLICY_CUDNN] = SL_AMONG_CUDNN};
     char key[SL_SELECTED_KEY];
     sl_selection_key(op, shape, training, key);
     const struct sl_selected *selected = sl_selection_find(selection, key);
-    *wish = (struct sl_wish){.why = why, .exact = selection->policy == SL_POLICY_EXACT, .quiet = selection->quiet};
+    *wish = (struct sl_wish){.why = why, .among = among[selection->policy], .quiet = selection->quiet};
     if (selected) {
         wish->row = sl_selection_row(device, op, selected->row);
         explain(selected, why);

@@ -15,11 +15,13 @@ enum sl_policy {
     SL_POLICY_SHIPPED, /* in the table's order */
     SL_POLICY_FASTEST, /* as measured on this machine */
     SL_POLICY_EXACT,   /* in the table's order, without rows that transform */
+    SL_POLICY_OWN,     /* in the table's order, without rows of a library */
+    SL_POLICY_CUDNN,   /* rows of cuDNN, where they take the shape */
 };
 
-#define SL_POLICY_CHOICES "shipped|fastest|exact"
+#define SL_POLICY_CHOICES "shipped|fastest|exact|own|cudnn"
 
-/* "shipped", "fastest" or "exact". */
+/* "shipped", ... */
 const char *sl_policy_name(enum sl_policy policy);
 
 /* SL_POLICY_DEFAULT: no policy has that name. */

@@ -10,16 +10,32 @@ static const double MARGIN = 0.03;
 /* A row that is slower than this, against the best, does not come back. */
 static const double FAR_BEHIND = 1.25;
 
-void sl_trial_open(const struct sl_choice *choice, bool training, struct sl_trial *trial)
+/* A row that may refuse is asked. */
+static bool takes_part(const struct sl_choice *choice, const struct sl_kernel_row *row)
 {
     struct sl_need need;
+    struct sl_choice other;
+    const void *shape = choice->ready[0].shape;
+    if (row->needs == SL_CPU || !sl_row_takes(row, choice->op, shape, choice->device->isa, &need))
+        return false;
+    if (!row->kernel->refuses || row == sl_choice_row(choice))
+        return true;
+    const struct sl_wish wish = {.row = row, .quiet = true};
+    if (sl_choose_as(choice->device, choice->op, shape, &wish, &other) != SL_OK)
+        return false;
+    const bool ready = sl_choice_row(&other) == row;
+    sl_choice_close(&other);
+    return ready;
+}
+
+void sl_trial_open(const struct sl_choice *choice, bool training, struct sl_trial *trial)
+{
     const struct sl_device *device = choice->device;
     *trial = (struct sl_trial){.op = choice->op};
     memcpy(trial->shape, choice->ready[0].shape, sizeof trial->shape);
     sl_selection_key(trial->op, trial->shape, training, trial->key);
     for (size_t i = 0; i < device->row_count && trial->count < SL_TRIAL_ROWS; i++)
-        if (device->rows[i].needs != SL_CPU &&
-            sl_row_takes(&device->rows[i], trial->op, trial->shape, device->isa, &need)) {
+        if (takes_part(choice, &device->rows[i])) {
             trial->best[trial->count] = trial->second[trial->count] = INFINITY;
             trial->rows[trial->count++] = &device->rows[i];
         }

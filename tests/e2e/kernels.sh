@@ -102,10 +102,14 @@ if grep -q avx2 /proc/cpuinfo; then
 fi
 
 # ---- programs that only answer ----
-for policy in shipped exact fastest; do
+for policy in shipped exact fastest own; do
     ends 0 "evaluating, $policy" starling-evaluate --data "$data" --model "$place/shipped" --threads 1 --kernels $policy
     ends 0 "predicting, $policy" starling-predict --data "$data" --model "$place/shipped" --threads 1 --kernels $policy
 done
-refuses 64 '--kernels slowest: must be one of shipped\|fastest\|exact' 'a policy misspelt' \
+refuses 64 '--kernels slowest: must be one of shipped\|fastest\|exact\|own\|cudnn' 'a policy misspelt' \
     starling-evaluate --data "$data" --model "$place/shipped" --kernels slowest
+refuses 69 '--kernels cudnn: cuDNN is for GPUs, and the device is cpu' 'cuDNN without a GPU' \
+    starling-evaluate --data "$data" --model "$place/shipped" --backend cpu --kernels cudnn
+refuses 69 '--kernels cudnn: cuDNN is for GPUs' 'nor for one image' starling-predict --data "$data" \
+    --model "$place/shipped" --backend cpu --kernels cudnn
 finish

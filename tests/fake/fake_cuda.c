@@ -25,7 +25,8 @@ static int describe(int index, struct sl_cuda_device_info *info)
                                          .processors = 132,
                                          .memory_total = 80000,
                                          .memory_free = 1000,
-                                         .peers = index ? 0 : 2};
+                                         .peers = index ? 0 : 2,
+                                         .cudnn = "9.1.2"};
     return SL_OK;
 }
 

@@ -119,15 +119,6 @@ int cudnnBackendSetAttribute(void *descriptor, int name, int type, int64_t count
     return 0;
 }
 
-int cudnnBackendFinalize(void *descriptor)
-{
-    struct descriptor *d = descriptor;
-    if (call('f'))
-        return FAILURE;
-    d->finished = true;
-    return d->type == SL_CUDNN_EXECUTION_PLAN && fake.refused_plans-- > 0 ? FAILURE : 0;
-}
-
 static const void *get(const struct descriptor *d, int name)
 {
     for (int i = 0; i < d->count; i++)
@@ -140,6 +131,34 @@ static const void *get(const struct descriptor *d, int name)
 static const struct descriptor *get_descriptor(const struct descriptor *d, int name)
 {
     return *(struct descriptor *const *)get(d, name);
+}
+
+/* The attributes of a convolution: its window, x, w and y. */
+static const int *names_of(const struct descriptor *operation)
+{
+    static const int names[][4] = {
+        {SL_CUDNN_FORWARD_CONV_DESC, SL_CUDNN_FORWARD_X, SL_CUDNN_FORWARD_W, SL_CUDNN_FORWARD_Y},
+        {SL_CUDNN_BWD_FILTER_CONV_DESC, SL_CUDNN_BWD_FILTER_X, SL_CUDNN_BWD_FILTER_DW, SL_CUDNN_BWD_FILTER_DY},
+        {SL_CUDNN_BWD_DATA_CONV_DESC, SL_CUDNN_BWD_DATA_DX, SL_CUDNN_BWD_DATA_W, SL_CUDNN_BWD_DATA_DY}};
+    return names[operation->type - SL_CUDNN_OPERATION_CONVOLUTION_FORWARD];
+}
+
+/* Is a plan for the number of images that a test wants? */
+static bool refuses_images(const struct descriptor *plan)
+{
+    const struct descriptor *config = get_descriptor(plan, SL_CUDNN_EXECUTION_PLAN_ENGINE_CONFIG);
+    const struct descriptor *operation = get_descriptor(config->graph, SL_CUDNN_OPERATIONGRAPH_OPS);
+    const struct descriptor *x = get_descriptor(operation, names_of(operation)[1]);
+    return fake.images > 0 && *(const int64_t *)get(x, SL_CUDNN_TENSOR_DIMENSIONS) != fake.images;
+}
+
+int cudnnBackendFinalize(void *descriptor)
+{
+    struct descriptor *d = descriptor;
+    if (call('f'))
+        return FAILURE;
+    d->finished = true;
+    return d->type == SL_CUDNN_EXECUTION_PLAN && (fake.refused_plans-- > 0 || refuses_images(d)) ? FAILURE : 0;
 }
 
 /* An engine for each note that a test lists, and at last one that says nothing of itself. */
@@ -274,10 +293,6 @@ static void compute(const struct descriptor *operation, const int names[4], cons
 
 int cudnnBackendExecute(void *handle, void *plan, void *pack)
 {
-    static const int names[][4] = {
-        {SL_CUDNN_FORWARD_CONV_DESC, SL_CUDNN_FORWARD_X, SL_CUDNN_FORWARD_W, SL_CUDNN_FORWARD_Y},
-        {SL_CUDNN_BWD_FILTER_CONV_DESC, SL_CUDNN_BWD_FILTER_X, SL_CUDNN_BWD_FILTER_DW, SL_CUDNN_BWD_FILTER_DY},
-        {SL_CUDNN_BWD_DATA_CONV_DESC, SL_CUDNN_BWD_DATA_DX, SL_CUDNN_BWD_DATA_W, SL_CUDNN_BWD_DATA_DY}};
     (void)handle;
     if (call('x'))
         return FAILURE;
@@ -285,6 +300,6 @@ int cudnnBackendExecute(void *handle, void *plan, void *pack)
     const struct descriptor *operation = get_descriptor(config->graph, SL_CUDNN_OPERATIONGRAPH_OPS);
     if (fake.workspace > 0)
         memset(*(void *const *)get(pack, SL_CUDNN_VARIANT_PACK_WORKSPACE), 0xff, (size_t)fake.workspace);
-    compute(operation, names[operation->type - SL_CUDNN_OPERATION_CONVOLUTION_FORWARD], pack);
+    compute(operation, names_of(operation), pack);
     return 0;
 }

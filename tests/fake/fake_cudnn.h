@@ -19,6 +19,7 @@ struct fake_cudnn {
     int64_t first_engine; /* the number of the first; nothing is against FAKE_CUDNN_ENGINE */
     int32_t mode;         /* of heuristics that have suggestions */
     int64_t workspace;
+    int64_t images; /* plans are for so many alone; 0: for any number */
 };
 
 typedef struct fake_cudnn *fake_cudnn_state_fn(void);

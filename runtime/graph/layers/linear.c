@@ -52,7 +52,7 @@ static int plan_inference(struct sl_stage *stage, struct sl_planner *planner)
         SL_TRY(sl_planner_buffer(planner, &conv->folded_bias, (size_t)conv->shape.k * sizeof(float), SL_LIFE_PLAN,
                                  "folded bias"));
     }
-    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, sl_choice_need(&conv->fwd)->packed, SL_LIFE_PLAN,
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, sl_choice_most_packed(&conv->fwd, &conv->shape), SL_LIFE_PLAN,
                              "packed weights"));
 out:
     return rc;
@@ -97,10 +97,10 @@ static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
     SL_TRY(sl_planner_choose(planner, SL_OP_conv2d_bwd_weights, shape, &conv->bwd_weights));
     SL_TRY(sl_planner_choose(planner, SL_OP_bias_bwd, shape, &conv->bias_bwd));
     SL_TRY(plan_parts(conv, stage->y->shape.n, planner));
-    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, sl_choice_need(&conv->fwd)->packed, SL_LIFE_FORWARD,
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_fwd, sl_choice_most_packed(&conv->fwd, shape), SL_LIFE_FORWARD,
                              "packed weights"));
-    SL_TRY(sl_planner_buffer(planner, &conv->packed_bwd, sl_choice_need(&conv->bwd_data)->packed, SL_LIFE_BACKWARD,
-                             "packed weights"));
+    SL_TRY(sl_planner_buffer(planner, &conv->packed_bwd, sl_choice_most_packed(&conv->bwd_data, shape),
+                             SL_LIFE_BACKWARD, "packed weights"));
     if (conv->moments) {
         stage->y->moment_parts = most_for(conv, stage->y->shape.n, &conv->fwd, sl_choice_most_records);
         SL_TRY(sl_planner_buffer(planner, &conv->moment_records,
@@ -141,6 +141,12 @@ static int fold(const struct sl_stage *stage, struct sl_linear *conv)
     return sl_launch_conv2d_fold(&conv->fold, &shape, &args);
 }
 
+/* What the forward pass multiplies by. */
+static const float *weights_of(const struct sl_stage *stage, const struct sl_linear *conv)
+{
+    return conv->norm ? conv->folded : stage->parameters[0][0];
+}
+
 int sl_linear_prepare(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct sl_linear *conv = stage->state;
@@ -148,8 +154,7 @@ int sl_linear_prepare(struct sl_stage *stage, const struct sl_pass *pass)
     (void)pass;
     if (conv->norm)
         SL_TRY(fold(stage, conv));
-    SL_TRY(sl_launch_pack(&conv->fwd, &conv->shape, conv->norm ? conv->folded : stage->parameters[0][0],
-                          conv->packed_fwd));
+    SL_TRY(sl_launch_pack(&conv->fwd, &conv->shape, weights_of(stage, conv), conv->packed_fwd));
 out:
     return rc;
 }
@@ -157,15 +162,15 @@ out:
 int sl_linear_forward(struct sl_stage *stage, const struct sl_pass *pass)
 {
     struct sl_linear *conv = stage->state;
+    const float *weights;
     int rc = SL_OK;
     set_batch(conv, pass->count);
     if (pass->training)
         SL_TRY(sl_launch_pack(&conv->fwd, &conv->shape, stage->parameters[0][0], conv->packed_fwd));
+    SL_TRY(sl_choice_weights(&conv->fwd, &conv->shape, weights_of(stage, conv), conv->packed_fwd, &weights));
     const struct sl_conv2d_fwd args = {
         .x = stage->x[0]->data,
-        .weights = sl_choice_need(&conv->fwd)->packed ? conv->packed_fwd
-                   : conv->norm                       ? conv->folded
-                                                      : stage->parameters[0][0],
+        .weights = weights,
         .bias = conv->norm   ? conv->folded_bias
                 : conv->bias ? stage->parameters[0][1]
                              : NULL,
@@ -184,12 +189,10 @@ static int backward_data(struct sl_stage *stage)
 {
     struct sl_linear *conv = stage->state;
     int rc = SL_OK;
-    SL_TRY(sl_launch_pack(&conv->bwd_data, &conv->shape, stage->parameters[0][0], conv->packed_bwd));
-    const struct sl_conv2d_bwd_data args = {
-        .dy = stage->y->grad,
-        .weights = sl_choice_need(&conv->bwd_data)->packed ? conv->packed_bwd : stage->parameters[0][0],
-        .dx = stage->dx[0],
-    };
+    const float *weights = stage->parameters[0][0];
+    SL_TRY(sl_launch_pack(&conv->bwd_data, &conv->shape, weights, conv->packed_bwd));
+    SL_TRY(sl_choice_weights(&conv->bwd_data, &conv->shape, weights, conv->packed_bwd, &weights));
+    const struct sl_conv2d_bwd_data args = {.dy = stage->y->grad, .weights = weights, .dx = stage->dx[0]};
     SL_TRY(sl_launch_conv2d_bwd_data(&conv->bwd_data, &conv->shape, &args));
 out:
     return rc;
