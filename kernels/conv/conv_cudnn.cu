@@ -19,20 +19,6 @@ constexpr int PIXELS = 256; /* of one record of moments */
 
 /* ---- what cuDNN is asked for ---- */
 
-/* The padding behind one axis that gives it so many outputs: as much as before it, which more engines take, else what
- * the last output reaches. Negative: outputs end too early for cuDNN, which makes all that fit. */
-static int64_t padding_after(int64_t length, int64_t taps, int64_t stride, int64_t before, int64_t outputs)
-{
-    const int64_t reach = (outputs - 1) * stride + taps - length - before;
-    const int64_t choices[] = {before, reach > 0 ? reach : 0};
-    for (const int64_t after : choices) {
-        const int64_t room = length + before + after - taps;
-        if (room >= 0 && room / stride + 1 == outputs)
-            return after;
-    }
-    return -1;
-}
-
 template <int PASS, int MATH> static bool describe(const struct sl_conv2d *s, struct sl_cudnn_convolution *c)
 {
     const int32_t type = MATH == CONV_BF16 ? SL_CUDNN_DATA_BFLOAT16 : SL_CUDNN_DATA_FLOAT;
@@ -42,8 +28,8 @@ template <int PASS, int MATH> static bool describe(const struct sl_conv2d *s, st
           .w = {type, s->ys, s->kh, s->kw, s->xs},
           .y = {type, s->n, s->oh, s->ow, s->ys},
           .before = {s->pad_top, s->pad_left},
-          .after = {padding_after(s->h, s->kh, s->stride_h, s->pad_top, s->oh),
-                    padding_after(s->w, s->kw, s->stride_w, s->pad_left, s->ow)},
+          .after = {sl_cudnn_padding_after(s->h, s->kh, s->stride_h, s->pad_top, s->oh),
+                    sl_cudnn_padding_after(s->w, s->kw, s->stride_w, s->pad_left, s->ow)},
           .strides = {s->stride_h, s->stride_w}};
     return c->after[0] >= 0 && c->after[1] >= 0;
 }

@@ -28,9 +28,10 @@ static const struct {
      SL_CUDNN_BWD_FILTER_DW, SL_CUDNN_BWD_FILTER_DY, SL_CUDNN_BWD_FILTER_ALPHA, SL_CUDNN_BWD_FILTER_BETA},
 };
 
-static int make_operation(struct sl_cudnn_plan *plan, const struct sl_cudnn_convolution *c, void **operation)
+static int make_operation(struct sl_cudnn_plan *plan, const void *self, void **operation)
 {
     int rc;
+    const auto *c = static_cast<const struct sl_cudnn_convolution *>(self);
     void *x, *w, *y, *window;
     const float one = 1.0f, zero = 0.0f;
     const auto &pass = passes[c->pass];
@@ -62,16 +63,8 @@ static uint64_t wrong_engines(const struct sl_cudnn_convolution *c)
 int sl_cudnn_convolution_open(const struct sl_device *device, const struct sl_cudnn_convolution *convolution,
                               struct sl_cudnn_plan *plan)
 {
-    int rc;
-    void *operation;
     const struct sl_cudnn_terms terms = {.tensor_cores = convolution->tensor_cores,
                                          .without = wrong_engines(convolution),
                                          .most = sl_cudnn_most_workspace(device)};
-    SL_TRY(sl_cudnn_plan_begin(device, plan));
-    SL_TRY(make_operation(plan, convolution, &operation));
-    SL_TRY(sl_cudnn_plan_finish(plan, operation, &terms, "the convolution"));
-out:
-    if (rc != SL_OK)
-        sl_cudnn_plan_close(plan);
-    return rc;
+    return sl_cudnn_plan_open(device, &terms, "the convolution", make_operation, convolution, plan);
 }

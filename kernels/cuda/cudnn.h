@@ -1,5 +1,5 @@
-/* cuDNN 9, of which only the backend API is used: what its graphs are made of, as functions that are looked up when the
- * plug-in is loaded. Neither its headers nor its library are needed to build. */
+/* cuDNN 9: what the graphs of its backend API are made of, and its softmax, which no graph has; as functions that are
+ * looked up when the plug-in is loaded. Neither its headers nor its library are needed to build. */
 #ifndef SL_KERNELS_CUDA_CUDNN_H
 #define SL_KERNELS_CUDA_CUDNN_H
 
@@ -22,6 +22,11 @@ enum sl_cudnn_value {
     SL_CUDNN_TYPE_HEUR_MODE = 8,
     SL_CUDNN_TYPE_NUMERICAL_NOTE = 11,
     SL_CUDNN_TYPE_BACKEND_DESCRIPTOR = 15,
+    SL_CUDNN_TYPE_RESAMPLE_MODE = 21,
+    SL_CUDNN_TYPE_PADDING_MODE = 22,
+    SL_CUDNN_TYPE_FRACTION = 26,
+    SL_CUDNN_TYPE_NORM_MODE = 27,
+    SL_CUDNN_TYPE_NORM_FWD_PHASE = 28,
 
     /* descriptors */
     SL_CUDNN_CONVOLUTION = 1,
@@ -35,6 +40,11 @@ enum sl_cudnn_value {
     SL_CUDNN_OPERATIONGRAPH = 15,
     SL_CUDNN_VARIANT_PACK = 16,
     SL_CUDNN_TENSOR = 17,
+    SL_CUDNN_RESAMPLE = 24,
+    SL_CUDNN_OPERATION_RESAMPLE_FWD = 25,
+    SL_CUDNN_OPERATION_RESAMPLE_BWD = 26,
+    SL_CUDNN_OPERATION_NORM_FORWARD = 29,
+    SL_CUDNN_OPERATION_NORM_BACKWARD = 30,
 
     /* attributes */
     SL_CUDNN_CONVOLUTION_COMP_TYPE = 100,
@@ -82,14 +92,57 @@ enum sl_cudnn_value {
     SL_CUDNN_VARIANT_PACK_WORKSPACE = 1003,
     SL_CUDNN_ENGINE_GLOBAL_INDEX = 1301,
     SL_CUDNN_ENGINE_NUMERICAL_NOTE = 1303,
+    SL_CUDNN_RESAMPLE_MODE = 1700,
+    SL_CUDNN_RESAMPLE_COMP_TYPE = 1701,
+    SL_CUDNN_RESAMPLE_SPATIAL_DIMS = 1702,
+    SL_CUDNN_RESAMPLE_POST_PADDINGS = 1703,
+    SL_CUDNN_RESAMPLE_PRE_PADDINGS = 1704,
+    SL_CUDNN_RESAMPLE_STRIDES = 1705,
+    SL_CUDNN_RESAMPLE_WINDOW_DIMS = 1706,
+    SL_CUDNN_RESAMPLE_PADDING_MODE = 1708,
+    SL_CUDNN_RESAMPLE_FWD_XDESC = 1710,
+    SL_CUDNN_RESAMPLE_FWD_YDESC = 1711,
+    SL_CUDNN_RESAMPLE_FWD_IDXDESC = 1712,
+    SL_CUDNN_RESAMPLE_FWD_DESC = 1716,
+    SL_CUDNN_RESAMPLE_BWD_DXDESC = 1720,
+    SL_CUDNN_RESAMPLE_BWD_DYDESC = 1721,
+    SL_CUDNN_RESAMPLE_BWD_IDXDESC = 1722,
+    SL_CUDNN_RESAMPLE_BWD_DESC = 1725,
+    SL_CUDNN_NORM_FWD_MODE = 2000,
+    SL_CUDNN_NORM_FWD_PHASE = 2001,
+    SL_CUDNN_NORM_FWD_XDESC = 2002,
+    SL_CUDNN_NORM_FWD_MEAN_DESC = 2003,
+    SL_CUDNN_NORM_FWD_INV_VARIANCE_DESC = 2004,
+    SL_CUDNN_NORM_FWD_SCALE_DESC = 2005,
+    SL_CUDNN_NORM_FWD_BIAS_DESC = 2006,
+    SL_CUDNN_NORM_FWD_EPSILON_DESC = 2007,
+    SL_CUDNN_NORM_FWD_YDESC = 2013,
+    SL_CUDNN_NORM_BWD_MODE = 2100,
+    SL_CUDNN_NORM_BWD_XDESC = 2101,
+    SL_CUDNN_NORM_BWD_MEAN_DESC = 2102,
+    SL_CUDNN_NORM_BWD_INV_VARIANCE_DESC = 2103,
+    SL_CUDNN_NORM_BWD_DYDESC = 2104,
+    SL_CUDNN_NORM_BWD_SCALE_DESC = 2105,
+    SL_CUDNN_NORM_BWD_DSCALE_DESC = 2107,
+    SL_CUDNN_NORM_BWD_DBIAS_DESC = 2108,
+    SL_CUDNN_NORM_BWD_DXDESC = 2109,
 
     /* what attributes say */
     SL_CUDNN_DATA_FLOAT = 0,
+    SL_CUDNN_DATA_INT8 = 3,
     SL_CUDNN_DATA_BFLOAT16 = 9,
     SL_CUDNN_CROSS_CORRELATION = 1,
     SL_CUDNN_HEUR_MODE_B = 1,
     SL_CUDNN_HEUR_MODE_FALLBACK = 2,
     SL_CUDNN_HEUR_MODE_A = 3,
+    SL_CUDNN_RESAMPLE_MAXPOOL = 3,
+    SL_CUDNN_RESAMPLE_AVGPOOL_EXCLUDE_PADDING = 4,
+    SL_CUDNN_ZERO_PAD = 0,
+    SL_CUDNN_NEG_INF_PAD = 1,
+    SL_CUDNN_BATCH_NORM = 2,
+    SL_CUDNN_NORM_FWD_TRAINING = 1,
+    SL_CUDNN_SOFTMAX_ACCURATE = 1,
+    SL_CUDNN_SOFTMAX_MODE_CHANNEL = 1,
     SL_CUDNN_NOTE_TENSOR_CORE = 0,
     SL_CUDNN_NOTE_DOWN_CONVERT_INPUTS = 1,
     SL_CUDNN_NOTE_REDUCED_PRECISION_REDUCTION = 2,
@@ -114,6 +167,12 @@ struct sl_cudnn {
     int (*get_attribute)(void *descriptor, int name, int type, int64_t room, int64_t *count, void *values);
     int (*finalize)(void *descriptor);
     int (*execute)(void *handle, void *plan, void *pack);
+    /* Of tensors outside graphs: n, c, h, w, and the strides of each. */
+    int (*create_tensor)(void **tensor);
+    int (*destroy_tensor)(void *tensor);
+    int (*set_tensor)(void *tensor, int type, int n, int c, int h, int w, int by_n, int by_c, int by_h, int by_w);
+    int (*softmax)(void *handle, int algorithm, int mode, const void *alpha, void *x_tensor, const void *x,
+                   const void *beta, void *y_tensor, void *y);
 };
 
 /* The library, once it was loaded. */

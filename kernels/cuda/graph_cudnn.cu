@@ -70,20 +70,3 @@ int sl_cudnn_plan_tensor(struct sl_cudnn_plan *plan, const struct sl_cudnn_tenso
     assert(id <= SL_CUDNN_TENSORS);
     return sl_cudnn_plan_make(plan, SL_CUDNN_TENSOR, attributes, t->by_value ? 6 : 5, "describe a tensor", descriptor);
 }
-
-/* ---- the plan around them ---- */
-
-int sl_cudnn_plan_begin(const struct sl_device *device, struct sl_cudnn_plan *plan)
-{
-    *plan = {};
-    return sl_cudnn_hold(device, &plan->handle);
-}
-
-void sl_cudnn_plan_close(struct sl_cudnn_plan *plan)
-{
-    while (plan->count > 0)
-        sl_cudnn_destroy(plan->kept[--plan->count]);
-    if (plan->handle)
-        sl_cudnn_release(plan->handle);
-    *plan = {};
-}

@@ -30,6 +30,10 @@ static const struct {
     {"cudnnBackendGetAttribute", offsetof(struct sl_cudnn, get_attribute)},
     {"cudnnBackendFinalize", offsetof(struct sl_cudnn, finalize)},
     {"cudnnBackendExecute", offsetof(struct sl_cudnn, execute)},
+    {"cudnnCreateTensorDescriptor", offsetof(struct sl_cudnn, create_tensor)},
+    {"cudnnDestroyTensorDescriptor", offsetof(struct sl_cudnn, destroy_tensor)},
+    {"cudnnSetTensor4dDescriptorEx", offsetof(struct sl_cudnn, set_tensor)},
+    {"cudnnSoftmaxForward", offsetof(struct sl_cudnn, softmax)},
 };
 
 static void *open_library(void)

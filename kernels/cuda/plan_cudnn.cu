@@ -118,8 +118,7 @@ static bool try_mode(struct sl_cudnn_plan *plan, void *graph, int32_t mode, cons
 
 /* ---- plans ---- */
 
-int sl_cudnn_plan_finish(struct sl_cudnn_plan *plan, void *operation, const struct sl_cudnn_terms *terms,
-                         const char *what)
+static int find_plan(struct sl_cudnn_plan *plan, void *operation, const struct sl_cudnn_terms *terms, const char *what)
 {
     static const int32_t modes[] = {SL_CUDNN_HEUR_MODE_A, SL_CUDNN_HEUR_MODE_B, SL_CUDNN_HEUR_MODE_FALLBACK};
     void *graph;
@@ -130,6 +129,30 @@ int sl_cudnn_plan_finish(struct sl_cudnn_plan *plan, void *operation, const stru
         if (try_mode(plan, graph, mode, terms))
             return SL_OK;
     return SL_CUDNN_CANNOT("cuDNN has no engine for %s that works with %.1f MB", what, (double)terms->most / 1e6);
+}
+
+int sl_cudnn_plan_open(const struct sl_device *device, const struct sl_cudnn_terms *terms, const char *what,
+                       sl_cudnn_operation_fn *make_operation, const void *self, struct sl_cudnn_plan *plan)
+{
+    int rc;
+    void *operation;
+    *plan = {};
+    SL_TRY(sl_cudnn_hold(device, &plan->handle));
+    SL_TRY(make_operation(plan, self, &operation));
+    SL_TRY(find_plan(plan, operation, terms, what));
+out:
+    if (rc != SL_OK)
+        sl_cudnn_plan_close(plan);
+    return rc;
+}
+
+void sl_cudnn_plan_close(struct sl_cudnn_plan *plan)
+{
+    while (plan->count > 0)
+        sl_cudnn_destroy(plan->kept[--plan->count]);
+    if (plan->handle)
+        sl_cudnn_release(plan->handle);
+    *plan = {};
 }
 
 int64_t sl_cudnn_most_workspace(const struct sl_device *device)

@@ -45,8 +45,23 @@ static inline int32_t sl_cudnn_type(enum sl_element element)
     return element == SL_ELEMENT_BF16 ? SL_CUDNN_DATA_BFLOAT16 : SL_CUDNN_DATA_FLOAT;
 }
 
-/* Takes the device's handle. Whatever fails from here on, sl_cudnn_plan_close clears up. */
-int sl_cudnn_plan_begin(const struct sl_device *device, struct sl_cudnn_plan *plan);
+/* The padding behind one axis that gives it so many outputs: as much as before it, which more engines take, else what
+ * the last output reaches. Negative: outputs end too early for cuDNN, which makes all that fit. */
+static inline int64_t sl_cudnn_padding_after(int64_t length, int64_t taps, int64_t stride, int64_t before,
+                                             int64_t outputs)
+{
+    const int64_t reach = (outputs - 1) * stride + taps - length - before;
+    const int64_t choices[] = {before, reach > 0 ? reach : 0};
+    for (int i = 0; i < 2; i++) {
+        const int64_t room = length + before + choices[i] - taps;
+        if (room >= 0 && room / stride + 1 == outputs)
+            return choices[i];
+    }
+    return -1;
+}
+
+/* Makes the descriptors of a graph's one operation. */
+typedef int sl_cudnn_operation_fn(struct sl_cudnn_plan *plan, const void *self, void **operation);
 
 /* The graph's next tensor; they get their data in this order. */
 int sl_cudnn_plan_tensor(struct sl_cudnn_plan *plan, const struct sl_cudnn_tensor *tensor, void **descriptor);
@@ -55,9 +70,9 @@ int sl_cudnn_plan_tensor(struct sl_cudnn_plan *plan, const struct sl_cudnn_tenso
 int sl_cudnn_plan_make(struct sl_cudnn_plan *plan, int type, const struct sl_cudnn_attribute *attributes, int count,
                        const char *what, void **descriptor);
 
-/* The first plan for the operation that cuDNN suggests and that will do. SL_UNAVAILABLE: there is none. */
-int sl_cudnn_plan_finish(struct sl_cudnn_plan *plan, void *operation, const struct sl_cudnn_terms *terms,
-                         const char *what);
+/* The first plan for the operation that cuDNN suggests and that will do. SL_UNAVAILABLE: there is none for `what`. */
+int sl_cudnn_plan_open(const struct sl_device *device, const struct sl_cudnn_terms *terms, const char *what,
+                       sl_cudnn_operation_fn *make_operation, const void *self, struct sl_cudnn_plan *plan);
 void sl_cudnn_plan_close(struct sl_cudnn_plan *plan);
 
 /* What a plan may work with on the device, NULL being the host: an eighth of its memory, at most 1 GiB. All rows share

@@ -14,6 +14,9 @@
 #include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/launch.h"
+#include "kernels/norm/norm.h"
+#include "kernels/pool/pool.h"
+#include "kernels/softmax/softmax.h"
 #include "tests/fake/fake_cudnn.h"
 
 static struct fake_cudnn *fake;
@@ -89,17 +92,63 @@ static void test_the_order_of_calls(void **state)
     assert_string_equal(fake->trace, order);
 }
 
-/* A call that asks for one engine's notes only loses that engine, so that B or FALLBACK may still be asked. */
-static void test_every_failure_leads_to_the_next_row(void **state)
+/* The operations that cuDNN has rows for, one shape of each. */
+static const struct sl_pool pool = {2, 4, 4, 3, 16, 2, 2, 2, 2, 0, 0, 2, 2, SL_ELEMENT_F32};
+static const struct sl_norm norm = {2, 4, 4, 3, 16, 2, 0.1f, SL_ELEMENT_F32};
+static const struct sl_softmax softmax = {2, 10, 16, SL_ELEMENT_F32};
+static const struct {
+    enum sl_op op;
+    const void *shape;
+} operations[] = {{SL_OP_conv2d_fwd, &shape},       {SL_OP_conv2d_bwd_data, &shape}, {SL_OP_conv2d_bwd_weights, &shape},
+                  {SL_OP_pool_max_fwd, &pool},      {SL_OP_pool_max_bwd, &pool},     {SL_OP_pool_avg_fwd, &pool},
+                  {SL_OP_pool_avg_bwd, &pool},      {SL_OP_norm_moments, &norm},     {SL_OP_norm_bwd_reduce, &norm},
+                  {SL_OP_softmax_nll_fwd, &softmax}};
+enum { OPERATIONS = sizeof operations / sizeof *operations };
+
+/* Is a row of cuDNN taken, where one is wished for? */
+static bool takes_cudnn(enum sl_op op, const void *at)
+{
+    const struct sl_device device = {
+        .name = "fake", .isa = SL_CUDA | SL_CUDNN, .rows = sl_cuda_rows, .row_count = sl_cuda_row_count};
+    const struct sl_wish wish = {.among = SL_AMONG_CUDNN, .quiet = true};
+    struct sl_choice choice;
+    unsetenv("SL_KERNEL");
+    assert_int_equal(sl_choose_as(&device, op, at, &wish, &choice), SL_OK);
+    const bool takes = sl_choice_row(&choice)->needs & SL_CUDNN;
+    sl_choice_close(&choice);
+    assert_int_equal(fake->descriptors, 0);
+    assert_int_equal(fake->handles, 0);
+    return takes;
+}
+
+/* A call that asks for one engine's notes only loses that engine, so that B or FALLBACK may still be asked; nobody has
+ * an answer there. */
+static void test_every_failure_leads_to_another_row(void **state)
 {
     (void)state;
-    choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd);
-    const int calls = fake->calls;
-    for (int i = 1; i <= calls; i++) {
+    for (int k = 0; k < OPERATIONS; k++) {
         reset(NULL);
-        fake->fail_at = i;
-        assert_string_equal(choose(SL_CUDA | SL_CUDNN, SL_OP_conv2d_fwd), "plain_cuda");
-        assert_true(fake->calls >= i);
+        assert_true(takes_cudnn(operations[k].op, operations[k].shape));
+        const int calls = fake->calls;
+        for (int i = 1; i <= calls; i++) {
+            reset(NULL);
+            fake->fail_at = i;
+            assert_false(takes_cudnn(operations[k].op, operations[k].shape));
+            assert_true(fake->calls >= i);
+        }
+    }
+}
+
+/* Every operation that has rows of cuDNN stands above. */
+static void test_no_row_is_forgotten(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sl_cuda_row_count; i++) {
+        bool listed = !(sl_cuda_rows[i].needs & SL_CUDNN);
+        for (int k = 0; k < OPERATIONS; k++)
+            listed |= operations[k].op == sl_cuda_rows[i].op;
+        assert_true(listed);
+        assert_int_equal(sl_cuda_rows[i].kernel->refuses, (sl_cuda_rows[i].needs & SL_CUDNN) != 0);
     }
 }
 
@@ -193,7 +242,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_without_the_library_rows_are_missing, reset),
         cmocka_unit_test_setup(test_the_order_of_calls, reset),
-        cmocka_unit_test_setup(test_every_failure_leads_to_the_next_row, reset),
+        cmocka_unit_test_setup(test_every_failure_leads_to_another_row, reset),
+        cmocka_unit_test_setup(test_no_row_is_forgotten, reset),
         cmocka_unit_test_setup(test_engines_are_judged_by_their_notes, reset),
         cmocka_unit_test_setup(test_engines_that_were_found_wrong_are_passed_over, reset),
         cmocka_unit_test_setup(test_scratch_is_the_plans_own, reset),
