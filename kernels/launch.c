@@ -223,6 +223,13 @@ static int open_in_turn(const struct sl_choice *choice, const void *shape, enum 
     return rc;
 }
 
+/* Those that come first at another shape too, if the chosen one is of them. */
+static enum sl_among among_at_another(const struct sl_choice *choice)
+{
+    const bool held = choice->reason != SL_REASON_FORCED && is_among(choice->ready[0].row, choice->among);
+    return held ? choice->among : SL_AMONG_ALL;
+}
+
 /* The row made ready for this shape. */
 static int ready_for(struct sl_choice *choice, const void *shape, const struct sl_ready **ready)
 {
@@ -230,7 +237,7 @@ static int ready_for(struct sl_choice *choice, const void *shape, const struct s
     if ((*ready = find_ready(choice, shape)))
         return SL_OK;
     ready_close(other);
-    const enum sl_among among = choice->reason == SL_REASON_FORCED ? SL_AMONG_ALL : choice->among;
+    const enum sl_among among = among_at_another(choice);
     int rc = open_in_turn(choice, shape, among, other);
     if (rc == SL_UNAVAILABLE && among != SL_AMONG_OWN)
         rc = open_in_turn(choice, shape, SL_AMONG_ALL, other);

@@ -342,9 +342,12 @@ static void a_row_that_refuses_a_batch_gives_way(void **state)
         assert_int_equal(sl_launch_accumulate(&choice, &shape, &none), SL_OK);
     }
     sl_choice_close(&choice);
-    /* A row that never refuses needs its own room alone. */
-    assert_int_equal(sl_choose_accumulate(&device, &full, &choice), SL_OK);
-    assert_int_equal(sl_choice_most_packed(&choice, &full), 32);
+    /* A row that never refuses needs its own room alone, and takes every batch: it was chosen for want of the other. */
+    assert_int_equal(sl_choose_as(&device, SL_OP_accumulate, &part, &cudnn, &choice), SL_OK);
+    assert_string_equal(sl_choice_row(&choice)->name, "own");
+    assert_int_equal(sl_choice_most_packed(&choice, &part), 32);
+    assert_int_equal(sl_launch_accumulate(&choice, &full, &none), SL_OK);
+    assert_string_equal(choice.ready[1].row->name, "own");
     sl_choice_close(&choice);
     device.rows = rows; /* these do not pack */
     assert_int_equal(sl_choose_accumulate(&device, &full, &choice), SL_OK);
