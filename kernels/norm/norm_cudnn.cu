@@ -7,6 +7,10 @@
 #include "kernels/kernels.h"
 #include "kernels/norm/norm_cuda.cuh"
 
+#define FOR_EACH(i, n) \
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < (int64_t)(n); i += (int64_t)gridDim.x * THREADS)
+
+
 static const float EPSILON = 1e-5f; /* of cuDNN's variance: taken out again */
 
 /* ---- the parts of scratch, each from a multiple of 256 bytes on ---- */
