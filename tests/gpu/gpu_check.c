@@ -41,12 +41,10 @@ static bool convolves(enum sl_op op)
            op == SL_OP_conv2d_bwd_weights;
 }
 
-static bool is_wanted(const struct options *options, const struct check_op *op, size_t index)
+static bool is_too_large(const struct options *options, const struct check_op *op, size_t index)
 {
     const double most = options->emulated || options->quick ? quick_flops : most_flops;
-    if (convolves(op->op) && sl_conv2d_flops(op->shape(index, NULL, 0)) > most)
-        return false;
-    return !options->quick || index % QUICK_STEP == 0;
+    return convolves(op->op) && sl_conv2d_flops(op->shape(index, NULL, 0)) > most;
 }
 
 /* Of a row's shapes. */
@@ -83,6 +81,7 @@ static bool check_row(const struct options *options, const struct sl_device *dev
 {
     const struct check_op *op = check_find_op(row->op);
     struct count count = {0, 0, 0, ""};
+    int taken = 0;
     for (size_t i = 0; op && i < op->shapes; i++) {
         struct check_trial trial = {.op = op,
                                     .row = row,
@@ -92,7 +91,9 @@ static bool check_row(const struct options *options, const struct sl_device *dev
                                     .isa = sl_isa(),
                                     .device = device,
                                     .ready_way = ready_way};
-        if (trial.reference && is_wanted(options, op, i) && check_takes(op, i, row))
+        if (!trial.reference || is_too_large(options, op, i) || !check_takes(op, i, row))
+            continue;
+        if (taken++ % (options->quick ? QUICK_STEP : 1) == 0)
             try_shape(options, &trial, &count);
     }
     if (count.tried == 0)
