@@ -1,6 +1,8 @@
 /* Pooling by cuDNN, as rows beside our own. Padding lanes are channels to it: what is made of zeros is zero.
  *
  * The gradient of a maximum wants to know where it was: the forward pass is run again for that, and for nothing else.
+ * In bf16 there is no forward pass: cuDNN 9.14 was seen to write floats where bf16 were asked for (an H200).
+ *
  * Gradients are for windows that tile the image, as those of a network do, so that each pixel is written once. */
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/cuda/plan_cudnn.h"
@@ -179,7 +181,7 @@ struct parts {
 
 static struct parts parts_of(const struct sl_pool *s, const struct plans *plans)
 {
-    const size_t outputs = sl_pool_outputs(s), y = (outputs * sl_element_bytes(s->element) + 255) / 256 * 256;
+    const size_t outputs = sl_pool_outputs(s), y = (outputs * sizeof(float) + 255) / 256 * 256; /* of bf16 too: above */
     const int64_t one = plans->forward.workspace, other = plans->backward.workspace;
     const size_t workspace = y + (outputs + 255) / 256 * 256;
     return {y, workspace, workspace + (size_t)(one > other ? one : other)};
@@ -233,14 +235,12 @@ static void gradient_of_maximum(const void *shape, const void *args, const struc
     sl_cudnn_plan_run(&plans->backward, led, scratch + parts.workspace, work);
 }
 
-#define ROWS_OF(ELEMENT, NAME)                                                      \
-    const struct sl_kernel sl_pool_max_fwd_##NAME = {.element = ELEMENT,            \
-                                                     .refuses = true,               \
-                                                     .need = takes,                 \
-                                                     .open = open<true>,            \
-                                                     .scratch = workspace_of,       \
-                                                     .close = close,                \
-                                                     .run = forward};               \
+const struct sl_kernel sl_pool_max_fwd_cudnn = {
+    .refuses = true, .need = takes, .open = open<true>, .scratch = workspace_of, .close = close, .run = forward};
+const struct sl_kernel sl_pool_avg_fwd_cudnn = {
+    .refuses = true, .need = takes, .open = open<false>, .scratch = workspace_of, .close = close, .run = forward};
+
+#define GRADIENTS_OF(ELEMENT, NAME)                                                 \
     const struct sl_kernel sl_pool_max_bwd_##NAME = {.element = ELEMENT,            \
                                                      .refuses = true,               \
                                                      .need = takes_maximum,         \
@@ -248,13 +248,6 @@ static void gradient_of_maximum(const void *shape, const void *args, const struc
                                                      .scratch = scratch_of_maximum, \
                                                      .close = close_maximum,        \
                                                      .run = gradient_of_maximum};   \
-    const struct sl_kernel sl_pool_avg_fwd_##NAME = {.element = ELEMENT,            \
-                                                     .refuses = true,               \
-                                                     .need = takes,                 \
-                                                     .open = open<false>,           \
-                                                     .scratch = workspace_of,       \
-                                                     .close = close,                \
-                                                     .run = forward};               \
     const struct sl_kernel sl_pool_avg_bwd_##NAME = {.element = ELEMENT,            \
                                                      .refuses = true,               \
                                                      .need = takes_gradient,        \
@@ -263,5 +256,5 @@ static void gradient_of_maximum(const void *shape, const void *args, const struc
                                                      .close = close,                \
                                                      .run = gradient};
 
-ROWS_OF(SL_ELEMENT_F32, cudnn)
-ROWS_OF(SL_ELEMENT_BF16, bf16_cudnn)
+GRADIENTS_OF(SL_ELEMENT_F32, cudnn)
+GRADIENTS_OF(SL_ELEMENT_BF16, bf16_cudnn)

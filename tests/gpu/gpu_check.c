@@ -1,9 +1,9 @@
 /* Every row of a GPU against the reference of the processor, on the device itself. It needs no library but the plug-in,
  * so that it runs where only CUDA is installed.
- *   gpu_check [--quick] [--emulated] [PATTERN]
- * PATTERN chooses by the beginning of a row's symbol, and has every wrong shape named. --quick: one shape in eight, and
- * small convolutions. --emulated: without a GPU, its threads on the processor, to test this program. Exit: 0, 1 (a row
- * is wrong), 77 (there is no GPU).
+ *   gpu_check [--quick] [--own] [--emulated] [PATTERN]
+ * PATTERN chooses by the beginning of a row's symbol, and has every wrong shape named. --quick: one in eight of the
+ * shapes that a row takes, and small convolutions. --own: no row of a library. --emulated: without a GPU, its threads on
+ * the processor, to test this program. Exit: 0, 1 (a row is wrong), 77 (there is no GPU).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ enum { SKIP = 77, SEED = 1, QUICK_STEP = 8 };
 static const double most_flops = 4e8, quick_flops = 4e5;
 
 struct options {
-    bool quick, emulated;
+    bool quick, emulated, own;
     const char *pattern;
 };
 
@@ -116,7 +116,7 @@ static int check_all(const struct options *options, const struct sl_device *devi
     const double start = sl_clock();
     for (size_t i = 0; i < device->row_count; i++) {
         const struct sl_kernel_row *row = &device->rows[i];
-        if (row->needs & ~device->isa)
+        if (row->needs & ~device->isa || (options->own && row->needs & SL_CUDNN))
             continue;
         if (!options->pattern || !strncmp(row->symbol, options->pattern, strlen(options->pattern)))
             check_row(options, device, row, &tally);
@@ -133,6 +133,8 @@ static bool read_options(int argc, char **argv, struct options *options)
             options->quick = true;
         else if (!strcmp(argv[i], "--emulated"))
             options->emulated = true;
+        else if (!strcmp(argv[i], "--own"))
+            options->own = true;
         else if (argv[i][0] != '-' && !options->pattern)
             options->pattern = argv[i];
         else
@@ -143,10 +145,10 @@ static bool read_options(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {false, false, NULL};
+    struct options options = {false, false, false, NULL};
     struct sl_device device;
     if (!read_options(argc, argv, &options)) {
-        fprintf(stderr, "usage: gpu_check [--quick] [--emulated] [PATTERN]\n");
+        fprintf(stderr, "usage: gpu_check [--quick] [--own] [--emulated] [PATTERN]\n");
         return SL_USAGE;
     }
     const int rc = options.emulated
