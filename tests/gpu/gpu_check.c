@@ -2,8 +2,8 @@
  * so that it runs where only CUDA is installed.
  *   gpu_check [--quick] [--own] [--emulated] [PATTERN]
  * PATTERN chooses by the beginning of a row's symbol, and has every wrong shape named. --quick: one in eight of the
- * shapes that a row takes, and small convolutions. --own: no row of a library. --emulated: without a GPU, its threads on
- * the processor, to test this program. Exit: 0, 1 (a row is wrong), 77 (there is no GPU).
+ * shapes that a row takes, and small convolutions. --own: no row of a library. --emulated: without a GPU, its threads
+ * on the processor, to test this program. Exit: 0, 1 (a row is wrong), 77 (there is no GPU).
  */
 #include <stdio.h>
 #include <stdlib.h>
