@@ -184,9 +184,9 @@ static struct check_tolerance sums(const struct check_case *c, double terms, int
     const bool tensor_cores =
         c->row->needs & SL_CUDA && (c->row->needs & SL_TF32 || c->kernel->element == SL_ELEMENT_BF16);
     const bool library = c->row->needs & SL_CUDNN;
-    /* Tensor cores cut their sums off instead of rounding them; in which order a library adds is its own affair. */
+    /* Tensor cores cut their sums off instead of rounding them; how a library adds up is its own affair. */
     if (strncmp(c->row->name, "winograd", 8))
-        return sum_of((tensor_cores ? 4.0 : library ? 2.0 : 1.0) * terms);
+        return sum_of(tensor_cores || library ? 4.0 * terms : terms);
     return strstr(c->row->name, "_dot_") ? winograd_dot_sum_of(terms)
                                          : winograd_sum_of(terms, sl_winograd_choose(s->kh, h, w));
 }
