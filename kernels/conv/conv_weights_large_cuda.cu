@@ -1,36 +1,35 @@
 /* The convolution's gradient by the weights on a GPU (conv_parts_cuda.cuh) in tf32, in blocks large enough to keep
  * tensor cores busy. It takes straight passes (conv_gather_cuda.cuh).
  *
- *   block: 128 or 64 output channels x 256 columns, 8 warps of 64 (32) x 64; a step adds 32 pixels
- *   shared memory: 3 steps, pixel by pixel as in memory; a pixel is 8 floats longer than a multiple of all banks, so
- * that the 8 x 4 elements that a product reads at once are in different banks. The lines of two steps' pixels */
+ *   block: 128 or 64 output channels x 128 columns, 8 warps of 64 (32) x 32; a step adds 32 pixels
+ *   shared memory: 3 steps, pixel by pixel as in memory, and two steps' lines. A pixel is 8 floats longer than a
+ *   multiple of all banks: the 8 x 4 elements that a product reads at once are in different ones */
 #include "kernels/conv/conv_parts_cuda.cuh"
 
-constexpr int PIXELS = 32, STEPS = 3, AHEAD = STEPS - 1;
-constexpr int SIDE = 128;
+constexpr int PIXELS = 32, COLUMNS = 128, STEPS = 3, AHEAD = STEPS - 1;
 constexpr int WARPS = CONV_THREADS / 32;
-constexpr int64_t BLOCKS = 132; /* wanted: the processors of a large GPU */
+constexpr int64_t BLOCKS = 264; /* wanted: two for each processor of a large GPU */
 
-template <int ROWS, int COLUMNS> struct step {
+template <int ROWS> struct step {
     static constexpr int DY = ROWS + 8, X = COLUMNS + 8; /* floats from pixel to pixel */
     float dy[PIXELS * DY], x[PIXELS * X];
 };
 
-template <int ROWS, int COLUMNS> struct shared {
-    struct step<ROWS, COLUMNS> steps[STEPS];
+template <int ROWS> struct shared {
+    struct step<ROWS> steps[STEPS];
     struct conv_line lines[2][PIXELS];
 };
 
-/* Of a warp's ROWS/2 x 64, products of 16 x 8. */
-template <int ROWS, int COLUMNS> struct sums {
+/* Of a warp's ROWS/2 x 32, products of 16 x 8. */
+template <int ROWS> struct sums {
     float at[ROWS / 32][COLUMNS / 32][4];
 };
 
 /* The thread's chunks of one step's pixels: a warp brings whole pixels. */
-template <int ROWS, int COLUMNS>
+template <int ROWS>
 __device__ __forceinline__ void gather(const struct conv_part &part, const struct conv_tile &tile, int64_t first,
-                                       const struct conv_line *lines, const struct conv_column *columns, const float *x,
-                                       const float *dy, struct step<ROWS, COLUMNS> *step)
+                                       const struct conv_line *lines, const struct conv_column &column, const float *x,
+                                       const float *dy, struct step<ROWS> *step)
 {
     const int q = (int)threadIdx.x % 32 * conv_each<float>();
     SL_UNROLLED for (int i = 0; i < PIXELS / WARPS; i++)
@@ -41,14 +40,12 @@ __device__ __forceinline__ void gather(const struct conv_part &part, const struc
         if (q < ROWS)
             sl_copy_16(step->dy + within * step->DY + q, dy + (first + within) * part.stride_out + tile.k + q,
                        there ? CONV_CHUNK : 0);
-        SL_UNROLLED for (int j = 0; j < COLUMNS / 128; j++)
-            sl_copy_16(step->x + within * step->X + j * 128 + q, x + line.at + columns[j].offset,
-                       line.there & columns[j].bit ? CONV_CHUNK : 0);
+        sl_copy_16(step->x + within * step->X + q, x + line.at + column.offset,
+                   line.there & column.bit ? CONV_CHUNK : 0);
     }
 }
 
-template <int ROWS, int COLUMNS>
-__device__ __forceinline__ void multiply(const struct step<ROWS, COLUMNS> *step, struct sums<ROWS, COLUMNS> *sums)
+template <int ROWS> __device__ __forceinline__ void multiply(const struct step<ROWS> *step, struct sums<ROWS> *sums)
 {
     const int warp = (int)threadIdx.x / 32, g = (int)threadIdx.x % 32 / 4, t = (int)threadIdx.x % 4;
     const float *dy = step->dy + t * step->DY + warp % 2 * (ROWS / 2) + g,
@@ -66,9 +63,9 @@ __device__ __forceinline__ void multiply(const struct step<ROWS, COLUMNS> *step,
 }
 
 /* To the part's own sums. */
-template <int ROWS, int COLUMNS>
+template <int ROWS>
 __device__ __forceinline__ void store(const struct conv_part &part, const struct conv_tile &tile,
-                                      const struct sums<ROWS, COLUMNS> &sums)
+                                      const struct sums<ROWS> &sums)
 {
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     SL_UNROLLED for (int i = 0; i < ROWS / 32; i++) SL_UNROLLED for (int j = 0; j < COLUMNS / 32; j++)
@@ -81,23 +78,22 @@ __device__ __forceinline__ void store(const struct conv_part &part, const struct
     }
 }
 
-template <int ROWS, int COLUMNS>
-static __global__ void __launch_bounds__(CONV_THREADS, COLUMNS == 128 ? 2 : 1)
+template <int ROWS>
+static __global__ void __launch_bounds__(CONV_THREADS, 2)
     add_part(const struct conv_pass p, const struct conv_part part, const float *x, const float *dy, float *to)
 {
-    auto *s = sl_shared<struct shared<ROWS, COLUMNS>>();
+    auto *s = sl_shared<struct shared<ROWS>>();
     const struct conv_tile tile = conv_tile_of(p, part, ROWS, COLUMNS, to);
     const int count = (int)((tile.end - tile.begin + PIXELS - 1) / PIXELS);
-    struct conv_column columns[COLUMNS / 128];
-    SL_UNROLLED for (int j = 0; j < COLUMNS / 128; j++) columns[j] =
-        conv_column_of<float>(p, tile.column + j * 128 + (int32_t)(threadIdx.x % 32) * conv_each<float>());
+    const struct conv_column column =
+        conv_column_of<float>(p, tile.column + (int32_t)(threadIdx.x % 32) * conv_each<float>());
     const auto look_up = [&](int number) {
         conv_lines_of<PIXELS>(p, tile.begin + (int64_t)number * PIXELS, tile.end, s->lines[number % 2]);
     };
     const auto bring = [&](int number) {
         if (number < count)
-            gather<ROWS, COLUMNS>(part, tile, tile.begin + (int64_t)number * PIXELS, s->lines[number % 2], columns, x,
-                                  dy, &s->steps[number % STEPS]);
+            gather<ROWS>(part, tile, tile.begin + (int64_t)number * PIXELS, s->lines[number % 2], column, x, dy,
+                         &s->steps[number % STEPS]);
         sl_copy_commit();
     };
     look_up(0);
@@ -106,7 +102,7 @@ static __global__ void __launch_bounds__(CONV_THREADS, COLUMNS == 128 ? 2 : 1)
         bring(number);
         look_up(number + 1);
     }
-    struct sums<ROWS, COLUMNS> sums = {
+    struct sums<ROWS> sums = {
     };
     for (int number = 0; number < count; number++) {
         sl_copy_wait<AHEAD - 1>();
@@ -123,7 +119,7 @@ static __global__ void __launch_bounds__(CONV_THREADS, COLUMNS == 128 ? 2 : 1)
 
 static struct conv_cut cut_of(const struct sl_conv2d *s)
 {
-    return {s->k <= 64 ? 64 : 128, SIDE, PIXELS, BLOCKS * (256 / SIDE)};
+    return {s->k <= 64 ? 64 : 128, COLUMNS, PIXELS, BLOCKS};
 }
 
 static bool takes(const void *shape, struct sl_need *need)
@@ -141,9 +137,9 @@ static void run(const void *shape, const void *args, const struct sl_work *work)
     const struct conv_cut cut = cut_of(s);
     const struct conv_part part = conv_part_of(s, conv_forward_pass(s), cut);
     if (cut.rows == 64)
-        conv_start_parts<float>(add_part<64, SIDE>, s, a, part, sizeof(struct shared<64, SIDE>), work);
+        conv_start_parts<float>(add_part<64>, s, a, part, sizeof(struct shared<64>), work);
     else
-        conv_start_parts<float>(add_part<128, SIDE>, s, a, part, sizeof(struct shared<128, SIDE>), work);
+        conv_start_parts<float>(add_part<128>, s, a, part, sizeof(struct shared<128>), work);
 }
 
 const struct sl_kernel sl_conv2d_bwd_weights_large_tf32_cuda = {.need = takes, .run = run};

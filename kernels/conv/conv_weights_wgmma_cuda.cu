@@ -4,8 +4,7 @@
  *
  *   block: two warpgroups, one below the other (128 output channels x 256 columns), or side by side (64 x 384) where
  *   there are few channels; a step adds 64 pixels
- *   shared memory: 4 steps, each a tile of 64 pixels for every 64 channels and 64 columns; the lines of two steps'
- * pixels */
+ *   shared memory: 4 steps, each with a tile of 64 pixels for every 64 channels and columns; two steps' lines */
 #include "kernels/conv/conv_parts_cuda.cuh"
 
 constexpr int PIXELS = 64, SIDE = 64, STEPS = 4, AHEAD = STEPS - 2;

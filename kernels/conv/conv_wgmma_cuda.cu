@@ -1,10 +1,9 @@
 /* The convolution and its gradient by the data where a GPU multiplies tiles of shared memory by warpgroups (sm_90a):
- * the product of conv_cuda.cu in larger blocks. Source pixels have whole chunks, and a kernel that backward-data
- * spreads over its source (strides) is left to the other rows.
+ * the product of conv_cuda.cu in larger blocks. It takes straight passes (conv_gather_cuda.cuh).
  *
- *   block: two warpgroups, each for half of the pixels and all channels of the block; a step adds 128 bytes of each
- * pixel shared memory: STEPS steps, two of them on their way while one is multiplied and one awaits its last products;
- *   afterwards the sums */
+ *   block: two warpgroups, each for half of the pixels and all channels; a step adds 128 bytes of each pixel
+ *   shared memory: STEPS steps, of which all but two are on their way: one is multiplied, and one awaits its last
+ *   products; afterwards the sums */
 #include "kernels/conv/conv_packed_cuda.cuh"
 
 template <int PIXELS, int CHANNELS, int STEPS> struct tile {
