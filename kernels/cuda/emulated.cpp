@@ -44,7 +44,6 @@ struct {
     unsigned at;                                       /* the place of the one that runs */
     unsigned chosen;                                   /* order */
     meeting whole, warps[MOST_WARPS];
-    bool multiplied; /* by a warpgroup, in this launch */
     void (*body)(void *self);
     void *self;
     struct {
@@ -62,20 +61,6 @@ const struct {
     {"descending", true, false, false}, {"descending, in turns", true, false, true},
     {"shuffled", false, true, false},   {"shuffled, in turns", false, true, true},
 };
-
-[[noreturn]] void __attribute__((format(printf, 1, 2))) give_up(const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    const dim3 b = running.index, t = running.now ? running.now->index : dim3(0, 0, 0);
-    fprintf(stderr, "emulated block (%u, %u, %u), thread (%u, %u, %u), threads %s: %s\n", b.x, b.y, b.z, t.x, t.y, t.z,
-            orders[state.chosen].name, text);
-    fflush(stderr);
-    _Exit(3);
-}
 
 /* ---- who is next ---- */
 
@@ -307,7 +292,7 @@ void run(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self), vo
     state.body = body;
     state.self = self;
     memset(state.ready, 0, sizeof state.ready);
-    state.multiplied = false;
+    running.multiplied = false;
     line_up();
     for (unsigned z = 0; z < grid.z; z++)
         for (unsigned y = 0; y < grid.y; y++)
@@ -315,7 +300,7 @@ void run(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void *self), vo
                 running.index = dim3(x, y, z);
                 run_block();
             }
-    if (shared_bytes > MOST_SHARED && !state.multiplied)
+    if (shared_bytes > MOST_SHARED && !running.multiplied)
         give_up("a launch with %zu bytes of shared memory, without the products of devices that have them",
                 shared_bytes);
     free(shared);
@@ -326,6 +311,20 @@ struct {
     void *to;
 } noting;
 } // namespace
+
+void give_up(const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    const dim3 b = running.index, t = running.now ? running.now->index : dim3(0, 0, 0);
+    fprintf(stderr, "emulated block (%u, %u, %u), thread (%u, %u, %u), threads %s: %s\n", b.x, b.y, b.z, t.x, t.y, t.z,
+            orders[state.chosen].name, text);
+    fflush(stderr);
+    _Exit(3);
+}
 
 void launch(const struct sl_emulated_launch &launch)
 {
@@ -388,108 +387,6 @@ void meet(unsigned mask, void *mine, void (*whole)(void *const lanes[32]), const
     if (m->arrived == mask)
         end_meeting(m, me->warp, whole);
     yield();
-}
-
-/* ---- asynchronous copies ---- */
-
-void start_copy(void *to, const void *from, unsigned bytes, unsigned valid)
-{
-    thread *me = running.now;
-    if (me->copies == MOST_COPIES)
-        give_up("more than %u asynchronous copies of one thread", MOST_COPIES);
-    if (uintptr_t(to) % bytes || (valid && uintptr_t(from) % bytes))
-        give_up("an asynchronous copy of %u bytes is not aligned to them", bytes);
-    memset(to, 0xff, bytes); /* whoever reads before it was waited for sees NaN */
-    me->copying[me->copies++] = {to, from, bytes, valid, me->copy_group};
-}
-
-void commit_copies()
-{
-    running.now->copy_group++;
-}
-
-void wait_copies(unsigned later)
-{
-    thread *me = running.now;
-    unsigned left = 0;
-    for (unsigned i = 0; i < me->copies; i++) {
-        const copy c = me->copying[i];
-        if (c.group + later >= me->copy_group) {
-            me->copying[left++] = c;
-            continue;
-        }
-        memset(c.to, 0, c.bytes);
-        if (c.valid)
-            memcpy(c.to, c.from, c.valid);
-    }
-    me->copies = left;
-}
-
-/* ---- products of a warpgroup ---- */
-
-void start_product(product p)
-{
-    thread *me = running.now;
-    if (me->products == MOST_PRODUCTS)
-        give_up("more than %u products of one thread on their way", MOST_PRODUCTS);
-    if (state.count % 128)
-        give_up("a warpgroup's product in a block of %u threads", state.count);
-    state.multiplied = true;
-    p.group = me->product_group;
-    me->multiplying[me->products++] = p;
-}
-
-void commit_products()
-{
-    running.now->product_group++;
-}
-
-/* Term `term` of row (or column) `row` of a tile, swizzled: the address's bits 4 to 6 are exchanged by bits 7 to 9. */
-static float tile_element(const product &p, const void *tile, unsigned row, unsigned term)
-{
-    uintptr_t at = uintptr_t(tile);
-    if (p.columns)
-        at += row / 64 * size_t(p.apart) + term * 128 + row % 64 * p.element;
-    else
-        at += row * size_t(128) + term * p.element;
-    at ^= (at >> 7 & 7) << 4;
-    uint32_t bits = 0;
-    memcpy(&bits, reinterpret_cast<const void *>(at), p.element);
-    return __uint_as_float(p.element == 2 ? bits << 16 : bits & 0xffffe000u);
-}
-
-/* The part of the running thread. */
-static void multiply(const product &p)
-{
-    constexpr unsigned MOST_TERMS = 16;
-    const unsigned terms = 32 / p.element, lane = running.now->lane, first = running.now->warp % 4 * 16 + lane / 4;
-    float rows[2][MOST_TERMS];
-    if (!p.add)
-        memset(p.d, 0, p.n / 2 * sizeof *p.d);
-    for (unsigned i = 0; i < 2; i++)
-        for (unsigned k = 0; k < terms; k++)
-            rows[i][k] = tile_element(p, p.a, first + i * 8, k);
-    for (unsigned j = 0; j < p.n / 8; j++)
-        for (unsigned e = 0; e < 2; e++)
-            for (unsigned k = 0; k < terms; k++) {
-                const float b = tile_element(p, p.b, j * 8 + lane % 4 * 2 + e, k);
-                p.d[j * 4 + e] += rows[0][k] * b;
-                p.d[j * 4 + 2 + e] += rows[1][k] * b;
-            }
-}
-
-void wait_products(unsigned later)
-{
-    thread *me = running.now;
-    unsigned left = 0;
-    for (unsigned i = 0; i < me->products; i++) {
-        const product p = me->multiplying[i];
-        if (p.group + later >= me->product_group)
-            me->multiplying[left++] = p;
-        else
-            multiply(p);
-    }
-    me->products = left;
 }
 } // namespace emulated
 

@@ -71,8 +71,12 @@ struct block {
     unsigned char *shared;
     size_t shared_bytes;
     thread *now;
+    bool multiplied; /* by a warpgroup, in this launch */
 };
 extern block running;
+
+/* A fault: a message with block, thread and order, and the process ends with exit code 3. */
+[[noreturn]] void __attribute__((format(printf, 1, 2))) give_up(const char *format, ...);
 
 /* Runs the body for every thread of every block, or notes the launch (sl_emulated_note). A fault ends the process with
  * a message and exit code 3. */
