@@ -1,9 +1,10 @@
 /* Whole training steps of the default network on a GPU, in every way that the host may hand them over: one after the
  * other, from pinned memory, with images that stay on the device, recorded, and ahead of their results. All end in the
- * same bits; how long each takes is printed.
+ * same bits; how long each takes is printed, and how far the weights after one step are from the processor's.
  *   gpu_steps [--emulated] [BATCH]
  * --emulated: the first and the last way, two steps on small images in bf16, without a GPU, to test this program. Exit:
- * 0, 1 (other bits, or the device failed), 77 (there is no GPU). */
+ * 0, 1 (other bits, too far, or the device failed), 77 (there is no GPU). */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "models/models.h"
 #include "runtime/base/clock.h"
 #include "runtime/device/backend.h"
+#include "runtime/device/parallel.h"
 #include "runtime/train/train_step.h"
 #include "tests/gpu/emulated_device.h"
 
@@ -43,7 +45,12 @@ static const struct precision {
     const char *name;
     enum sl_element element;
     bool tf32;
-} precisions[] = {{"fp32", SL_ELEMENT_F32, false}, {"tf32", SL_ELEMENT_F32, true}, {"bf16", SL_ELEMENT_BF16, false}};
+    double limit; /* of the weights after one step, from the processor's in fp32 */
+} precisions[] = {
+    {"fp32", SL_ELEMENT_F32, false, 1e-5},
+    {"tf32", SL_ELEMENT_F32, true, 1e-2},
+    {"bf16", SL_ELEMENT_BF16, false, 3e-2},
+};
 enum { PRECISIONS = sizeof precisions / sizeof *precisions };
 
 /* Images and where a step takes them from. */
@@ -222,6 +229,60 @@ static bool try_precision(const struct sl_device *device, struct data *data, con
     return all;
 }
 
+/* ---- one step beside the processor's ---- */
+
+static int take_one_step(struct sl_device *device, struct data *data, const struct precision *precision,
+                         struct run *run)
+{
+    int rc = SL_OK;
+    *run = (struct run){.device = *device};
+    if (!device->host_memory)
+        choose_way(&run->device, &ways[0], precision);
+    SL_TRY(open_run(run, data, &ways[0], precision->element));
+    SL_TRY(take_steps(run, data, false));
+    rc = read_weights(run);
+out:
+    return rc;
+}
+
+/* The distance of the weights, beside their length. */
+static double distance_of(const struct run *got, const struct run *wanted)
+{
+    double difference = 0.0, length = 0.0;
+    for (int64_t i = 0; i < wanted->weights->trained; i++) {
+        difference += pow((double)got->result[i] - (double)wanted->result[i], 2);
+        length += pow((double)wanted->result[i], 2);
+    }
+    return sqrt(difference / length);
+}
+
+static bool compare_step(struct sl_device *device, const struct data *data, const struct precision *precision)
+{
+    struct effort one = *data->effort;
+    struct data same = *data;
+    struct sl_device cpu = {.close = NULL};
+    struct run got = {.plan = NULL}, wanted = {.plan = NULL};
+    one.warm = 0;
+    one.steps = 1;
+    same.effort = &one;
+    int rc = sl_device_cpu_open(0, &cpu);
+    if (rc == SL_OK)
+        rc = take_one_step(&cpu, &same, &precisions[0], &wanted);
+    if (rc == SL_OK)
+        rc = take_one_step(device, &same, precision, &got);
+    const double off = rc == SL_OK ? distance_of(&got, &wanted) : 0.0;
+    const bool near = rc == SL_OK && off <= precision->limit;
+    printf("%-5s %-32s weights off by %.1e after one step, the limit is %.0e%s%s\n", precision->name,
+           "beside the processor", off, precision->limit, near ? "" : ": FAILED ", rc == SL_OK ? "" : sl_last_error());
+    close_run(&got);
+    close_run(&wanted);
+    free(got.result);
+    free(wanted.result);
+    if (cpu.close)
+        cpu.close(cpu.self);
+    return near;
+}
+
 static int open_device(bool alone, struct sl_device *device)
 {
     return alone ? emulated_device_open(device) : sl_backend_open(&(struct sl_backend_options){.name = "cuda"}, device);
@@ -249,10 +310,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "gpu_steps: out of memory\n");
         return SL_SYSTEM;
     }
-    for (int i = alone ? PRECISIONS - 1 : 0; i < PRECISIONS; i++)
+    for (int i = alone ? PRECISIONS - 1 : 0; i < PRECISIONS; i++) {
+        all = compare_step(&device, &data, &precisions[i]) && all;
         all = try_precision(&device, &data, &precisions[i]) && all;
+    }
     free_data(&data);
     device.close(device.self);
-    printf("%s\n", all ? "every way ends in the same bits" : "FAILED");
+    printf("%s\n", all ? "every way ends in the same bits, near the processor's" : "FAILED");
     return !all;
 }
