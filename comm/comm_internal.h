@@ -1,4 +1,5 @@
-/* What comm.c (waits, opening, closing), comm_group.c (gathering) and comm_part.c (parts) share. */
+/* What comm.c (waits), comm_open.c (opening, closing), comm_group.c (gathering) and comm_part.c (parts)
+ * share. */
 #ifndef SL_COMM_COMM_INTERNAL_H
 #define SL_COMM_COMM_INTERNAL_H
 
