@@ -102,8 +102,7 @@ static __global__ void __launch_bounds__(CONV_THREADS, 2)
         bring(number);
         look_up(number + 1);
     }
-    struct sums<ROWS> sums = {
-    };
+    struct sums<ROWS> sums = {};
     for (int number = 0; number < count; number++) {
         sl_copy_wait<AHEAD - 1>();
         __syncthreads(); /* all have this step, and nobody needs the one before */

@@ -227,6 +227,18 @@ __device__ __forceinline__ uint64_t sl_wgmma_tile(const void *at, uint32_t apart
     SL_SUMS_OF_4(d, i), SL_SUMS_OF_4(d, (i) + 4), SL_SUMS_OF_4(d, (i) + 8), SL_SUMS_OF_4(d, (i) + 12)
 #define SL_SUMS_OF_32(d) SL_SUMS_OF_16(d, 0), SL_SUMS_OF_16(d, 16)
 #define SL_SUMS_OF_64(d) SL_SUMS_OF_32(d), SL_SUMS_OF_16(d, 32), SL_SUMS_OF_16(d, 48)
+
+/* The product into so many sums of a thread: its shape, and whether tiles are of columns. */
+#define SL_WGMMA_32(shape, tail)                                                                             \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %34, 0; wgmma.mma_async.sync.aligned." shape " " SL_SUMS_32 \
+                 ", %32, %33, p, 1, 1" tail ";}"                                                               \
+                 : SL_SUMS_OF_32(d)                                                                           \
+                 : "l"(tile_a), "l"(tile_b), "r"((int)add))
+#define SL_WGMMA_64(shape, tail)                                                                             \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned." shape " " SL_SUMS_64 \
+                 ", %64, %65, p, 1, 1" tail ";}"                                                               \
+                 : SL_SUMS_OF_64(d)                                                                           \
+                 : "l"(tile_a), "l"(tile_b), "r"((int)add))
 #endif
 
 /* Before the first product, and after d was touched. */
@@ -276,41 +288,17 @@ __device__ __forceinline__ void sl_wgmma(float *d, const void *a, const void *b,
 #elif defined(__CUDA_ARCH_FEAT_SM90_ALL)
     const uint64_t tile_a = sl_wgmma_tile(a, apart), tile_b = sl_wgmma_tile(b, apart);
     if (KIND == SL_WGMMA_BF16_ROWS && N == 64)
-        asm volatile(
-            "{.reg .pred p; setp.ne.b32 p, %34, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " SL_SUMS_32
-            ", %32, %33, p, 1, 1, 0, 0;}"
-            : SL_SUMS_OF_32(d)
-            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+        SL_WGMMA_32("m64n64k16.f32.bf16.bf16", ", 0, 0");
     if (KIND == SL_WGMMA_BF16_ROWS && N == 128)
-        asm volatile(
-            "{.reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " SL_SUMS_64
-            ", %64, %65, p, 1, 1, 0, 0;}"
-            : SL_SUMS_OF_64(d)
-            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+        SL_WGMMA_64("m64n128k16.f32.bf16.bf16", ", 0, 0");
     if (KIND == SL_WGMMA_TF32_ROWS && N == 64)
-        asm volatile(
-            "{.reg .pred p; setp.ne.b32 p, %34, 0; wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 " SL_SUMS_32
-            ", %32, %33, p, 1, 1;}"
-            : SL_SUMS_OF_32(d)
-            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+        SL_WGMMA_32("m64n64k8.f32.tf32.tf32", "");
     if (KIND == SL_WGMMA_TF32_ROWS && N == 128)
-        asm volatile(
-            "{.reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 " SL_SUMS_64
-            ", %64, %65, p, 1, 1;}"
-            : SL_SUMS_OF_64(d)
-            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+        SL_WGMMA_64("m64n128k8.f32.tf32.tf32", "");
     if (KIND == SL_WGMMA_BF16_COLUMNS && N == 64)
-        asm volatile(
-            "{.reg .pred p; setp.ne.b32 p, %34, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " SL_SUMS_32
-            ", %32, %33, p, 1, 1, 1, 1;}"
-            : SL_SUMS_OF_32(d)
-            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+        SL_WGMMA_32("m64n64k16.f32.bf16.bf16", ", 1, 1");
     if (KIND == SL_WGMMA_BF16_COLUMNS && N == 128)
-        asm volatile(
-            "{.reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " SL_SUMS_64
-            ", %64, %65, p, 1, 1, 1, 1;}"
-            : SL_SUMS_OF_64(d)
-            : "l"(tile_a), "l"(tile_b), "r"((int)add));
+        SL_WGMMA_64("m64n128k16.f32.bf16.bf16", ", 1, 1");
 #endif
 }
 
