@@ -58,10 +58,11 @@ static void winograd_input_block(const struct winograd *w, int64_t first, int32_
     }
 }
 
-/* M of one frequency: pieces of the sum x groups of tiles, from row `row` of a group on, where v and m point. Each
- * group asks for a part of the piece of weights that comes after this one. */
-static void winograd_product(const struct winograd *w, int32_t row, int32_t count, const float *v, const float *u,
-                             float *m)
+/* M of one frequency: pieces of the sum x groups of tiles, from row `row` of a group on, where v and m point; next_v
+ * is v at the frequency that comes after. Each group asks for its part of V that the next piece reads, and for a part of
+ * the next piece of weights: between two panels more weights pass than leave V in the second-level cache. */
+static void winograd_product(const struct winograd *w, int32_t row, int32_t count, const float *v, const float *next_v,
+                             const float *u, float *m)
 {
     const int32_t rows = winograd_rows(w->width), all = winograd_steps(w);
     const ptrdiff_t v_group = winograd_v_group(w), m_group = winograd_m_group(w);
@@ -74,14 +75,16 @@ static void winograd_product(const struct winograd *w, int32_t row, int32_t coun
             .steps = steps,
             .m = m,
             .begins = c == 0,
-            .next = (const char *)(u + (ptrdiff_t)(c + steps) * w->width),
+            .next_u = (const char *)(u + (ptrdiff_t)(c + steps) * w->width),
+            .next_v = c + steps < all ? v + (c + steps) / WINOGRAD_CHUNK * winograd_v_chunk(w) : next_v,
         };
         for (int32_t left = count, from = row, here; left > 0; left -= here, from = 0) {
             here = left < rows - from ? left : rows - from;
             winograd_tile_for(here, w->width)(&piece);
             piece.v += v_group - from * WINOGRAD_CHUNK;
             piece.m += m_group - from * w->width;
-            piece.next += (ptrdiff_t)steps * 64;
+            piece.next_v += v_group - from * WINOGRAD_CHUNK;
+            piece.next_u += (ptrdiff_t)steps * 64;
         }
     }
 }
@@ -170,9 +173,10 @@ static void winograd_panel(const struct winograd *w, int64_t first, int32_t pane
 {
     const float *u = w->weights + panel * winograd_u_panel(w), *from = v + winograd_v_at(w, begin);
     float *to = m + winograd_m_at(w, begin);
-    for (int32_t f = 0; f < winograd_frequencies(w); f++)
+    for (int32_t f = 0, all = winograd_frequencies(w); f < all; f++)
         winograd_product(w, begin % winograd_rows(w->width), end - begin, from + f * winograd_v_step(w),
-                         u + f * winograd_u_step(w), to + f * winograd_m_step(w));
+                         from + (f + 1) % all * winograd_v_step(w), u + f * winograd_u_step(w),
+                         to + f * winograd_m_step(w));
     for (int32_t at = begin, next; at < end; at = next) {
         const int64_t number = first / w->block * winograd_stretches(w, w->block) + at / w->stretch;
         float *record = w->moments ? w->moments + (size_t)number * sl_moments_size(w->ys) : NULL;

@@ -29,8 +29,11 @@ struct winograd_piece {
     const float *u;    /* [step][panel]: the first step */
     int32_t steps;
     float *m;         /* [row][panel] */
-    bool begins;      /* nothing is in m yet; else the piece, summed on its own, is added to it */
-    const char *next; /* one line of what comes next is asked into the second-level cache at each step */
+    bool begins; /* nothing is in m yet; else the piece, summed on its own, is added to it */
+    /* What is asked into the second-level cache, a part at each step: the v of this group's next piece, laid out as v,
+     * and some line of weights. */
+    const float *next_v;
+    const char *next_u;
 };
 
 WINOGRAD_INLINE void winograd_tile(const int rows, const int vectors, const struct winograd_piece *piece)
@@ -42,17 +45,19 @@ WINOGRAD_INLINE void winograd_tile(const int rows, const int vectors, const stru
         for (int j = 0; j < vectors; j++)
             sum[i][j] = v_zero();
     }
-    const float *u = piece->u, *v = piece->v;
-    const char *next = piece->next;
-    float *m = piece->m;
-    for (int32_t left = piece->steps; left > 0; left -= WINOGRAD_CHUNK, v += piece->v_chunk - WINOGRAD_CHUNK)
+    const ptrdiff_t v_chunk = piece->v_chunk;
+    const float *u = piece->u, *v = piece->v, *next_v = piece->next_v;
+    const char *next_u = piece->next_u;
+    for (int32_t left = piece->steps; left > 0;
+         left -= WINOGRAD_CHUNK, v += v_chunk - WINOGRAD_CHUNK, next_v += v_chunk - rows * WINOGRAD_CHUNK)
         for (const float *end = v + (left < WINOGRAD_CHUNK ? left : WINOGRAD_CHUNK); v != end;
-             v++, u += vectors * VL, next += 64) {
+             v++, u += vectors * VL, next_v += rows, next_u += 64) {
             vf weight[WINOGRAD_VECTORS];
             WINOGRAD_UNROLL
             for (int j = 0; j < vectors; j++)
                 weight[j] = v_load(u + j * VL);
-            __builtin_prefetch(next, 0, 2);
+            __builtin_prefetch(next_u, 0, 2);
+            __builtin_prefetch(next_v, 0, 2);
             WINOGRAD_UNROLL
             for (int i = 0; i < rows; i++) {
                 const vf a = v_set1(v[i * WINOGRAD_CHUNK]);
@@ -61,14 +66,13 @@ WINOGRAD_INLINE void winograd_tile(const int rows, const int vectors, const stru
                     sum[i][j] = winograd_multiply(a, weight[j], sum[i][j]);
             }
         }
+    float *m = piece->m;
+    const bool begins = piece->begins;
     WINOGRAD_UNROLL
     for (int i = 0; i < rows; i++) {
         WINOGRAD_UNROLL
-        for (int j = 0; j < vectors; j++)
-            if (piece->begins)
-                v_store(m + (i * vectors + j) * VL, sum[i][j]);
-            else
-                v_store(m + (i * vectors + j) * VL, v_add(sum[i][j], v_load(m + (i * vectors + j) * VL)));
+        for (int j = 0; j < vectors; j++, m += VL)
+            v_store(m, begins ? sum[i][j] : v_add(sum[i][j], v_load(m)));
     }
 }
 
