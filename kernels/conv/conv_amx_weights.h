@@ -1,7 +1,7 @@
 /* The direct backward-weights on AMX. README.md derives it.
  *
- * dw is cut into cells (cells.h); the neighbouring cells of a slice are computed together, as one area. For an area,
- * unit after unit: x is laid out by channels and dy by pairs of pixels (conv_amx_gather.h); chunk after chunk of
+ * dw is cut into cells, and the sum over pixels into parts (cells.h); the neighbouring cells of a slice are computed
+ * together, as one area. For an area, unit after unit of a part: x is laid out by channels and dy by pairs of pixels (conv_amx_gather.h); chunk after chunk of
  * positions is added to the sums in scratch, each register of 16 input channels of a tap x 16 output channels. At the
  * end the sums are transposed into dw.
  *
@@ -18,7 +18,10 @@
 
 enum {
     AMX_CHUNK = 12,           /* steps of a chunk, at most */
-    AMX_CELLS = 64,           /* wanted: cells are halved until there are so many, or they have one tile */
+    AMX_CELLS = 64,           /* wanted of all parts: cells are halved until there are so many, or they have one tile */
+    AMX_PART = 4096,          /* pixels of a part, at least, for each leaves a gradient to be added; ... */
+    AMX_FAR_PART = 16384,     /* ... where that is large, it takes longer */
+    AMX_NEAR = 256 << 10,     /* bytes of a gradient that is not */
     AMX_AREA_BYTES = 1 << 20, /* of sums of an area, at most */
     AMX_AHEAD = 48,           /* lines asked for at a time, at most: more would keep the present tile waiting */
 };
@@ -29,6 +32,16 @@ struct amx_gradient {
     bool unfolded;
 };
 
+/* Whole units each. Threads that share pixels lay out each of them once; threads that share channels, x or dy twice. */
+static int64_t amx_gradient_parts(const struct sl_conv2d *s)
+{
+    const struct amx_planes p = amx_planes_of(s);
+    const int64_t units = sl_units_count(&p.units), pixels = (int64_t)s->n * s->oh * s->ow;
+    const bool near = sl_conv2d_weights(s) * sizeof(float) <= AMX_NEAR;
+    const int64_t parts = sl_cells_parts(pixels, near ? AMX_PART : AMX_FAR_PART);
+    return parts < units ? parts : units;
+}
+
 static struct amx_gradient amx_gradient_plan(const struct sl_conv2d *s)
 {
     struct amx_gradient g = {.taps = s->kh * s->kw, .c = s->c, .unfolded = s->c < VL && s->kh * s->kw > 1};
@@ -37,8 +50,9 @@ static struct amx_gradient amx_gradient_plan(const struct sl_conv2d *s)
         g.taps = 1;
     }
     int32_t k = sl_round_up(s->k, VL), c = g.c;
+    const int64_t parts = amx_gradient_parts(s);
     g.cells = sl_cells_of(s->k, g.c, k, c);
-    while (sl_cells_count(&g.cells) < AMX_CELLS && (k > VL || (c > VL && !g.unfolded))) {
+    while (sl_cells_count(&g.cells) * parts < AMX_CELLS && (k > VL || (c > VL && !g.unfolded))) {
         if (c > k && !g.unfolded)
             c = sl_cells_half(c, VL);
         else
@@ -46,6 +60,7 @@ static struct amx_gradient amx_gradient_plan(const struct sl_conv2d *s)
         g.cells = sl_cells_of(s->k, g.c, k, c);
     }
     sl_cells_limit(&g.cells, (size_t)k * (size_t)g.taps * (size_t)sl_round_up(g.c, VL) * sizeof(float), AMX_AREA_BYTES);
+    g.cells.parts = parts;
     return g;
 }
 
@@ -73,7 +88,8 @@ static bool amx_weights_need(const void *shape, struct sl_need *need)
     const struct amx_gradient g = amx_gradient_plan(s);
     const struct amx_room room = amx_room_of(s, &g, g.cells.most_rows * g.cells.k, g.c);
     *need = (struct sl_need){
-        .units = sl_cells_count(&g.cells),
+        .units = sl_cells_units(&g.cells),
+        .parts = sl_cells_partial(&g.cells),
         .scratch = room.x + room.unfolded + room.dy + room.sums + room.pixels,
         .state = sizeof g,
         .joins = true,
@@ -242,7 +258,7 @@ static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t en
 }
 
 /* Adds one unit to all sums, in chunks as even as possible. */
-static void amx_add_unit(const struct amx_area *area, const struct sl_conv2d_bwd_weights *a, int64_t number)
+static void amx_add_unit(const struct amx_area *area, const struct sl_conv2d_bwd_weights *a, int64_t number, bool first)
 {
     const struct sl_conv2d *s = area->s;
     const struct amx_planes *p = &area->planes;
@@ -259,7 +275,7 @@ static void amx_add_unit(const struct amx_area *area, const struct sl_conv2d_bwd
     const int64_t products = (int64_t)chunks * ((area->k_tiles + 1) / 2) * ((area->x_tiles + 1) / 2);
     struct amx_ahead ahead = amx_unit_after(area, a, number + 1, products);
     for (int32_t t = 0; t < steps; t += chunk)
-        amx_add_chunk(area, t, amx_least(t + chunk, steps), steps, number == 0 && t == 0, &ahead);
+        amx_add_chunk(area, t, amx_least(t + chunk, steps), steps, first && t == 0, &ahead);
 }
 
 /* Transposes the sums of an area to where they belong in dw. */
@@ -281,9 +297,9 @@ static void amx_store_sums(const struct amx_area *area, float *dw)
         }
 }
 
-/* One area of dw, over all images. */
+/* One area of dw, over the units of a part. */
 static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g, const struct sl_conv2d_bwd_weights *a,
-                         const struct sl_area *at, struct t_state *tiles, void *scratch)
+                         int64_t part, const struct sl_area *at, struct t_state *tiles, void *scratch)
 {
     const int32_t k = at->k_end - at->k, c = at->c_end - at->c;
     const struct amx_room room = amx_room_of(s, g, k, c);
@@ -304,10 +320,10 @@ static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g
         .sums = (void *)(from + room.x + room.unfolded + room.dy),
         .pixels = (void *)(from + room.x + room.unfolded + room.dy + room.sums),
     };
-    const int64_t units = sl_units_count(&area.planes.units);
-    for (int64_t i = 0; i < units; i++)
-        amx_add_unit(&area, a, i);
-    amx_store_sums(&area, a->dw);
+    const int64_t units = sl_units_count(&area.planes.units), begin = units * part / g->cells.parts;
+    for (int64_t i = begin; i < units * (part + 1) / g->cells.parts; i++)
+        amx_add_unit(&area, a, i, i == begin);
+    amx_store_sums(&area, a->dw + (size_t)part * sl_conv2d_weights(s));
 }
 
 static void amx_weights_slice(const void *shape, const void *args, const struct sl_work *work)
@@ -317,9 +333,9 @@ static void amx_weights_slice(const void *shape, const void *args, const struct 
     struct t_state tiles;
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_weights_need, shape));
     t_open(&tiles);
-    for (int64_t cell = work->begin; cell < work->end;) {
-        cell += sl_cells_join(&g->cells, cell, work->end, &area);
-        amx_one_area(shape, g, args, &area, &tiles, work->scratch);
+    for (int64_t unit = work->begin, next; unit < work->end; unit = next) {
+        next = unit + sl_cells_join(&g->cells, unit, work->end, &area);
+        amx_one_area(shape, g, args, unit / sl_cells_count(&g->cells), &area, &tiles, work->scratch);
     }
     t_close();
 }
