@@ -41,7 +41,7 @@ float check_draw(struct check_case *c, enum check_fill fill)
 }
 
 /* Measured buffers each begin elsewhere in their page, as in the arena: loads and stores 4096 bytes apart get in each
- * other's way. */
+ * other's way. Their pages are huge ones, as there. */
 static size_t head_of(const struct check_case *c)
 {
     return c->measured ? (size_t)(c->count % 8) * 576 + 64 : MARGIN;
@@ -58,6 +58,8 @@ static struct check_buffer *allocate(struct check_case *c, const char *name, siz
     b->map = mmap(NULL, b->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check_must(b->map != MAP_FAILED, "out of memory");
     check_must(!mprotect(b->map + b->guard_at, page, PROT_NONE), "no guard page");
+    if (c->measured)
+        (void)madvise(b->map, b->guard_at, MADV_HUGEPAGE);
     memset(b->map, POISON, b->guard_at);
     b->at = c->measured ? b->map + head : b->map + b->guard_at - tail - bytes;
     return b;
