@@ -171,8 +171,10 @@ static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t,
         for (int32_t c = 0; c < s->xs; c += VL) {
             const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c);
             vf z = v_fma(scale, e_load(x + c), shift);
+#pragma GCC unroll 4
             for (int k = 1; k < 4; k++)
                 z = v_max(v_fma(scale, e_load(x + c + corner[k]), shift), z);
+#pragma GCC unroll 4
             for (int k = 0; k < 4; k++)
                 __builtin_prefetch(x + c + corner[k] + 2 * next);
             e_store(y + c, leak(z, z, slope));
@@ -251,6 +253,7 @@ static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_b
     for (int32_t c = 0; c < s->xs; c += VL) {
         const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c), mean = v_load(t->mean + c);
         vf x[4], z[4], dz[4];
+#pragma GCC unroll 4
         for (int k = 0; k < 4; k++) {
             x[k] = e_load(e_at(t->x, at + corner[k] + c));
             __builtin_prefetch(e_at(t->x, at + corner[k] + c + AHEAD));
@@ -259,6 +262,7 @@ static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_b
         __builtin_prefetch(dy + c + AHEAD);
         route(z, e_load(dy + c), slope, dz);
         vf product = v_mul(dz[0], v_sub(x[0], mean));
+#pragma GCC unroll 4
         for (int k = 1; k < 4; k++)
             product = v_fma(dz[k], v_sub(x[k], mean), product);
         v_store(sums + c, v_add(v_load(sums + c), v_add(v_add(dz[0], dz[1]), v_add(dz[2], dz[3]))));
@@ -339,6 +343,7 @@ static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_a
             const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c);
             const vf a = v_load(t->a + c), b = v_load(t->b + c);
             vf x[4], z[4], dz[4];
+#pragma GCC unroll 4
             for (int k = 0; k < 4; k++) {
                 x[k] = e_load(e_at(t->x, i + c + corner[k]));
                 __builtin_prefetch(e_at(t->x, i + c + corner[k] + 2 * next));
@@ -346,6 +351,7 @@ static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_a
                 z[k] = v_fma(scale, x[k], shift);
             }
             route(z, e_load(e_at(t->dy, o + c)), slope, dz);
+#pragma GCC unroll 4
             for (int k = 0; k < 4; k++)
                 e_store(e_to(t->dx, i + c + corner[k]), v_fma(scale, dz[k], v_fma(a, x[k], b)));
         }
