@@ -19,9 +19,7 @@
 enum {
     AMX_CHUNK = 12,           /* steps of a chunk, at most */
     AMX_CELLS = 64,           /* wanted of all parts: cells are halved until there are so many, or they have one tile */
-    AMX_PART = 4096,          /* pixels of a part, at least, for each leaves a gradient to be added; ... */
-    AMX_FAR_PART = 16384,     /* ... where that is large, it takes longer */
-    AMX_NEAR = 256 << 10,     /* bytes of a gradient that is not */
+    AMX_PART = 4096,          /* pixels of a part, at least, for each leaves a gradient to be added */
     AMX_AREA_BYTES = 1 << 20, /* of sums of an area, at most */
     AMX_AHEAD = 48,           /* lines asked for at a time, at most: more would keep the present tile waiting */
 };
@@ -36,9 +34,8 @@ struct amx_gradient {
 static int64_t amx_gradient_parts(const struct sl_conv2d *s)
 {
     const struct amx_planes p = amx_planes_of(s);
-    const int64_t units = sl_units_count(&p.units), pixels = (int64_t)s->n * s->oh * s->ow;
-    const bool near = sl_conv2d_weights(s) * sizeof(float) <= AMX_NEAR;
-    const int64_t parts = sl_cells_parts(pixels, near ? AMX_PART : AMX_FAR_PART);
+    const int64_t units = sl_units_count(&p.units);
+    const int64_t parts = sl_cells_parts((int64_t)s->n * s->oh * s->ow, AMX_PART);
     return parts < units ? parts : units;
 }
 
