@@ -48,7 +48,8 @@ static void print_machine(void)
     if (machine.groups.memory)
         printf(", control group grants %.2f GiB (%s), of which %.2f are left", (double)machine.groups.memory / 0x1p30,
                machine.groups.memory_file, (double)machine.groups.memory_left / 0x1p30);
-    puts("");
+    printf("\n  huge pages         %s%s\n", machine.huge_pages[0] ? machine.huge_pages : "unknown",
+           strcmp(machine.huge_pages, "never") ? "" : ": steps take a few hundredths longer than with madvise");
 }
 
 extern char **environ;

@@ -209,6 +209,22 @@ static void memory_that_is_left(void **state)
     assert_int_equal(machine.groups.memory, gib);
 }
 
+static void huge_pages(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"always [madvise] never\n", "madvise"}, {"always madvise [never]\n", "never"}, {"[always", ""}, {"", ""}};
+    struct sl_machine machine;
+    begin("pages");
+    sl_machine_read(root, &machine);
+    assert_string_equal(machine.huge_pages, "");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        place("/sys/kernel/mm/transparent_hugepage/enabled", cases[i][0]);
+        sl_machine_read(root, &machine);
+        assert_string_equal(machine.huge_pages, cases[i][1]);
+    }
+}
+
 /* What processes hold, a neighbour's too, is not left; what files they have read is. */
 static void memory_that_neighbours_hold(void **state)
 {
@@ -277,6 +293,7 @@ int main(void)
         cmocka_unit_test(containers),
         cmocka_unit_test(odd_files),
         cmocka_unit_test(memory_that_is_left),
+        cmocka_unit_test(huge_pages),
         cmocka_unit_test(memory_that_neighbours_hold),
         cmocka_unit_test(threads_by_default),
     };

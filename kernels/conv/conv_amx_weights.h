@@ -1,9 +1,9 @@
 /* The direct backward-weights on AMX. README.md derives it.
  *
  * dw is cut into cells, and the sum over pixels into parts (cells.h); the neighbouring cells of a slice are computed
- * together, as one area. For an area, unit after unit of a part: x is laid out by channels and dy by pairs of pixels (conv_amx_gather.h); chunk after chunk of
- * positions is added to the sums in scratch, each register of 16 input channels of a tap x 16 output channels. At the
- * end the sums are transposed into dw.
+ * together, as one area. For an area, unit after unit of a part: x is laid out by channels and dy by pairs of pixels
+ * (conv_amx_gather.h); chunk after chunk of positions is added to the sums in scratch, each register of 16 input
+ * channels of a tap x 16 output channels. At the end the sums are transposed into dw.
  *
  * Where x has few channels, its taps are unfolded: every tap of every channel is a channel of its own. */
 #ifndef SL_KERNELS_CONV_AMX_WEIGHTS_H

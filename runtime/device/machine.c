@@ -102,6 +102,17 @@ static int allowed_cpus(void)
     return online > 0 ? (int)online : 1;
 }
 
+/* The choice in brackets: "always [madvise] never". */
+static void read_huge_pages(const char *root, char *choice, size_t size)
+{
+    char line[64];
+    if (!first_line(root, "/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof line))
+        return;
+    const char *begin = strchr(line, '['), *end = begin ? strchr(begin, ']') : NULL;
+    if (end)
+        snprintf(choice, size, "%.*s", (int)(end - begin - 1), begin + 1);
+}
+
 void sl_machine_read(const char *root, struct sl_machine *machine)
 {
     *machine = (struct sl_machine){0};
@@ -114,6 +125,7 @@ void sl_machine_read(const char *root, struct sl_machine *machine)
         machine->cache_count++;
     machine->memory_total = meminfo_bytes(root, "MemTotal");
     machine->memory_available = meminfo_bytes(root, "MemAvailable");
+    read_huge_pages(root, machine->huge_pages, sizeof machine->huge_pages);
     sl_group_limits_read(root, &machine->groups);
 }
 

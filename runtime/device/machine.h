@@ -24,6 +24,7 @@ struct sl_machine {
     struct sl_cache caches[SL_MACHINE_CACHES]; /* of the first CPU */
     int cache_count;
     uint64_t memory_total, memory_available; /* bytes */
+    char huge_pages[16]; /* who gets them: "always", "madvise" (who asks, as the CPU device does), "never" */
     struct sl_group_limits groups;
 };
 
