@@ -59,8 +59,8 @@ static void winograd_input_block(const struct winograd *w, int64_t first, int32_
 }
 
 /* M of one frequency: pieces of the sum x groups of tiles, from row `row` of a group on, where v and m point; next_v
- * is v at the frequency that comes after. Each group asks for its part of V that the next piece reads, and for a part of
- * the next piece of weights: between two panels more weights pass than leave V in the second-level cache. */
+ * is v at the frequency that comes after. Each group asks for its part of V that the next piece reads, and for a part
+ * of the next piece of weights: between two panels more weights pass than leave V in the second-level cache. */
 static void winograd_product(const struct winograd *w, int32_t row, int32_t count, const float *v, const float *next_v,
                              const float *u, float *m)
 {
