@@ -28,7 +28,7 @@ struct winograd_piece {
     ptrdiff_t v_chunk; /* floats from one chunk to the next */
     const float *u;    /* [step][panel]: the first step */
     int32_t steps;
-    float *m;         /* [row][panel] */
+    float *m;    /* [row][panel] */
     bool begins; /* nothing is in m yet; else the piece, summed on its own, is added to it */
     /* What is asked into the second-level cache, a part at each step: the v of this group's next piece, laid out as v,
      * and some line of weights. */

@@ -2,10 +2,12 @@
  * other, from pinned memory, with images that stay on the device, recorded, and ahead of their results. All end in the
  * same bits; how long each takes is printed, and how far the gradient is from that of the processor's exact rows.
  *
- * That is more than the rounding of sums: where two pixels of a window are nearly equal, or one is nearly zero, a rounding
- * sends all that comes back another way. So the yardstick is how far the processor's own other rows are, Winograd's in
- * fp32, those of bf16 for what has fewer digits.
+ * That is more than the rounding of sums: where two pixels of a window are nearly equal, or one is nearly zero, a
+ * rounding sends all that comes back another way. So the yardstick is how far the processor's own other rows are,
+ * Winograd's in fp32, those of bf16 for what has fewer digits.
+ *
  *   gpu_steps [--emulated] [BATCH]
+ *
  * --emulated: the first and the last way, two steps on small images in bf16, without a GPU, to test this program. Exit:
  * 0, 1 (other bits, too far, or the device failed), 77 (there is no GPU). */
 #include <math.h>
@@ -99,6 +101,7 @@ static int start(struct run *run, struct data *data, int i, struct sl_train_tick
 {
     const struct effort *e = data->effort;
     const float scale = 1.0f / 255.0f;
+    const double amsgrad = i % 2 ? 1e-4 : 2e-4;
     const struct sl_plan_pixels pixels = {data->images, data->places, {scale, scale, scale}, {0.0f, 0.0f, 0.0f}};
     for (int32_t k = 0; k < e->batch; k++) {
         const struct sl_philox draw = sl_philox4x32(9, (uint64_t)i, (uint64_t)k);
@@ -108,7 +111,7 @@ static int start(struct run *run, struct data *data, int i, struct sl_train_tick
     }
     const struct sl_train_input input = {
         .batch = {.pixels = &pixels, .labels = data->labels, .count = e->batch, .seed = 5, .iteration = (uint64_t)i},
-        .rate = run->rate > 0.0 ? run->rate : i % 2 ? 1e-4 : 2e-4,
+        .rate = run->rate > 0.0 ? run->rate : amsgrad,
     };
     const double begin = sl_clock();
     const int rc = sl_train_start(run->plan, run->updater, &input, ticket);
@@ -256,8 +259,8 @@ out:
 }
 
 /* How far such a step of some rows is from that of the processor's exact ones, beside the latter's length. */
-static int step_off(const struct sl_device *device, struct data *data, enum sl_element element, const struct run *wanted,
-                    double *off)
+static int step_off(const struct sl_device *device, struct data *data, enum sl_element element,
+                    const struct run *wanted, double *off)
 {
     struct run run;
     double difference = 0.0, length = 0.0;
@@ -292,7 +295,8 @@ static bool compare_step(const struct sl_device *device, const struct data *data
 out:;
     const bool near = rc == SL_OK && off <= precision->most * others;
     printf("%-5s %-32s gradient off by %.1e of its length, other rows of the processor by %.1e%s%s\n", precision->name,
-           "beside the processor's exact one", off, others, near ? "" : ": FAILED ", rc == SL_OK ? "" : sl_last_error());
+           "beside the processor's exact one", off, others, near ? "" : ": FAILED ",
+           rc == SL_OK ? "" : sl_last_error());
     fflush(stdout);
     close_run(&exact);
     free(exact.before);
