@@ -37,7 +37,11 @@ kill -TERM "$(rank 1)"
 check 'SIGTERM to one rank ends all' soon 20
 check "with 75 ($status)" is_asked 75
 check 'saved' test -s "$place/one-asked/last-good"
-# While it is being opened.
+# While it is being opened. Open MPI's launcher (4.1) may lose a rank that ends while it still connects, say so, and wait for
+# ever; the ranks have ended.
+loses_a_rank() { [ "$library" = openmpi ] && says 'PMIX ERROR: UNREACHABLE' && says 'stopped by SIGUSR1 before the first step'; }
+ends_while_opening() { soon 20 || loses_a_rank; }
+ends_as_asked() { is_asked '75|138' || loses_a_rank; } # 138: before the program was one
 for moment in 1 2 3 4; do
     begins_training 2 "$place/opening-$moment"
     case $moment in
@@ -48,8 +52,8 @@ for moment in 1 2 3 4; do
     esac
     [ "$moment" -ne 1 ] || sleep 0.05 # the program, not yet its shell
     kill -USR1 "$pid"
-    check "SIGUSR1 while opening ends it ($moment)" soon 20
-    check "with 75 ($status)" is_asked '75|138' # 138: before the program was one
+    check "SIGUSR1 while opening ends it ($moment)" ends_while_opening
+    check "with 75 ($status)" ends_as_asked
     check 'nobody is left' none_left
     check 'what it left does not stop the next' trains_as 2 0 "$place/opening-$moment" --resume --max-steps 3
 done
