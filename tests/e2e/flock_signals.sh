@@ -37,23 +37,28 @@ kill -TERM "$(rank 1)"
 check 'SIGTERM to one rank ends all' soon 20
 check "with 75 ($status)" is_asked 75
 check 'saved' test -s "$place/one-asked/last-good"
-# While it is being opened. Open MPI's launcher (4.1) may lose a rank that ends while it still connects, say so, and wait for
-# ever; the ranks have ended.
-loses_a_rank() { [ "$library" = openmpi ] && says 'PMIX ERROR: UNREACHABLE' && says 'stopped by SIGUSR1 before the first step'; }
-ends_while_opening() { soon 20 || loses_a_rank; }
-ends_as_asked() { is_asked '75|138' || loses_a_rank; } # 138: before the program was one
-for moment in 1 2 3 4; do
-    begins_training 2 "$place/opening-$moment"
-    case $moment in
+# While it is being opened.
+asks_while_opening() {
+    rm -rf "$place/opening-$1"
+    begins_training 2 "$place/opening-$1"
+    case $1 in
     1) waits_for test -e "$place/ranks/rank-1" ;;
-    2) waits_for test -d "$place/opening-$moment" ;;
-    3) waits_for test -e "$place/opening-$moment/log.jsonl" ;;
-    4) waits_for test -e "$place/opening-$moment/config.json" ;;
+    2) waits_for test -d "$place/opening-$1" ;;
+    3) waits_for test -e "$place/opening-$1/log.jsonl" ;;
+    4) waits_for test -e "$place/opening-$1/config.json" ;;
     esac
-    [ "$moment" -ne 1 ] || sleep 0.05 # the program, not yet its shell
+    [ "$1" -ne 1 ] || sleep 0.05 # the program, not yet its shell
     kill -USR1 "$pid"
-    check "SIGUSR1 while opening ends it ($moment)" ends_while_opening
-    check "with 75 ($status)" ends_as_asked
+    soon 20 || :
+}
+# Open MPI's launcher (4.1) may lose a rank that ends while it still connects: it says so, and waits for ever. Then the moment
+# is tried once more.
+loses_a_rank() { [ "$library" = openmpi ] && [ "$in_time" -eq 0 ] && says 'PMIX ERROR: UNREACHABLE'; }
+for moment in 1 2 3 4; do
+    asks_while_opening "$moment"
+    ! loses_a_rank || { echo 'again   the launcher has lost a rank'; asks_while_opening "$moment"; }
+    check "SIGUSR1 while opening ends it ($moment)" [ "$in_time" -gt 0 ]
+    check "with 75 ($status)" is_asked '75|138' # 138: before the program was one
     check 'nobody is left' none_left
     check 'what it left does not stop the next' trains_as 2 0 "$place/opening-$moment" --resume --max-steps 3
 done
@@ -91,6 +96,9 @@ for killed in 0 2; do
 done
 
 # ---- a rank that is stopped: in epochs of 800 steps, so that it is not while it saves ----
+# MPICH's launcher (4.0) may return what the stopped rank ends with, if the system hangs up its group first.
+hangs_up() { [ "$library" = mpich ] && [ "$status" -eq 1 ] && prints 'Hangup \(signal 1\)'; }
+stops_with_74() { is_status 74 || hangs_up; }
 ends 0 'many images' starling-sample --output "$place/many-images" --classes 4 --per-class 600 --val-per-class 1 --size 16
 ends 0 'prepared' starling-prepare --input "$place/many-images" --output "$place/many" --image-size 16
 data=$place/many
@@ -99,7 +107,7 @@ waits_for_steps 5
 kill -STOP "$(rank 2)"
 check 'a rank that is stopped for ever ends the job' soon 30
 check "within the limit ($seconds)" [ "$seconds" -lt 15 ]
-check "with 74 ($status)" is_status 74
+check "with 74 ($status)" stops_with_74
 check 'and is named' says 'rank [01] on [^ ]+ has waited [0-9.]+ s in training, step [0-9]+, for rank 2 on [^ ]+: (never heard|not heard for [0-9.]+ s)'
 check 'nobody is left' none_left
 begins_training 2 "$place/paused" --batch-size 1

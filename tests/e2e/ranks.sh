@@ -13,15 +13,13 @@ unset SL_WIRE SL_MODULE_PATH
 network=$here/tiny.json
 
 # The status that a rank asks for is the launcher's. Where one rank ends the job, MPICH's launcher (4.0) may return 9 instead,
-# that of the ranks it kills, or 1, that of a stopped rank which the system hangs up with its group, if it learns of those
-# first. What ranks agree about (76, 78, 79) they end with in order.
+# that of the ranks it kills, if it learns of those first. What ranks agree about (76, 78, 79) they end with in order.
 is_status() {
     case "|$1|" in
     *"|$status|"*) return 0 ;;
     esac
     case $1 in 0 | 76 | 78 | 79) return 1 ;; esac
-    [ "$library" = mpich ] || return 1
-    [ "$status" -eq 9 ] || { [ "$status" -eq 1 ] && prints 'Hangup \(signal 1\)'; }
+    [ "$library" = mpich ] && [ "$status" -eq 9 ]
 }
 
 # The launcher's status after a signal to it. MPICH's (4.0) sometimes says 0 whatever its ranks say.

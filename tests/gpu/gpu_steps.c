@@ -54,9 +54,9 @@ static const struct precision {
     enum sl_element yardstick; /* the processor's rows whose gradient is so far off that ... */
     double most;               /* ... this one may be so many times as far */
 } precisions[] = {
-    {"fp32", SL_ELEMENT_F32, false, SL_ELEMENT_F32, 3.0},
-    {"tf32", SL_ELEMENT_F32, true, SL_ELEMENT_BF16, 1.0},
-    {"bf16", SL_ELEMENT_BF16, false, SL_ELEMENT_BF16, 2.0},
+    {"fp32", SL_ELEMENT_F32, false, SL_ELEMENT_F32, 1.5},
+    {"tf32", SL_ELEMENT_F32, true, SL_ELEMENT_BF16, 0.5},
+    {"bf16", SL_ELEMENT_BF16, false, SL_ELEMENT_BF16, 1.25},
 };
 enum { PRECISIONS = sizeof precisions / sizeof *precisions };
 
