@@ -46,7 +46,7 @@ for rank in 0 1 2; do
 done
 kill -STOP "$(process 2)"
 end_job
-check "a rank that is stopped for ever ends the job" handed_out 74
+check "a rank that is stopped for ever ends the job" handed_out_past_a_stop 74
 check "within the limit ($seconds)" [ "$seconds" -lt 10 ]
 check "the stopped rank is named" says 'rank [01] on [^ ]+ has waited [0-9.]+ s in training, step [0-9]+, for rank 2 on [^ ]+: not heard for [0-9.]+ s, last in training'
 # One that is a step behind, itself waiting and just heard, is told of without being blamed.

@@ -65,6 +65,11 @@ handed_out() {
     [ "$rc" -eq "$1" ] || { [ "$library" = mpich ] && [ "$rc" -eq 9 ]; }
 }
 
+# And 1 where a rank was stopped: what that rank ends with, if the system hangs up its group before it is killed.
+handed_out_past_a_stop() {
+    handed_out "$1" || { [ "$library" = mpich ] && [ "$rc" -eq 1 ] && says 'Hangup \(signal 1\)'; }
+}
+
 # check WHAT COMMAND...: the command must succeed.
 check() {
     what=$1

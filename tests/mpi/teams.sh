@@ -28,7 +28,7 @@ for rank in 2 3; do
     sleep 1 # until all are heard
     kill -STOP "$(process $rank)"
     end_job
-    check "a rank that is stopped for ever ends the job" handed_out 74
+    check "a rank that is stopped for ever ends the job" handed_out_past_a_stop 74
     check "within the limit ($seconds)" [ "$seconds" -lt 10 ]
     check "the stopped rank is named" says "rank [0-3] on [^ ]+ has waited [0-9.]+ s in training, step [0-9]+, for rank $rank on [^ ]+: not heard for"
     check "nobody is left after a stop" none_left
