@@ -74,7 +74,7 @@ static const char *reason_against(const struct sl_choice *choice, const struct s
 {
     if (choice->reason == SL_REASON_FORCED)
         return "SL_KERNEL asks for another";
-    if (choice->among == SL_AMONG_EXACT && row->kernel->transforms)
+    if (choice->among == SL_AMONG_EXACT && row->kernel->inexact)
         return "not exact";
     return "slower";
 }

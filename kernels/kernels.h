@@ -49,7 +49,7 @@ struct sl_kernel {
     enum sl_element element; /* of the shapes it takes */
     /* It does not compute the formula as it stands, but sums of transformed inputs, as Winograd's method does: the
      * rounding is another than that of the formula's products. */
-    bool transforms;
+    bool inexact;
     /* open() may be SL_UNAVAILABLE for one number of images and not for another: a library decides. */
     bool refuses;
     /* Does it take this shape, and what does it need? *need comes cleared. Of an operation with rows that pack, neither

@@ -42,7 +42,7 @@ static bool is_among(const struct sl_kernel_row *row, enum sl_among among)
 {
     switch (among) {
     case SL_AMONG_EXACT:
-        return !row->kernel->transforms;
+        return !row->kernel->inexact;
     case SL_AMONG_OWN:
         return !(row->needs & SL_CUDNN);
     case SL_AMONG_CUDNN:

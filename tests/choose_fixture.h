@@ -83,7 +83,7 @@ static inline int open_plan(const void *shape, const struct sl_device *device, v
     return ((const struct sl_conv2d *)shape)->k > 4 ? sl_fail(SL_UNAVAILABLE, "no plan") : SL_OK;
 }
 
-static const struct sl_kernel first_kernel = {.transforms = true, .need = need_as_reference, .run = run_first};
+static const struct sl_kernel first_kernel = {.inexact = true, .need = need_as_reference, .run = run_first};
 static const struct sl_kernel second_kernel = {.need = need_many, .run = run_second};
 static const struct sl_kernel third_kernel = {.need = need_as_reference, .run = run_third};
 static const struct sl_kernel library_kernel = {

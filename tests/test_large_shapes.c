@@ -115,7 +115,8 @@ static void pack_the_end(const struct sl_kernel_row *row, const struct sl_conv2d
             where = (size_t)(at - begin);
         }
     assert_int_equal(found, 1);
-    assert_int_equal(where % (size_t)block, (size_t)((outputs - 1) % block));
+    if (!(row->needs & SL_AMX)) /* whose registers hold pairs */
+        assert_int_equal(where % (size_t)block, (size_t)((outputs - 1) % block));
     munmap(from, weights * sizeof *from);
     munmap(to, packed * sizeof *to);
 }

@@ -192,7 +192,7 @@ static void units_are_those_of_the_row_that_runs(void **state)
 
 /* ---- wishes ---- */
 
-static const struct sl_kernel transforming = {.transforms = true, .need = need_whole, .run = run_nothing};
+static const struct sl_kernel transforming = {.inexact = true, .need = need_whole, .run = run_nothing};
 static const struct sl_kernel plain = {.need = need_whole, .run = run_nothing};
 static const struct sl_kernel last = {.need = need_any, .run = run_nothing};
 static const struct sl_kernel_row four[] = {

@@ -118,7 +118,7 @@ static uint64_t arena_of(enum sl_element precision, bool training)
 static void activations_take_half_the_memory(void **state)
 {
     (void)state;
-    static const double shares[2] = {0.7, 0.6};
+    static const double shares[2] = {0.8, 0.6};
     for (int training = 0; training < 2; training++) {
         const uint64_t floats = arena_of(SL_ELEMENT_F32, training), halves = arena_of(SL_ELEMENT_BF16, training);
         if ((double)halves > shares[training] * (double)floats)

@@ -52,13 +52,29 @@ static struct run run_of(const struct sl_axis *a, int32_t phase, int32_t begin, 
 
 /* --- The band -------------------------------------------------------------------------------------------------- */
 
+static size_t band_elements(const struct sl_amx_band *b, int32_t images, int32_t rows)
+{
+    return (size_t)images * (size_t)sl_amx_band_rows(b, rows) * (size_t)b->columns * (size_t)b->pitch;
+}
+
+/* What the tiles at the end may read past the band: the pixels that they throw away, and the end of a step. */
+static size_t tail_elements(const struct sl_amx_band *b)
+{
+    return (size_t)SL_AMX_PIXELS * (size_t)b->window.columns.stride * (size_t)b->pitch + LINE / sizeof(sl_bf16);
+}
+
 /* Pixels are copied with their lanes of zeros, unless these are many: then a row is one copy. */
-struct sl_amx_band sl_amx_band_plan(const struct sl_window *w)
+struct sl_amx_band sl_amx_band_plan(const struct sl_window *w, int32_t parts)
 {
     const bool whole = w->xs - w->c < SL_LANES;
     const int32_t columns = (int32_t)span(&w->columns, w->columns.output);
-    return (struct sl_amx_band){
-        .window = *w, .pitch = whole ? w->xs : w->c, .columns = sl_round_up(columns, w->columns.stride)};
+    struct sl_amx_band b = {.window = *w,
+                            .pitch = whole ? w->xs : w->c,
+                            .columns = sl_round_up(columns, w->columns.stride),
+                            .parts = parts};
+    const size_t elements = band_elements(&b, w->units.images, w->units.rows) + tail_elements(&b);
+    b.part = (ptrdiff_t)(whole_lines(elements * sizeof(sl_bf16)) / sizeof(sl_bf16));
+    return b;
 }
 
 struct sl_amx_taps sl_amx_first_taps(const struct sl_amx_band *b)
@@ -82,21 +98,9 @@ int32_t sl_amx_band_rows(const struct sl_amx_band *b, int32_t rows)
     return (int32_t)span(&b->window.rows, rows);
 }
 
-static size_t band_elements(const struct sl_amx_band *b, int32_t images, int32_t rows)
-{
-    return (size_t)images * (size_t)sl_amx_band_rows(b, rows) * (size_t)b->columns * (size_t)b->pitch;
-}
-
-/* What the tiles at the end may read past the band: the pixels that they throw away, and the end of a step. */
-static size_t tail_elements(const struct sl_amx_band *b)
-{
-    return (size_t)SL_AMX_PIXELS * (size_t)b->window.columns.stride * (size_t)b->pitch + LINE / sizeof(sl_bf16);
-}
-
 size_t sl_amx_band_scratch(const struct sl_amx_band *b)
 {
-    const struct sl_units *u = &b->window.units;
-    return whole_lines((band_elements(b, u->images, u->rows) + tail_elements(b)) * sizeof(sl_bf16));
+    return (size_t)b->parts * (size_t)b->part * sizeof(sl_bf16);
 }
 
 size_t sl_amx_places_scratch(const struct sl_amx_band *b)
@@ -104,36 +108,44 @@ size_t sl_amx_places_scratch(const struct sl_amx_band *b)
     return whole_lines((size_t)sl_units_pixels(&b->window.units) * sizeof(struct sl_amx_place));
 }
 
+static void clear(const struct sl_amx_band *b, size_t count, sl_bf16 *to)
+{
+    for (int32_t p = 0; p < b->parts; p++)
+        memset(to + p * b->part, 0, count * sizeof *to);
+}
+
 /* One padded row. `from` is NULL for a row of padding. */
-static sl_bf16 *copy_row(const struct sl_amx_band *b, const sl_bf16 *from, sl_bf16 *to)
+static sl_bf16 *copy_row(const struct sl_amx_band *b, const char *from, size_t element, sl_amx_lay *lay, sl_bf16 *to)
 {
     const struct sl_axis *a = &b->window.columns;
-    const size_t pitch = (size_t)b->pitch;
+    const size_t pitch = (size_t)b->pitch, pixel = (size_t)b->window.xs * element;
     const int64_t columns = b->columns, before = -begin_of(a, 0);
     const int64_t begin = before < 0 ? 0 : before < columns ? before : columns;
     int64_t end = before + a->source;
     end = !from || end < begin ? begin : end < columns ? end : columns;
-    memset(to, 0, (size_t)begin * pitch * sizeof *to);
-    memset(to + (size_t)end * pitch, 0, (size_t)(columns - end) * pitch * sizeof *to);
+    clear(b, (size_t)begin * pitch, to);
+    clear(b, (size_t)(columns - end) * pitch, to + (size_t)end * pitch);
     if (end > begin)
-        from += (begin - before) * b->window.xs;
+        from += (size_t)(begin - before) * pixel;
     const bool whole = b->pitch == b->window.xs;
     if (whole && end > begin)
-        memcpy(to + (size_t)begin * pitch, from, (size_t)(end - begin) * pitch * sizeof *to);
-    for (int64_t j = begin; !whole && j < end; j++, from += b->window.xs)
-        memcpy(to + (size_t)j * pitch, from, pitch * sizeof *to);
+        lay(from, (size_t)(end - begin) * pitch, to + (size_t)begin * pitch, b->part);
+    for (int64_t j = begin; !whole && j < end; j++, from += pixel)
+        lay(from, pitch, to + (size_t)j * pitch, b->part);
     return to + (size_t)columns * pitch;
 }
 
-void sl_amx_band_copy(const struct sl_amx_band *b, const sl_bf16 *x, const struct sl_unit *unit, sl_bf16 *to)
+void sl_amx_band_copy(const struct sl_amx_band *b, const void *x, size_t element, const struct sl_unit *unit,
+                      sl_amx_lay *lay, sl_bf16 *to)
 {
     const struct sl_window *w = &b->window;
-    const int64_t h = w->rows.source, row = (int64_t)w->columns.source * w->xs;
+    const int64_t h = w->rows.source;
+    const size_t row = (size_t)w->columns.source * (size_t)w->xs * element;
     const int64_t begin = begin_of(&w->rows, unit->p), end = begin + sl_amx_band_rows(b, unit->rows);
     for (int64_t n = unit->n; n < unit->n + unit->images; n++)
         for (int64_t i = begin; i < end; i++)
-            to = copy_row(b, i < 0 || i >= h ? NULL : x + (n * h + i) * row, to);
-    memset(to, 0, tail_elements(b) * sizeof *to);
+            to = copy_row(b, i < 0 || i >= h ? NULL : (const char *)x + (size_t)(n * h + i) * row, element, lay, to);
+    clear(b, tail_elements(b), to);
 }
 
 struct sl_amx_source sl_amx_source_of(const struct sl_unit *unit, int64_t begin, int64_t end, int32_t h, int32_t w)

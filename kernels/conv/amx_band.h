@@ -1,4 +1,5 @@
-/* Bands of bf16: how the AMX rows see the source of forward and backward-data.
+/* Bands of bf16: how the AMX rows see the source of forward and backward-data. Of numbers in several parts
+ * (conv_amx_element.h) there is a band of each part.
  *
  * A band is a copy of the source rows under a unit, with zeros where the padding is. In it every output pixel of a
  * phase (window.h) meets every tap of that phase, and two neighbouring pixels of the output meet pixels of the band
@@ -16,7 +17,12 @@ struct sl_amx_band {
     struct sl_window window;
     int32_t pitch;   /* elements of a pixel of the band */
     int32_t columns; /* of a row of the band, a multiple of the columns' stride */
+    int32_t parts;
+    ptrdiff_t part; /* elements from one part to the next */
 };
+
+/* Lays out `count` elements of the source that follow each other: each part of them `part` elements behind the last. */
+typedef void sl_amx_lay(const void *from, size_t count, sl_bf16 *to, ptrdiff_t part);
 
 enum { SL_AMX_PIXELS = 16 }; /* of a tile */
 
@@ -43,7 +49,7 @@ struct sl_amx_source sl_amx_source_of(const struct sl_unit *unit, int64_t begin,
 /* The same for a unit of a band. */
 struct sl_amx_source sl_amx_band_source(const struct sl_amx_band *band, const struct sl_unit *unit);
 
-struct sl_amx_band sl_amx_band_plan(const struct sl_window *window);
+struct sl_amx_band sl_amx_band_plan(const struct sl_window *window, int32_t parts);
 
 /* Moves on to the next pair of phases. Start from `sl_amx_first_taps`; false when there is none left. */
 struct sl_amx_taps sl_amx_first_taps(const struct sl_amx_band *band);
@@ -56,8 +62,9 @@ size_t sl_amx_places_scratch(const struct sl_amx_band *band);
 /* Rows of the band under `rows` rows of the output. */
 int32_t sl_amx_band_rows(const struct sl_amx_band *band, int32_t rows);
 
-/* Copies the source under a unit. */
-void sl_amx_band_copy(const struct sl_amx_band *band, const sl_bf16 *x, const struct sl_unit *unit, sl_bf16 *to);
+/* Copies the source under a unit; an element of it has so many bytes. */
+void sl_amx_band_copy(const struct sl_amx_band *band, const void *x, size_t element, const struct sl_unit *unit,
+                      sl_amx_lay *lay, sl_bf16 *to);
 
 /* Lists the places of the pixels of one pair of phases; how many there are. */
 int32_t sl_amx_places(const struct sl_amx_band *band, const struct sl_unit *unit, const struct sl_amx_taps *taps,

@@ -1,11 +1,12 @@
-/* The direct convolution on AMX, forward and backward-data: bf16 activations, weights packed to bf16, sums in float.
+/* The direct convolution on AMX, forward and backward-data: activations of bf16 or of floats, weights packed as their
+ * parts (conv_amx_element.h), sums in float.
  *
  * Both passes are one computation (README.md): the source under a unit is copied into a band (amx_band.h); tiles of 32
  * pixels x 32 output channels are summed over kernel rows and over steps of 32 elements of a kernel row's run.
  *
- * Packed weights are [block of 32 output channels][pair of phases][kernel row][step][tile of 16 channels][register]. A
- * register holds pairs of elements of the run: [16 pairs][16 channels][2]; past the end of a run, and past the last
- * channel, weights are zero. */
+ * Packed weights are [block of 32 output channels][pair of phases][kernel row][step][part][tile of 16 channels]
+ * [register]. A register holds pairs of elements of the run: [16 pairs][16 channels][2]; past the end of a run, and
+ * past the last channel, weights are zero. */
 #ifndef SL_KERNELS_CONV_AMX_H
 #define SL_KERNELS_CONV_AMX_H
 
@@ -33,7 +34,7 @@ struct amx_job {
 /* One or two places x one block of output channels. The output of the tile before is stored meanwhile, its own waits.
  */
 static void amx_one_block(struct amx_job *job, const struct amx_piece *piece, int places,
-                          const struct sl_amx_place *place, int32_t first, sl_bf16 *y)
+                          const struct sl_amx_place *place, int32_t first, amx_element *y)
 {
     const struct amx *a = job->a;
     const int32_t ys = a->band.window.ys;
@@ -55,7 +56,7 @@ static void amx_one_block(struct amx_job *job, const struct amx_piece *piece, in
 
 /* All pixels of a pair of phases; `before`: steps of the pairs before it. */
 static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const struct sl_amx_taps *taps,
-                         int64_t before, sl_bf16 *y)
+                         int64_t before, amx_element *y)
 {
     const struct amx *a = job->a;
     const struct sl_amx_band *b = &a->band;
@@ -65,10 +66,11 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
                               .rows = taps->rows,
                               .steps = amx_row_steps(b, taps),
                               .row = (ptrdiff_t)b->columns * b->pitch,
-                              .pixel = (ptrdiff_t)b->window.columns.stride * b->pitch * (ptrdiff_t)sizeof *y};
+                              .part = b->part,
+                              .pixel = (ptrdiff_t)b->window.columns.stride * b->pitch * (ptrdiff_t)sizeof *job->band};
     for (int32_t first = 0; first < a->k; first += AMX_BLOCK) {
         const int64_t tiles = first / (AMX_BLOCK / 2), here = amx_block_tiles(a, first);
-        piece.weights = a->weights + (tiles * all + here * before) * T_ELEMENTS;
+        piece.weights = a->weights + (tiles * all + here * before) * AMX_PARTS * T_ELEMENTS;
         for (int32_t at = 0; at < count; at += 2)
             amx_one_block(job, &piece, amx_least(count - at, 2), job->places + at, first, y);
     }
@@ -77,7 +79,7 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
 }
 
 /* The lanes that no block writes. */
-static void amx_clear_lanes(const struct amx *a, int64_t pixels, sl_bf16 *y)
+static void amx_clear_lanes(const struct amx *a, int64_t pixels, amx_element *y)
 {
     const int32_t ys = a->band.window.ys, written = sl_round_up(a->k, AMX_BLOCK / 2);
     for (int64_t t = 0; t < pixels && written < ys; t++)
@@ -128,10 +130,10 @@ static void amx_slice(const struct amx *a, const struct sl_work *work)
         const struct sl_unit unit = sl_units_at(&w->units, i);
         const int64_t first = (unit.n * w->rows.output + unit.p) * w->columns.output;
         const int64_t pixels = (int64_t)unit.images * unit.rows * w->columns.output;
-        sl_bf16 *y = a->y + first * w->ys;
+        amx_element *y = a->y + first * w->ys;
         struct sl_amx_taps taps = sl_amx_first_taps(&a->band);
         int64_t before = 0;
-        sl_amx_band_copy(&a->band, a->x, &unit, job.band);
+        sl_amx_band_copy(&a->band, a->x, sizeof *a->x, &unit, amx_lay, job.band);
         job.ahead = amx_next(a, i + 1, work->end);
         do {
             amx_one_pair(&job, &unit, &taps, before, y);
@@ -145,13 +147,22 @@ static void amx_slice(const struct amx *a, const struct sl_work *work)
     t_close();
 }
 
+/* Short sums of floats are left to the rows of vectors: storing them takes longer than multiplying. */
+static bool amx_takes(const struct sl_conv2d *s, int32_t source_channels, const struct sl_need *need)
+{
+    enum { LEAST_TERMS = AMX_PARTS > 1 ? 128 : 1 };
+    return (int64_t)s->kh * s->kw * source_channels >= LEAST_TERMS && need->scratch <= AMX_MOST_SCRATCH;
+}
+
 /* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
 
 static bool amx_forward_need(const void *shape, struct sl_need *need)
 {
-    const struct amx a = amx_forward(shape);
+    const struct sl_conv2d *s = shape;
+    const struct amx a = amx_forward(s);
     amx_need(&a, need);
-    return need->scratch <= AMX_MOST_SCRATCH;
+    need->flops = AMX_TERMS * sl_conv2d_flops(s);
+    return amx_takes(s, s->c, need);
 }
 
 static int amx_forward_open(const void *shape, const struct sl_device *device, void *state)
@@ -175,7 +186,7 @@ static void amx_forward_slice(const void *shape, const void *args, const struct 
     struct amx a = *(const struct amx *)work->state;
     (void)shape; /* the state holds what follows from it */
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_forward_need, shape));
-    assert(sl_are_apart(SL_ELEMENT_BF16, f->x, sl_conv2d_inputs(shape), f->y, sl_conv2d_outputs(shape)));
+    assert(sl_are_apart(AMX_ELEMENT, f->x, sl_conv2d_inputs(shape), f->y, sl_conv2d_outputs(shape)));
     a.x = f->x;
     a.weights = (const void *)f->weights;
     a.bias = f->bias;
@@ -189,9 +200,11 @@ static void amx_forward_slice(const void *shape, const void *args, const struct 
 
 static bool amx_backward_need(const void *shape, struct sl_need *need)
 {
-    const struct amx a = amx_backward(shape);
+    const struct sl_conv2d *s = shape;
+    const struct amx a = amx_backward(s);
     amx_need(&a, need);
-    return need->scratch <= AMX_MOST_SCRATCH;
+    need->flops = AMX_TERMS * sl_conv2d_flops(s);
+    return amx_takes(s, s->k, need);
 }
 
 static int amx_backward_open(const void *shape, const struct sl_device *device, void *state)
@@ -215,23 +228,25 @@ static void amx_backward_slice(const void *shape, const void *args, const struct
     struct amx a = *(const struct amx *)work->state;
     (void)shape; /* the state holds what follows from it */
     assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_backward_need, shape));
-    assert(sl_are_apart(SL_ELEMENT_BF16, b->dy, sl_conv2d_outputs(shape), b->dx, sl_conv2d_inputs(shape)));
+    assert(sl_are_apart(AMX_ELEMENT, b->dy, sl_conv2d_outputs(shape), b->dx, sl_conv2d_inputs(shape)));
     a.x = b->dy;
     a.weights = (const void *)b->weights;
     a.y = b->dx;
     amx_slice(&a, work);
 }
 
-const struct sl_kernel AMX(sl_conv2d_fwd_direct) = {
-    .element = SL_ELEMENT_BF16,
+const struct sl_kernel AMX_NAME(sl_conv2d_fwd) = {
+    .element = AMX_ELEMENT,
+    .inexact = AMX_PARTS > 1,
     .need = amx_forward_need,
     .open = amx_forward_open,
     .pack = amx_forward_pack,
     .run = amx_forward_slice,
 };
 
-const struct sl_kernel AMX(sl_conv2d_bwd_data_direct) = {
-    .element = SL_ELEMENT_BF16,
+const struct sl_kernel AMX_NAME(sl_conv2d_bwd_data) = {
+    .element = AMX_ELEMENT,
+    .inexact = AMX_PARTS > 1,
     .need = amx_backward_need,
     .open = amx_backward_open,
     .pack = amx_backward_pack,

@@ -1,5 +1,5 @@
 /* How backward-weights on AMX lays out what it multiplies: for a unit of output pixels, x by channels and dy by pairs
- * of pixels.
+ * of pixels; of floats, in parts (conv_amx_element.h).
  *
  * Both are in positions. A position is a column of a plane; a plane holds every stride-th row and every stride-th
  * column of padded x, so that tap (r, s) of output pixel (p, q) lies in plane (r % stride, s % stride), r/stride rows
@@ -9,8 +9,8 @@
 #define SL_KERNELS_CONV_AMX_GATHER_H
 
 #include "kernels/conv/conv.h"
+#include "kernels/conv/conv_amx_element.h"
 #include "kernels/conv/units.h"
-#include "kernels/simd/tile_amx.h"
 
 struct amx_planes {
     const struct sl_conv2d *s;
@@ -43,7 +43,7 @@ static struct amx_planes amx_planes_of(const struct sl_conv2d *s)
 {
     const int32_t k = s->k < 256 ? s->k : 256;
     const struct sl_units_input input = {
-        .row_bytes = (size_t)s->w * (size_t)(s->c + k) * sizeof(sl_bf16), .stride = s->stride_h, .kernel = s->kh};
+        .row_bytes = (size_t)s->w * (size_t)(s->c + k) * sizeof(amx_element), .stride = s->stride_h, .kernel = s->kh};
     const struct sl_units_goal goal = {.bytes = 768 << 10, .most = 1024};
     struct amx_planes p = {.s = s,
                            .units = sl_units_plan(s->n, s->oh, s->ow, &input, &goal),
@@ -73,28 +73,39 @@ static ptrdiff_t amx_tap_at(const struct amx_planes *p, int32_t channels, int32_
 
 /* --- x ---------------------------------------------------------------------------------------------------------- */
 
+/* Where transposed x goes. */
+struct amx_turned {
+    sl_bf16 *to;
+    ptrdiff_t pitch, part; /* elements from one channel to the next, from one part to the next */
+};
+
 /* 32 pixels x up to 16 channels, transposed; pixels [begin, end) of them are in the image, the others zero. */
-static inline void amx_turn(const sl_bf16 *x, ptrdiff_t pixel, int32_t begin, int32_t end, int32_t channels,
-                            ptrdiff_t pitch, sl_bf16 *to)
+static inline void amx_turn(const amx_element *x, ptrdiff_t pixel, int32_t begin, int32_t end, int32_t channels,
+                            const struct amx_turned *t)
 {
-    t_words word[VL];
+    t_words word[AMX_PARTS][VL];
     for (int32_t i = 0; i < T_DEPTH; i += 2) {
-        const t_halves none = {0};
-        word[i / 2] = t_pairs(begin <= i && i < end ? t_load_head(x + i * pixel, channels) : none,
-                              begin <= i + 1 && i + 1 < end ? t_load_head(x + (i + 1) * pixel, channels) : none);
+        const amx_lanes none = {0};
+        t_words pair[AMX_PARTS];
+        amx_pair(begin <= i && i < end ? amx_load_head(x + i * pixel, channels) : none,
+                 begin <= i + 1 && i + 1 < end ? amx_load_head(x + (i + 1) * pixel, channels) : none, pair);
+        for (int p = 0; p < AMX_PARTS; p++)
+            word[p][i / 2] = pair[p];
     }
-    t_transpose(word);
-    for (int32_t c = 0; c < channels; c++)
-        t_store_words(to + c * pitch, word[c]);
+    for (int p = 0; p < AMX_PARTS; p++) {
+        t_transpose(word[p]);
+        for (int32_t c = 0; c < channels; c++)
+            t_store_words(t->to + p * t->part + c * t->pitch, word[p][c]);
+    }
 }
 
 /* A row of a plane, up to 16 channels. It writes up to 31 positions too many, which the next row writes again.
  * `row` is NULL for a row of padding. */
-static void amx_turn_row(const struct amx_planes *p, const sl_bf16 *row, int32_t first_column, int32_t channels,
-                         sl_bf16 *to)
+static void amx_turn_row(const struct amx_planes *p, const amx_element *row, int32_t first_column, int32_t channels,
+                         struct amx_turned t)
 {
     const struct sl_conv2d *s = p->s;
-    for (int32_t m = 0; m < p->columns; m += T_DEPTH, to += T_DEPTH) {
+    for (int32_t m = 0; m < p->columns; m += T_DEPTH, t.to += T_DEPTH) {
         const int64_t j = (int64_t)m * s->stride_w + first_column;
         int64_t begin = j < 0 ? (-j + s->stride_w - 1) / s->stride_w : 0;
         int64_t end = s->w > j ? (s->w - j + s->stride_w - 1) / s->stride_w : 0;
@@ -102,34 +113,36 @@ static void amx_turn_row(const struct amx_planes *p, const sl_bf16 *row, int32_t
         begin = !row || begin > T_DEPTH ? T_DEPTH : begin;
         end = row && end < T_DEPTH ? end : T_DEPTH;
         amx_turn(row ? row + j * s->xs : NULL, (ptrdiff_t)s->stride_w * s->xs, (int32_t)begin, (int32_t)end, channels,
-                 p->pitch, to);
+                 &t);
     }
 }
 
 /* One plane of up to 16 channels, over the images of a unit. */
-static void amx_turn_plane(const struct amx_planes *p, const sl_bf16 *x, const struct sl_unit *unit, int32_t a,
-                           int32_t b, int32_t channels, sl_bf16 *to)
+static void amx_turn_plane(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t a,
+                           int32_t b, int32_t channels, struct amx_turned t)
 {
     const struct sl_conv2d *s = p->s;
     const int32_t rows = amx_plane_rows(s, unit->rows);
     for (int64_t n = unit->n; n < unit->n + unit->images; n++)
-        for (int32_t r = 0; r < rows; r++, to += p->columns) {
+        for (int32_t r = 0; r < rows; r++, t.to += p->columns) {
             const int64_t i = ((int64_t)unit->p + r) * s->stride_h + a - s->pad_top;
-            const sl_bf16 *row = i < 0 || i >= s->h ? NULL : x + (n * s->h + i) * s->w * s->xs;
-            amx_turn_row(p, row, b - s->pad_left, channels, to);
+            const amx_element *row = i < 0 || i >= s->h ? NULL : x + (n * s->h + i) * s->w * s->xs;
+            amx_turn_row(p, row, b - s->pad_left, channels, t);
         }
-    for (int32_t c = 0; c < channels; c++)
-        t_store_words(to + (ptrdiff_t)c * p->pitch, (t_words){0});
+    for (int part = 0; part < AMX_PARTS; part++)
+        for (int32_t c = 0; c < channels; c++)
+            t_store_words(t.to + part * t.part + c * t.pitch, (t_words){0});
 }
 
-/* x of a unit by channels: [plane][channel][position]. `x` points at the first of `channels` channels. */
-static void amx_gather_x(const struct amx_planes *p, const sl_bf16 *x, const struct sl_unit *unit, int32_t channels,
+/* x of a unit by channels: [part][plane][channel][position]. `x` points at the first of `channels` channels. */
+static void amx_gather_x(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t channels,
                          sl_bf16 *to)
 {
+    struct amx_turned t = {.to = to, .pitch = p->pitch, .part = (ptrdiff_t)amx_planes_elements(p, channels)};
     for (int32_t a = 0; a < p->down; a++)
         for (int32_t b = 0; b < p->across; b++)
-            for (int32_t c = 0; c < channels; c += VL, to += (ptrdiff_t)VL * p->pitch)
-                amx_turn_plane(p, x + c, unit, a, b, channels - c < VL ? channels - c : VL, to);
+            for (int32_t c = 0; c < channels; c += VL, t.to += (ptrdiff_t)VL * p->pitch)
+                amx_turn_plane(p, x + c, unit, a, b, channels - c < VL ? channels - c : VL, t);
 }
 
 /* --- dy --------------------------------------------------------------------------------------------------------- */
@@ -145,19 +158,25 @@ static void amx_list_pixels(const struct amx_planes *p, const struct sl_unit *un
                 pixel[(n * rows + i) * p->columns + q] = (n * unit->rows + i) * ow + q;
 }
 
-/* dy of a unit by pairs: [tile of 16 channels][step][16 pairs][16 channels][2]. `dy` points at the first of `channels`
+/* dy of a unit by pairs: [tile of 16 channels][step][part][16 pairs][16 channels][2]. `dy`
+ * points at the first of `channels`
  * channels of the unit's first pixel. */
-static void amx_gather_dy(const struct amx_planes *p, const sl_bf16 *dy, const int32_t *pixel, int32_t steps,
+static void amx_gather_dy(const struct amx_planes *p, const amx_element *dy, const int32_t *pixel, int32_t steps,
                           int32_t channels, sl_bf16 *to)
 {
     const ptrdiff_t ys = p->s->ys;
     for (int32_t t = 0; t < steps * T_DEPTH; t += 2)
         for (int32_t k = 0; k < channels; k += VL) {
             const int32_t lanes = channels - k < VL ? channels - k : VL;
-            const t_halves none = {0};
-            const t_halves a = pixel[t] < 0 ? none : t_load_head(dy + pixel[t] * ys + k, lanes);
-            const t_halves b = pixel[t + 1] < 0 ? none : t_load_head(dy + pixel[t + 1] * ys + k, lanes);
-            t_store_words(to + (ptrdiff_t)k / VL * steps * T_ELEMENTS + (ptrdiff_t)t / 2 * T_DEPTH, t_pairs(a, b));
+            const amx_lanes none = {0};
+            const amx_lanes a = pixel[t] < 0 ? none : amx_load_head(dy + pixel[t] * ys + k, lanes);
+            const amx_lanes b = pixel[t + 1] < 0 ? none : amx_load_head(dy + pixel[t + 1] * ys + k, lanes);
+            sl_bf16 *at =
+                to + ((ptrdiff_t)k / VL * steps + t / T_DEPTH) * AMX_PARTS * T_ELEMENTS + t % T_DEPTH / 2 * T_DEPTH;
+            t_words pair[AMX_PARTS];
+            amx_pair(a, b, pair);
+            for (int part = 0; part < AMX_PARTS; part++)
+                t_store_words(at + part * T_ELEMENTS, pair[part]);
         }
 }
 #endif

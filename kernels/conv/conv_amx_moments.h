@@ -1,11 +1,11 @@
-/* The record of moments of a unit in bf16 (norm.h), summed as its output is stored: for each channel the sum of the
+/* The record of moments of a unit (norm.h), summed as its output is stored: for each channel the sum of the
  * differences from the unit's first pixel, and of their squares. The first pixel takes the place of a mean that is not
  * known yet: without it, the squares of numbers far from zero would lose what they differ by. */
 #ifndef SL_KERNELS_CONV_AMX_MOMENTS_H
 #define SL_KERNELS_CONV_AMX_MOMENTS_H
 
+#include "kernels/conv/conv_amx_element.h"
 #include "kernels/norm/norm.h"
-#include "kernels/simd/tile_amx.h"
 
 /* Of 32 output channels. */
 struct amx_moments {
@@ -19,11 +19,10 @@ static inline void amx_moments_of(struct amx_moments *m, int32_t at, vf value)
     v_store(m->square + at, v_fma(d, d, v_load(m->square + at)));
 }
 
-/* Adds one pixel. */
-static inline void amx_moments_add(struct amx_moments *m, bool is_first, t_words pixel)
+/* Adds one pixel, as it is stored. */
+static inline void amx_moments_add(struct amx_moments *m, bool is_first, vf low, vf high)
 {
-    vf low, high;
-    t_widen(pixel, &low, &high);
+    amx_round(&low, &high);
     if (is_first) {
         memset(m, 0, sizeof *m);
         v_store(m->first, low);

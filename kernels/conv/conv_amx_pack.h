@@ -36,9 +36,10 @@ static const float *amx_weight(const struct amx_run *run, int32_t e)
     return f->weights + (f->turned ? last - tap : tap) * f->tap + c * f->source;
 }
 
-/* One register: elements [e, e + T_DEPTH) of a run x `channels` output channels from `first` on. Channels of the output
- * are neighbours in memory (backward-data), ... */
-static void amx_pack_columns(const struct amx_run *run, int32_t e, int32_t first, int32_t channels, sl_bf16 *to)
+/* One register of each part: elements [e, e + T_DEPTH) of a kernel row x `channels` output channels from `first` on.
+ * Channels of the output are neighbours in memory (backward-data), ... */
+static void amx_pack_columns(const struct amx_run *run, int32_t e, int32_t first, int32_t channels, sl_bf16 *to,
+                             ptrdiff_t part)
 {
     for (int32_t i = 0; i < T_DEPTH; i += 2, to += T_DEPTH) {
         float value[2][VL] = {{0}};
@@ -47,17 +48,19 @@ static void amx_pack_columns(const struct amx_run *run, int32_t e, int32_t first
             if (from)
                 memcpy(value[h], from + first, (size_t)channels * sizeof *from);
         }
-        sl_bf16 half[2 * VL];
-        t_store_words(half, t_narrow(v_load(value[0]), v_load(value[1])));
-        t_store_words(to, t_pairs(t_load_halves(half), t_load_halves(half + VL)));
+        t_words pairs[AMX_PARTS];
+        amx_pair_floats(v_load(value[0]), v_load(value[1]), pairs);
+        for (int p = 0; p < AMX_PARTS; p++)
+            t_store_words(to + p * part, pairs[p]);
     }
 }
 
 /* ... or those of the source are (forward). */
-static void amx_pack_rows(const struct amx_run *run, int32_t e, int32_t first, int32_t channels, sl_bf16 *to)
+static void amx_pack_rows(const struct amx_run *run, int32_t e, int32_t first, int32_t channels, sl_bf16 *to,
+                          ptrdiff_t part)
 {
     const float *from[T_DEPTH];
-    t_words pairs[VL];
+    t_words pairs[AMX_PARTS][VL];
     bool whole = true;
     for (int32_t i = 0; i < T_DEPTH; i++) {
         from[i] = amx_weight(run, e + i);
@@ -70,25 +73,28 @@ static void amx_pack_rows(const struct amx_run *run, int32_t e, int32_t first, i
             value[i] = from[i] ? from[i][at] : 0.0f;
         if (whole && n < channels)
             memcpy(value, from[0] + at, sizeof value);
-        pairs[n] = t_narrow(v_load(value), v_load(value + VL));
+        t_words parts[AMX_PARTS];
+        amx_split(v_load(value), v_load(value + VL), parts);
+        for (int p = 0; p < AMX_PARTS; p++)
+            pairs[p][n] = parts[p];
     }
-    t_transpose(pairs);
-    for (int32_t i = 0; i < VL; i++)
-        t_store_words(to + i * T_DEPTH, pairs[i]);
+    for (int p = 0; p < AMX_PARTS; p++) {
+        t_transpose(pairs[p]);
+        for (int32_t i = 0; i < VL; i++)
+            t_store_words(to + p * part + i * T_DEPTH, pairs[p][i]);
+    }
 }
 
 /* One kernel row of a block of output channels; where the next one goes. */
 static sl_bf16 *amx_pack_run(const struct amx_run *run, int32_t first, sl_bf16 *to)
 {
     const struct amx *a = run->a;
-    const int32_t steps = amx_row_steps(&a->band, run->taps), end = first + amx_block_tiles(a, first) * VL;
-    for (int32_t i = 0; i < steps; i++)
-        for (int32_t k = first; k < end; k += VL, to += T_ELEMENTS) {
-            const int32_t channels = amx_least(a->k - k, VL);
-            if (run->filter->channel == 1)
-                amx_pack_columns(run, i * T_DEPTH, k, channels, to);
-            else
-                amx_pack_rows(run, i * T_DEPTH, k, channels, to);
+    const int32_t steps = amx_row_steps(&a->band, run->taps), tiles = amx_block_tiles(a, first);
+    for (int32_t i = 0; i < steps; i++, to += AMX_PARTS * tiles * T_ELEMENTS)
+        for (int32_t t = 0; t < tiles; t++) {
+            const int32_t k = first + t * VL, channels = amx_least(a->k - k, VL);
+            (run->filter->channel == 1 ? amx_pack_columns : amx_pack_rows)(run, i * T_DEPTH, k, channels,
+                                                                           to + t * T_ELEMENTS, tiles * T_ELEMENTS);
         }
     return to;
 }
@@ -99,7 +105,7 @@ static void amx_pack(const struct amx *a, const struct amx_filter *filter, void 
     const int64_t tiles = AMX_BLOCK / VL, steps = amx_all_steps(&a->band);
     assert(sl_slice_is_within(work, amx_blocks(a)));
     for (int64_t b = work->begin; b < work->end; b++) {
-        sl_bf16 *to = (sl_bf16 *)packed + b * tiles * steps * T_ELEMENTS;
+        sl_bf16 *to = (sl_bf16 *)packed + b * tiles * steps * AMX_PARTS * T_ELEMENTS;
         struct sl_amx_taps taps = sl_amx_first_taps(&a->band);
         do
             for (int32_t r = 0; r < taps.rows; r++) {

@@ -14,10 +14,11 @@ enum {
 struct amx {
     struct sl_amx_band band;
     int32_t k; /* output channels */
-    const sl_bf16 *x, *weights;
+    const amx_element *x;
+    const sl_bf16 *weights;
     const float *bias;
     float slope;
-    sl_bf16 *y;
+    amx_element *y;
     float *moments;
 };
 
@@ -31,14 +32,14 @@ static struct amx amx_forward(const struct sl_conv2d *s)
 {
     const struct sl_units_goal goal = amx_goal();
     const struct sl_window w = sl_window_forward(s, &goal);
-    return (struct amx){.band = sl_amx_band_plan(&w), .k = s->k};
+    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->k};
 }
 
 static struct amx amx_backward(const struct sl_conv2d *s)
 {
     const struct sl_units_goal goal = amx_goal();
     const struct sl_window w = sl_window_backward(s, &goal);
-    return (struct amx){.band = sl_amx_band_plan(&w), .k = s->c, .slope = 1.0f};
+    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->c, .slope = 1.0f};
 }
 
 /* Steps of a kernel row; all steps of a pair of phases; of all pairs. */
@@ -73,14 +74,10 @@ static int amx_block_tiles(const struct amx *a, int32_t first)
     return a->k - first > AMX_BLOCK / 2 ? 2 : 1;
 }
 
-static int32_t amx_least(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
-}
-
 static size_t amx_packed(const struct amx *a)
 {
-    return (size_t)sl_round_up(a->k, AMX_BLOCK / 2) / (AMX_BLOCK / 2) * (size_t)amx_all_steps(&a->band) * T_BYTES;
+    return (size_t)sl_round_up(a->k, AMX_BLOCK / 2) / (AMX_BLOCK / 2) * (size_t)amx_all_steps(&a->band) * AMX_PARTS *
+           T_BYTES;
 }
 
 static void amx_need(const struct amx *a, struct sl_need *need)

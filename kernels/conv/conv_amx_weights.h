@@ -17,11 +17,13 @@
 #include "kernels/conv/conv_amx_plan.h"
 
 enum {
-    AMX_CHUNK = 12,           /* steps of a chunk, at most */
+    AMX_CHUNK = 12 / AMX_PARTS, /* steps of a chunk, at most */
     AMX_CELLS = 64,           /* wanted of all parts: cells are halved until there are so many, or they have one tile */
     AMX_PART = 4096,          /* pixels of a part, at least, for each leaves a gradient to be added */
     AMX_AREA_BYTES = 1 << 20, /* of sums of an area, at most */
-    AMX_AHEAD = 48,           /* lines asked for at a time, at most: more would keep the present tile waiting */
+    /* Of x and of dy. Fewer channels of floats are laid out for too few products: Winograd's method is faster there. */
+    AMX_LEAST_CHANNELS = AMX_PARTS > 1 ? 128 : 1,
+    AMX_AHEAD = 48, /* lines asked for at a time, at most: more would keep the present tile waiting */
 };
 
 struct amx_gradient {
@@ -71,9 +73,9 @@ static struct amx_room amx_room_of(const struct sl_conv2d *s, const struct amx_g
     const struct amx_planes p = amx_planes_of(s);
     const size_t tiles = (size_t)sl_round_up(k, VL) / VL;
     return (struct amx_room){
-        .x = amx_planes_elements(&p, g->unfolded ? s->c : c) * sizeof(sl_bf16),
-        .unfolded = g->unfolded ? (size_t)sl_round_up(c, VL) * (size_t)p.pitch * sizeof(sl_bf16) : 0,
-        .dy = tiles * (size_t)p.steps * T_BYTES,
+        .x = amx_planes_elements(&p, g->unfolded ? s->c : c) * AMX_PARTS * sizeof(sl_bf16),
+        .unfolded = g->unfolded ? (size_t)sl_round_up(c, VL) * (size_t)p.pitch * AMX_PARTS * sizeof(sl_bf16) : 0,
+        .dy = tiles * (size_t)p.steps * AMX_PARTS * T_BYTES,
         .sums = tiles * (size_t)g->taps * (size_t)sl_round_up(c, VL) / VL * T_BYTES,
         .pixels = (size_t)p.steps * T_DEPTH * sizeof(int32_t),
     };
@@ -90,8 +92,9 @@ static bool amx_weights_need(const void *shape, struct sl_need *need)
         .scratch = room.x + room.unfolded + room.dy + room.sums + room.pixels,
         .state = sizeof g,
         .joins = true,
+        .flops = AMX_TERMS * sl_conv2d_flops(s),
     };
-    return need->scratch <= AMX_MOST_SCRATCH;
+    return s->c >= AMX_LEAST_CHANNELS && s->k >= AMX_LEAST_CHANNELS && need->scratch <= AMX_MOST_SCRATCH;
 }
 
 static int amx_weights_open(const void *shape, const struct sl_device *device, void *state)
@@ -105,9 +108,8 @@ static int amx_weights_open(const void *shape, const struct sl_device *device, v
 
 /* Adds a chunk to one or two registers of x times one or two of dy: four sums at most. */
 struct amx_product {
-    const sl_bf16 *x[2], *dy[2];
-    float *sums[2][2]; /* of x, of dy */
-    ptrdiff_t pitch;   /* bytes from one channel of x to the next */
+    struct amx_operands operands; /* of the first step; w is dy */
+    float *sums[2][2];            /* of x, of dy */
     int32_t steps;
     bool first; /* of all chunks */
 };
@@ -130,20 +132,13 @@ static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles,
         if (xs > 1 && ks > 1)
             t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
     }
+    struct amx_operands o = p->operands;
     for (int32_t i = 0; i < p->steps; i++) {
-        t_load(tiles, 4, p->x[0] + (ptrdiff_t)i * T_DEPTH, p->pitch);
-        t_load(tiles, 6, p->dy[0] + (ptrdiff_t)i * T_ELEMENTS, T_ROW_BYTES);
-        t_dot(tiles, 0, 4, 6);
-        if (ks > 1) {
-            t_load(tiles, 7, p->dy[1] + (ptrdiff_t)i * T_ELEMENTS, T_ROW_BYTES);
-            t_dot(tiles, 1, 4, 7);
+        amx_step(tiles, xs, ks, &o);
+        for (int j = 0; j < 2; j++) {
+            o.x[j] += T_DEPTH;
+            o.w[j] += AMX_PARTS * T_ELEMENTS;
         }
-        if (xs > 1) {
-            t_load(tiles, 5, p->x[1] + (ptrdiff_t)i * T_DEPTH, p->pitch);
-            t_dot(tiles, 2, 5, 6);
-        }
-        if (xs > 1 && ks > 1)
-            t_dot(tiles, 3, 5, 7);
     }
     t_store(tiles, 0, p->sums[0][0], T_ROW_BYTES);
     if (ks > 1)
@@ -175,6 +170,7 @@ struct amx_area {
     struct t_state *tiles;
     int32_t k, k_tiles;           /* output channels: the first, tiles */
     int32_t c, channels, x_tiles; /* of x: the first, how many, tiles of all taps */
+    ptrdiff_t x_part;             /* of x, or unfolded x: elements from one part to the next */
     sl_bf16 *x, *unfolded, *dy;
     float *sums; /* [tile of output channels][tile of x][16][16] */
     int32_t *pixels;
@@ -194,12 +190,15 @@ static const sl_bf16 *amx_x_tile(const struct amx_area *area, int32_t i)
 static void amx_unfold(const struct amx_area *area)
 {
     const struct amx_planes *p = &area->planes;
-    sl_bf16 *to = area->unfolded;
-    for (int32_t r = 0; r < area->s->kh; r++)
-        for (int32_t t = 0; t < area->s->kw; t++)
-            for (int32_t c = 0; c < area->s->c; c++, to += p->pitch)
-                memcpy(to, area->x + amx_tap_at(p, area->s->c, r, t) + (ptrdiff_t)c * p->pitch,
-                       (size_t)p->steps * T_DEPTH * sizeof *to);
+    const ptrdiff_t from = (ptrdiff_t)amx_planes_elements(p, area->s->c);
+    for (int part = 0; part < AMX_PARTS; part++) {
+        sl_bf16 *to = area->unfolded + part * area->x_part;
+        for (int32_t r = 0; r < area->s->kh; r++)
+            for (int32_t t = 0; t < area->s->kw; t++)
+                for (int32_t c = 0; c < area->s->c; c++, to += p->pitch)
+                    memcpy(to, area->x + part * from + amx_tap_at(p, area->s->c, r, t) + (ptrdiff_t)c * p->pitch,
+                           (size_t)p->steps * T_DEPTH * sizeof *to);
+    }
 }
 
 /* Both sources of the unit after, to be prefetched. */
@@ -218,12 +217,12 @@ static struct amx_ahead amx_unit_after(const struct amx_area *area, const struct
     const int64_t rows = (int64_t)(unit.rows - 1) * s->stride_h + s->kh;
     const struct sl_amx_source x = sl_amx_source_of(&unit, begin, begin + rows, s->h, s->w);
     const struct sl_amx_source dy = sl_amx_source_of(&unit, unit.p, unit.p + unit.rows, s->oh, s->ow);
-    const ptrdiff_t element = sizeof(sl_bf16);
+    const ptrdiff_t element = sizeof(amx_element);
     const int32_t channels = area->g->unfolded ? s->c : area->channels, c = area->g->unfolded ? 0 : area->c;
     struct amx_ahead ahead = {
-        direct_ahead_of((const sl_bf16 *)a->x + x.first * s->xs + c, x.count,
+        direct_ahead_of((const amx_element *)a->x + x.first * s->xs + c, x.count,
                         channels + VL > s->xs ? s->xs * element : channels * element, s->xs * element, products),
-        direct_ahead_of((const sl_bf16 *)a->dy + dy.first * s->ys + area->k, dy.count,
+        direct_ahead_of((const amx_element *)a->dy + dy.first * s->ys + area->k, dy.count,
                         amx_least(area->k_tiles * VL, s->ys - area->k) * element, s->ys * element, products)};
     ahead.x.lines = amx_least(ahead.x.lines, AMX_AHEAD);
     ahead.dy.lines = amx_least(ahead.dy.lines, AMX_AHEAD);
@@ -237,14 +236,16 @@ static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t en
     const ptrdiff_t row = area->x_tiles;
     for (int32_t k = 0; k < area->k_tiles; k += 2)
         for (int32_t i = 0; i < area->x_tiles; i += 2) {
-            struct amx_product p = {.pitch = (ptrdiff_t)area->planes.pitch * (ptrdiff_t)sizeof(sl_bf16),
+            struct amx_product p = {.operands = {.pitch = (ptrdiff_t)area->planes.pitch * (ptrdiff_t)sizeof(sl_bf16),
+                                                 .x_part = area->x_part,
+                                                 .w_part = T_ELEMENTS},
                                     .steps = end - begin,
                                     .first = first};
             const int xs = amx_least(area->x_tiles - i, 2), ks = amx_least(area->k_tiles - k, 2);
             for (int a = 0; a < xs; a++)
-                p.x[a] = amx_x_tile(area, i + a) + begin * T_DEPTH;
+                p.operands.x[a] = amx_x_tile(area, i + a) + begin * T_DEPTH;
             for (int b = 0; b < ks; b++) {
-                p.dy[b] = area->dy + ((ptrdiff_t)(k + b) * steps + begin) * T_ELEMENTS;
+                p.operands.w[b] = area->dy + ((ptrdiff_t)(k + b) * steps + begin) * AMX_PARTS * T_ELEMENTS;
                 for (int a = 0; a < xs; a++)
                     p.sums[a][b] = area->sums + ((k + b) * row + i + a) * T_SUMS;
             }
@@ -262,7 +263,7 @@ static void amx_add_unit(const struct amx_area *area, const struct sl_conv2d_bwd
     const struct sl_unit unit = sl_units_at(&p->units, number);
     const int32_t steps = amx_steps_of(amx_unit_positions(p, unit.images, unit.rows));
     const int32_t chunks = (steps + AMX_CHUNK - 1) / AMX_CHUNK, chunk = (steps + chunks - 1) / chunks;
-    const sl_bf16 *x = a->x, *dy = a->dy;
+    const amx_element *x = a->x, *dy = a->dy;
     amx_gather_x(p, x + (area->g->unfolded ? 0 : area->c), &unit, area->g->unfolded ? s->c : area->channels, area->x);
     if (area->g->unfolded)
         amx_unfold(area);
@@ -301,16 +302,19 @@ static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g
     const int32_t k = at->k_end - at->k, c = at->c_end - at->c;
     const struct amx_room room = amx_room_of(s, g, k, c);
     char *from = scratch;
+    const struct amx_planes planes = amx_planes_of(s);
     const struct amx_area area = {
         .s = s,
         .g = g,
-        .planes = amx_planes_of(s),
+        .planes = planes,
         .tiles = tiles,
         .k = at->k,
         .k_tiles = sl_round_up(k, VL) / VL,
         .c = at->c,
         .channels = c,
         .x_tiles = g->taps * (sl_round_up(c, VL) / VL),
+        .x_part = (ptrdiff_t)(g->unfolded ? (size_t)sl_round_up(c, VL) * (size_t)planes.pitch
+                                          : amx_planes_elements(&planes, c)),
         .x = (void *)from,
         .unfolded = (void *)(from + room.x),
         .dy = (void *)(from + room.x + room.unfolded),
@@ -337,8 +341,9 @@ static void amx_weights_slice(const void *shape, const void *args, const struct 
     t_close();
 }
 
-const struct sl_kernel AMX(sl_conv2d_bwd_weights_direct) = {
-    .element = SL_ELEMENT_BF16,
+const struct sl_kernel AMX_NAME(sl_conv2d_bwd_weights) = {
+    .element = AMX_ELEMENT,
+    .inexact = AMX_PARTS > 1,
     .need = amx_weights_need,
     .open = amx_weights_open,
     .run = amx_weights_slice,

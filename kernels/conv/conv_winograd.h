@@ -144,7 +144,7 @@ static void winograd_backward_slice(const void *shape, const void *args, const s
 
 const struct sl_kernel CONV_NAME(sl_conv2d_fwd_winograd) = {
     .element = CONV_ELEMENT,
-    .transforms = true,
+    .inexact = true,
     .need = winograd_forward_need,
     .open = winograd_forward_open,
     .pack = winograd_pack_slice,
@@ -153,7 +153,7 @@ const struct sl_kernel CONV_NAME(sl_conv2d_fwd_winograd) = {
 
 #ifndef CONV_BF16
 const struct sl_kernel V_NAME(sl_conv2d_pool_fwd_winograd) = {
-    .transforms = true,
+    .inexact = true,
     .need = winograd_pooled_need,
     .open = winograd_pooled_open,
     .pack = winograd_pack_slice,
@@ -163,7 +163,7 @@ const struct sl_kernel V_NAME(sl_conv2d_pool_fwd_winograd) = {
 
 const struct sl_kernel CONV_NAME(sl_conv2d_bwd_data_winograd) = {
     .element = CONV_ELEMENT,
-    .transforms = true,
+    .inexact = true,
     .need = winograd_backward_need,
     .open = winograd_backward_open,
     .pack = winograd_pack_slice,

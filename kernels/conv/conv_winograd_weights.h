@@ -292,7 +292,7 @@ static void winograd_gradient_slice(const void *shape, const void *args, const s
 
 const struct sl_kernel CONV_NAME(sl_conv2d_bwd_weights_winograd) = {
     .element = CONV_ELEMENT,
-    .transforms = true,
+    .inexact = true,
     .need = winograd_gradient_need,
     .open = winograd_gradient_open,
     .run = winograd_gradient_slice,
