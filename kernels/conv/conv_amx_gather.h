@@ -12,6 +12,9 @@
 #include "kernels/conv/conv_amx_element.h"
 #include "kernels/conv/units.h"
 
+/* Channels that are laid out in one go: two neighbouring cache lines of each pixel. */
+enum { AMX_GATHERED = 128 / sizeof(amx_element) };
+
 struct amx_planes {
     const struct sl_conv2d *s;
     struct sl_units units;
@@ -73,76 +76,79 @@ static ptrdiff_t amx_tap_at(const struct amx_planes *p, int32_t channels, int32_
 
 /* --- x ---------------------------------------------------------------------------------------------------------- */
 
-/* Where transposed x goes. */
-struct amx_turned {
-    sl_bf16 *to;
-    ptrdiff_t pitch, part; /* elements from one channel to the next, from one part to the next */
+/* A position of a plane of x, as the images of a unit have it. */
+struct amx_position {
+    int64_t n;
+    int32_t row, column; /* of the plane */
 };
 
-/* 32 pixels x up to 16 channels, transposed; pixels [begin, end) of them are in the image, the others zero. */
-static inline void amx_turn(const amx_element *x, ptrdiff_t pixel, int32_t begin, int32_t end, int32_t channels,
-                            const struct amx_turned *t)
+/* The next 32 positions of plane (a, b) on from `at`: where the pixel of each lies, or NULL for one of padding. */
+static inline void amx_next_pixels(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit,
+                                   int32_t a, int32_t b, struct amx_position *at, const amx_element *pixel[T_DEPTH])
+{
+    const struct sl_conv2d *s = p->s;
+    const int32_t rows = amx_plane_rows(s, unit->rows);
+    for (int k = 0; k < T_DEPTH;) {
+        const int64_t i = ((int64_t)unit->p + at->row) * s->stride_h + a - s->pad_top;
+        const bool inside = at->n < unit->n + unit->images && 0 <= i && i < s->h;
+        for (; k < T_DEPTH && at->column < p->columns; k++, at->column++) {
+            const int64_t j = (int64_t)at->column * s->stride_w + b - s->pad_left;
+            pixel[k] = inside && 0 <= j && j < s->w ? x + ((at->n * s->h + i) * s->w + j) * s->xs : NULL;
+        }
+        if (at->column == p->columns) {
+            at->column = 0;
+            if (++at->row == rows) {
+                at->row = 0;
+                at->n++;
+            }
+        }
+    }
+}
+
+/* Up to 16 channels of 32 pixels, transposed: element c of the pixels, `pitch` elements from one c to the next. */
+static inline void amx_turn(const amx_element *const pixel[T_DEPTH], int32_t first, int32_t channels, ptrdiff_t pitch,
+                            sl_bf16 *to, ptrdiff_t part)
 {
     t_words word[AMX_PARTS][VL];
     for (int32_t i = 0; i < T_DEPTH; i += 2) {
         const amx_lanes none = {0};
         t_words pair[AMX_PARTS];
-        amx_pair(begin <= i && i < end ? amx_load_head(x + i * pixel, channels) : none,
-                 begin <= i + 1 && i + 1 < end ? amx_load_head(x + (i + 1) * pixel, channels) : none, pair);
+        amx_pair(pixel[i] ? amx_load_head(pixel[i] + first, channels) : none,
+                 pixel[i + 1] ? amx_load_head(pixel[i + 1] + first, channels) : none, pair);
         for (int p = 0; p < AMX_PARTS; p++)
             word[p][i / 2] = pair[p];
     }
     for (int p = 0; p < AMX_PARTS; p++) {
         t_transpose(word[p]);
         for (int32_t c = 0; c < channels; c++)
-            t_store_words(t->to + p * t->part + c * t->pitch, word[p][c]);
+            t_store_words(to + p * part + c * pitch, word[p][c]);
     }
 }
 
-/* A row of a plane, up to 16 channels. It writes up to 31 positions too many, which the next row writes again.
- * `row` is NULL for a row of padding. */
-static void amx_turn_row(const struct amx_planes *p, const amx_element *row, int32_t first_column, int32_t channels,
-                         struct amx_turned t)
-{
-    const struct sl_conv2d *s = p->s;
-    for (int32_t m = 0; m < p->columns; m += T_DEPTH, t.to += T_DEPTH) {
-        const int64_t j = (int64_t)m * s->stride_w + first_column;
-        int64_t begin = j < 0 ? (-j + s->stride_w - 1) / s->stride_w : 0;
-        int64_t end = s->w > j ? (s->w - j + s->stride_w - 1) / s->stride_w : 0;
-        end = end < p->columns - m ? end : p->columns - m;
-        begin = !row || begin > T_DEPTH ? T_DEPTH : begin;
-        end = row && end < T_DEPTH ? end : T_DEPTH;
-        amx_turn(row ? row + j * s->xs : NULL, (ptrdiff_t)s->stride_w * s->xs, (int32_t)begin, (int32_t)end, channels,
-                 &t);
-    }
-}
-
-/* One plane of up to 16 channels, over the images of a unit. */
+/* Up to AMX_GATHERED channels of plane (a, b). */
 static void amx_turn_plane(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t a,
-                           int32_t b, int32_t channels, struct amx_turned t)
+                           int32_t b, int32_t channels, sl_bf16 *to, ptrdiff_t part)
 {
-    const struct sl_conv2d *s = p->s;
-    const int32_t rows = amx_plane_rows(s, unit->rows);
-    for (int64_t n = unit->n; n < unit->n + unit->images; n++)
-        for (int32_t r = 0; r < rows; r++, t.to += p->columns) {
-            const int64_t i = ((int64_t)unit->p + r) * s->stride_h + a - s->pad_top;
-            const amx_element *row = i < 0 || i >= s->h ? NULL : x + (n * s->h + i) * s->w * s->xs;
-            amx_turn_row(p, row, b - s->pad_left, channels, t);
-        }
-    for (int part = 0; part < AMX_PARTS; part++)
-        for (int32_t c = 0; c < channels; c++)
-            t_store_words(t.to + part * t.part + c * t.pitch, (t_words){0});
+    const int32_t positions = unit->images * amx_plane_rows(p->s, unit->rows) * p->columns;
+    struct amx_position at = {.n = unit->n};
+    for (int32_t i = 0; i < positions + T_DEPTH; i += T_DEPTH) {
+        const amx_element *pixel[T_DEPTH];
+        amx_next_pixels(p, x, unit, a, b, &at, pixel);
+        for (int32_t c = 0; c < channels; c += VL)
+            amx_turn(pixel, c, amx_least(channels - c, VL), p->pitch, to + (ptrdiff_t)c * p->pitch + i, part);
+    }
 }
 
-/* x of a unit by channels: [part][plane][channel][position]. `x` points at the first of `channels` channels. */
+/* x of a unit by channels: [part][plane][channel][position]; positions past the last one are zero. `x` points at the
+ * first of `channels` channels. */
 static void amx_gather_x(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t channels,
                          sl_bf16 *to)
 {
-    struct amx_turned t = {.to = to, .pitch = p->pitch, .part = (ptrdiff_t)amx_planes_elements(p, channels)};
-    for (int32_t a = 0; a < p->down; a++)
-        for (int32_t b = 0; b < p->across; b++)
-            for (int32_t c = 0; c < channels; c += VL, t.to += (ptrdiff_t)VL * p->pitch)
-                amx_turn_plane(p, x + c, unit, a, b, channels - c < VL ? channels - c : VL, t);
+    const ptrdiff_t part = (ptrdiff_t)amx_planes_elements(p, channels);
+    for (int32_t plane = 0; plane < p->down * p->across; plane++, to += sl_round_up(channels, VL) * p->pitch)
+        for (int32_t c = 0; c < channels; c += AMX_GATHERED)
+            amx_turn_plane(p, x + c, unit, plane / p->across, plane % p->across, amx_least(channels - c, AMX_GATHERED),
+                           to + (ptrdiff_t)c * p->pitch, part);
 }
 
 /* --- dy --------------------------------------------------------------------------------------------------------- */
