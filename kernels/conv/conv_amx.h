@@ -27,12 +27,13 @@ struct amx_job {
     struct amx_output waiting;   /* the output of the tile before */
     struct amx_moments *moments; /* of each block, while a unit is computed */
     sl_bf16 *band;
+    amx_element *outputs; /* of a block: [pixel of the unit][AMX_BLOCK], where a pool follows */
     struct sl_amx_place *places;
     struct direct_ahead ahead; /* the source of the next unit */
 };
 
-/* One or two places x one block of output channels. The output of the tile before is stored meanwhile, its own waits.
- */
+/* One or two places x one block of output channels, which begins at channel `first`, and at y in the unit's first
+ * pixel. The output of the tile before is stored meanwhile, its own waits. */
 static void amx_one_block(struct amx_job *job, const struct amx_piece *piece, int places,
                           const struct sl_amx_place *place, int32_t first, amx_element *y)
 {
@@ -40,18 +41,44 @@ static void amx_one_block(struct amx_job *job, const struct amx_piece *piece, in
     const int32_t ys = a->band.window.ys;
     const int channels = amx_block_tiles(a, first);
     float *sums = job->sums[job->turn];
-    amx_tile_any(job->tiles, places, channels, piece, place, &job->waiting, y + first, sums);
+    amx_tile_any(job->tiles, places, channels, piece, place, &job->waiting, y, sums);
     job->waiting = (struct amx_output){.sums = sums,
                                        .bias = job->bias + first,
                                        .slope = a->slope,
                                        .place = {place[0].y, place[places - 1].y},
                                        .rows = places * SL_AMX_PIXELS,
                                        .lanes = amx_least(ys - first, channels * AMX_BLOCK / 2),
-                                       .ys = ys,
-                                       .y = y + first,
+                                       .ys = a->pool > 1 ? AMX_BLOCK : ys,
+                                       .y = y,
                                        .moments = a->moments ? job->moments + first / AMX_BLOCK : NULL};
     job->turn = !job->turn;
     direct_prefetch(&job->ahead);
+}
+
+static void amx_store_waiting(struct amx_job *job)
+{
+    amx_store_rows(&job->waiting, 0, job->waiting.rows);
+    job->waiting.rows = 0;
+}
+
+/* The maxima of the windows of a unit, of the block that begins at channel `first`; y is the unit's first window. */
+static void amx_pool_block(const struct amx_job *job, const struct sl_unit *unit, int32_t first, amx_element *y)
+{
+    const struct sl_window *w = &job->a->band.window;
+    const int32_t ow = w->columns.output, lanes = amx_least(w->ys - first, AMX_BLOCK);
+    for (int32_t p = 0; p < unit->images * unit->rows; p += 2)
+        for (int32_t q = 0; q < ow; q += 2) {
+            const amx_element *from = job->outputs + ((ptrdiff_t)p * ow + q) * AMX_BLOCK;
+            vf low, high;
+            amx_load(from, &low, &high);
+            for (int i = 1; i < 4; i++) {
+                vf a, b;
+                amx_load(from + (i / 2 * ow + i % 2) * AMX_BLOCK, &a, &b);
+                low = v_max(a, low);
+                high = v_max(b, high);
+            }
+            amx_store(y + ((ptrdiff_t)p / 2 * (ow / 2) + q / 2) * w->ys + first, low, high, lanes);
+        }
 }
 
 /* All pixels of a pair of phases; `before`: steps of the pairs before it. */
@@ -72,10 +99,14 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
         const int64_t tiles = first / (AMX_BLOCK / 2), here = amx_block_tiles(a, first);
         piece.weights = a->weights + (tiles * all + here * before) * AMX_PARTS * T_ELEMENTS;
         for (int32_t at = 0; at < count; at += 2)
-            amx_one_block(job, &piece, amx_least(count - at, 2), job->places + at, first, y);
+            amx_one_block(job, &piece, amx_least(count - at, 2), job->places + at, first,
+                          a->pool > 1 ? job->outputs : y + first);
+        if (a->pool > 1) {
+            amx_store_waiting(job);
+            amx_pool_block(job, unit, first, y);
+        }
     }
-    amx_store_rows(&job->waiting, 0, job->waiting.rows);
-    job->waiting.rows = 0;
+    amx_store_waiting(job);
 }
 
 /* The lanes that no block writes. */
@@ -117,7 +148,9 @@ static struct amx_job amx_begin(const struct amx *a, struct t_state *tiles, void
                             .sums = {sums, sums + AMX_SUMS},
                             .moments = moments,
                             .places = (void *)places,
-                            .band = (void *)(places + sl_amx_places_scratch(&a->band))};
+                            .band = (void *)(places + sl_amx_places_scratch(&a->band)),
+                            .outputs =
+                                (void *)(places + sl_amx_places_scratch(&a->band) + sl_amx_band_scratch(&a->band))};
 }
 
 static void amx_slice(const struct amx *a, const struct sl_work *work)
@@ -128,9 +161,10 @@ static void amx_slice(const struct amx *a, const struct sl_work *work)
     t_open(&tiles);
     for (int64_t i = work->begin; i < work->end; i++) {
         const struct sl_unit unit = sl_units_at(&w->units, i);
+        const int64_t windows = a->pool * a->pool;
         const int64_t first = (unit.n * w->rows.output + unit.p) * w->columns.output;
         const int64_t pixels = (int64_t)unit.images * unit.rows * w->columns.output;
-        amx_element *y = a->y + first * w->ys;
+        amx_element *y = a->y + first / windows * w->ys;
         struct sl_amx_taps taps = sl_amx_first_taps(&a->band);
         int64_t before = 0;
         sl_amx_band_copy(&a->band, a->x, sizeof *a->x, &unit, amx_lay, job.band);
@@ -139,7 +173,7 @@ static void amx_slice(const struct amx *a, const struct sl_work *work)
             amx_one_pair(&job, &unit, &taps, before, y);
             before += amx_steps(&a->band, &taps);
         } while (sl_amx_next_taps(&a->band, &taps));
-        amx_clear_lanes(a, pixels, y);
+        amx_clear_lanes(a, pixels / windows, y);
         if (a->moments)
             amx_moments_record(job.moments, (int32_t)pixels, a->k, w->ys,
                                a->moments + (size_t)i * sl_moments_size(w->ys));
@@ -180,13 +214,9 @@ static void amx_forward_pack(const void *shape, const float *weights, void *pack
     amx_pack(work->state, &filter, packed, work);
 }
 
-static void amx_forward_slice(const void *shape, const void *args, const struct sl_work *work)
+static void amx_forward_run(const struct sl_conv2d_fwd *f, const struct sl_work *work)
 {
-    const struct sl_conv2d_fwd *f = args;
     struct amx a = *(const struct amx *)work->state;
-    (void)shape; /* the state holds what follows from it */
-    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_forward_need, shape));
-    assert(sl_are_apart(AMX_ELEMENT, f->x, sl_conv2d_inputs(shape), f->y, sl_conv2d_outputs(shape)));
     a.x = f->x;
     a.weights = (const void *)f->weights;
     a.bias = f->bias;
@@ -194,6 +224,15 @@ static void amx_forward_slice(const void *shape, const void *args, const struct 
     a.y = f->y;
     a.moments = f->moments;
     amx_slice(&a, work);
+}
+
+static void amx_forward_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d_fwd *f = args;
+    (void)shape; /* the state holds what follows from it */
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_forward_need, shape));
+    assert(sl_are_apart(AMX_ELEMENT, f->x, sl_conv2d_inputs(shape), f->y, sl_conv2d_outputs(shape)));
+    amx_forward_run(f, work);
 }
 
 /* --- conv2d_bwd_data ------------------------------------------------------------------------------------------- */

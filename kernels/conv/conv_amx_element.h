@@ -93,6 +93,13 @@ static inline void amx_round(vf *low, vf *high)
     (void)high;
 }
 
+/* 32 elements. */
+static inline void amx_load(const amx_element *from, vf *low, vf *high)
+{
+    *low = v_load(from);
+    *high = v_load(from + VL);
+}
+
 /* Stores the first n of 32 floats, 0 <= n <= 32. */
 static inline void amx_store(amx_element *to, vf low, vf high, int32_t n)
 {
@@ -119,6 +126,11 @@ static void amx_lay(const void *from, size_t count, sl_bf16 *to, ptrdiff_t part)
 static inline void amx_round(vf *low, vf *high)
 {
     t_widen(t_narrow(*low, *high), low, high);
+}
+
+static inline void amx_load(const amx_element *from, vf *low, vf *high)
+{
+    t_widen(t_load_words(from), low, high);
 }
 
 static inline void amx_store(amx_element *to, vf low, vf high, int32_t n)

@@ -20,6 +20,7 @@ struct amx {
     float slope;
     amx_element *y;
     float *moments;
+    int32_t pool; /* 2: y has the maxima of 2 x 2 outputs; 1: the outputs */
 };
 
 /* The band of a unit and the weights should stay in the second-level cache together. Window.h counts in floats. */
@@ -32,14 +33,14 @@ static struct amx amx_forward(const struct sl_conv2d *s)
 {
     const struct sl_units_goal goal = amx_goal();
     const struct sl_window w = sl_window_forward(s, &goal);
-    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->k};
+    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->k, .pool = 1};
 }
 
 static struct amx amx_backward(const struct sl_conv2d *s)
 {
     const struct sl_units_goal goal = amx_goal();
     const struct sl_window w = sl_window_backward(s, &goal);
-    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->c, .slope = 1.0f};
+    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->c, .slope = 1.0f, .pool = 1};
 }
 
 /* Steps of a kernel row; all steps of a pair of phases; of all pairs. */
@@ -80,12 +81,19 @@ static size_t amx_packed(const struct amx *a)
            T_BYTES;
 }
 
+/* Where a pool follows, the outputs of a block of a unit wait for it. */
+static size_t amx_waiting(const struct amx *a)
+{
+    return a->pool > 1 ? (size_t)sl_units_pixels(&a->band.window.units) * AMX_BLOCK * sizeof(amx_element) : 0;
+}
+
 static void amx_need(const struct amx *a, struct sl_need *need)
 {
     *need = (struct sl_need){
         .units = sl_units_count(&a->band.window.units),
         .scratch = (size_t)amx_blocks(a) * (AMX_BLOCK * sizeof(float) + sizeof(struct amx_moments)) +
-                   2 * AMX_SUMS * sizeof(float) + sl_amx_places_scratch(&a->band) + sl_amx_band_scratch(&a->band),
+                   2 * AMX_SUMS * sizeof(float) + sl_amx_places_scratch(&a->band) + sl_amx_band_scratch(&a->band) +
+                   amx_waiting(a),
         .state = sizeof *a,
         .pack_units = amx_blocks(a),
         .packed = amx_packed(a),

@@ -1,0 +1,54 @@
+/* The direct convolution on AMX where a 2 x 2 maximum pool follows: the outputs of a block of a unit stay in scratch,
+ * and only their maxima leave for y. */
+#ifndef SL_KERNELS_CONV_AMX_POOL_H
+#define SL_KERNELS_CONV_AMX_POOL_H
+
+#include "kernels/conv/conv_amx.h"
+
+/* Units have whole windows: an even number of rows. */
+static struct amx amx_pooled(const struct sl_conv2d *s)
+{
+    const struct sl_units_goal goal = amx_goal();
+    struct sl_window w = sl_window_forward(s, &goal);
+    w.units.rows += w.units.rows % 2;
+    w.units.per_image = (s->oh + w.units.rows - 1) / w.units.rows;
+    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->k, .pool = 2};
+}
+
+static bool amx_pooled_need(const void *shape, struct sl_need *need)
+{
+    const struct sl_conv2d *s = shape;
+    if (!sl_conv2d_is_poolable(s))
+        return false;
+    const struct amx a = amx_pooled(s);
+    amx_need(&a, need);
+    need->flops = AMX_TERMS * sl_conv2d_flops(s);
+    return amx_takes(s, s->c, need);
+}
+
+static int amx_pooled_open(const void *shape, const struct sl_device *device, void *state)
+{
+    (void)device;
+    *(struct amx *)state = amx_pooled(shape);
+    return SL_OK;
+}
+
+static void amx_pooled_slice(const void *shape, const void *args, const struct sl_work *work)
+{
+    const struct sl_conv2d_fwd *f = args;
+    (void)shape;
+    assert(sl_conv2d_is_sound(shape) && sl_work_fits(work, amx_pooled_need, shape));
+    assert(sl_are_apart(AMX_ELEMENT, f->x, sl_conv2d_inputs(shape), f->y, sl_conv2d_pooled_outputs(shape)));
+    assert(!f->moments && f->slope >= 0.0f);
+    amx_forward_run(f, work);
+}
+
+const struct sl_kernel AMX_NAME(sl_conv2d_pool_fwd) = {
+    .element = AMX_ELEMENT,
+    .inexact = AMX_PARTS > 1,
+    .need = amx_pooled_need,
+    .open = amx_pooled_open,
+    .pack = amx_forward_pack,
+    .run = amx_pooled_slice,
+};
+#endif
