@@ -23,22 +23,30 @@ struct amx {
     int32_t pool; /* 2: y has the maxima of 2 x 2 outputs; 1: the outputs */
 };
 
-/* The band of a unit and the weights should stay in the second-level cache together. Window.h counts in floats. */
-static struct sl_units_goal amx_goal(void)
+/* The band of a unit and the weights should stay in the second-level cache together; window.h counts in floats. Of an
+ * output of so many pixels: a small one is cut smaller, so that there is something for several threads. */
+static struct sl_units_goal amx_goal(int64_t pixels)
 {
-    return (struct sl_units_goal){.bytes = 512 << 10, .most = 1024, .least = 512, .units = 64};
+    enum { LEAST = 64, GOOD = 256, FEW = 16 };
+    const int64_t least = pixels / FEW;
+    return (struct sl_units_goal){.bytes = 512 << 10,
+                                  .most = 1024,
+                                  .least = least < LEAST  ? LEAST
+                                           : least < GOOD ? (int32_t)least
+                                                          : GOOD,
+                                  .units = 64};
 }
 
 static struct amx amx_forward(const struct sl_conv2d *s)
 {
-    const struct sl_units_goal goal = amx_goal();
+    const struct sl_units_goal goal = amx_goal((int64_t)s->n * s->oh * s->ow);
     const struct sl_window w = sl_window_forward(s, &goal);
     return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->k, .pool = 1};
 }
 
 static struct amx amx_backward(const struct sl_conv2d *s)
 {
-    const struct sl_units_goal goal = amx_goal();
+    const struct sl_units_goal goal = amx_goal((int64_t)s->n * s->h * s->w);
     const struct sl_window w = sl_window_backward(s, &goal);
     return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->c, .slope = 1.0f, .pool = 1};
 }

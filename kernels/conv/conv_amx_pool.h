@@ -8,7 +8,7 @@
 /* Units have whole windows: an even number of rows. */
 static struct amx amx_pooled(const struct sl_conv2d *s)
 {
-    const struct sl_units_goal goal = amx_goal();
+    const struct sl_units_goal goal = amx_goal((int64_t)s->n * s->oh * s->ow);
     struct sl_window w = sl_window_forward(s, &goal);
     w.units.rows += w.units.rows % 2;
     w.units.per_image = (s->oh + w.units.rows - 1) / w.units.rows;
