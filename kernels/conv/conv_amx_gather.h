@@ -164,6 +164,13 @@ static void amx_list_pixels(const struct amx_planes *p, const struct sl_unit *un
                 pixel[(n * rows + i) * p->columns + q] = (n * unit->rows + i) * ow + q;
 }
 
+/* Elements from one tile of channels of dy to the next: a cache line more than it has, so that the tiles do not compete
+ * for the same sets. */
+static ptrdiff_t amx_dy_pitch(int32_t steps)
+{
+    return (ptrdiff_t)steps * AMX_PARTS * T_ELEMENTS + T_DEPTH;
+}
+
 /* dy of a unit by pairs: [tile of 16 channels][step][part][16 pairs][16 channels][2]. `dy`
  * points at the first of `channels`
  * channels of the unit's first pixel. */
@@ -178,7 +185,7 @@ static void amx_gather_dy(const struct amx_planes *p, const amx_element *dy, con
             const amx_lanes a = pixel[t] < 0 ? none : amx_load_head(dy + pixel[t] * ys + k, lanes);
             const amx_lanes b = pixel[t + 1] < 0 ? none : amx_load_head(dy + pixel[t + 1] * ys + k, lanes);
             sl_bf16 *at =
-                to + ((ptrdiff_t)k / VL * steps + t / T_DEPTH) * AMX_PARTS * T_ELEMENTS + t % T_DEPTH / 2 * T_DEPTH;
+                to + k / VL * amx_dy_pitch(steps) + t / T_DEPTH * AMX_PARTS * T_ELEMENTS + t % T_DEPTH / 2 * T_DEPTH;
             t_words pair[AMX_PARTS];
             amx_pair(a, b, pair);
             for (int part = 0; part < AMX_PARTS; part++)

@@ -75,7 +75,7 @@ static struct amx_room amx_room_of(const struct sl_conv2d *s, const struct amx_g
     return (struct amx_room){
         .x = amx_planes_elements(&p, g->unfolded ? s->c : c) * AMX_PARTS * sizeof(sl_bf16),
         .unfolded = g->unfolded ? (size_t)sl_round_up(c, VL) * (size_t)p.pitch * AMX_PARTS * sizeof(sl_bf16) : 0,
-        .dy = tiles * (size_t)p.steps * AMX_PARTS * T_BYTES,
+        .dy = tiles * (size_t)amx_dy_pitch(p.steps) * sizeof(sl_bf16),
         .sums = tiles * (size_t)g->taps * (size_t)sl_round_up(c, VL) / VL * T_BYTES,
         .pixels = (size_t)p.steps * T_DEPTH * sizeof(int32_t),
     };
@@ -133,8 +133,12 @@ static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles,
             t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
     }
     struct amx_operands o = p->operands;
+    int32_t asked = 0;
     for (int32_t i = 0; i < p->steps; i++) {
         amx_step(tiles, xs, ks, &o);
+        if (AMX_PARTS > 1 && xs > 1 && ks > 1)
+            for (const int32_t end = 64 * (i + 1) / p->steps; asked < end; asked++)
+                __builtin_prefetch(p->sums[0][asked & 1] + 2 * T_SUMS + (asked >> 1) * 16, 1, 3);
         for (int j = 0; j < 2; j++) {
             o.x[j] += T_DEPTH;
             o.w[j] += AMX_PARTS * T_ELEMENTS;
@@ -245,7 +249,7 @@ static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t en
             for (int a = 0; a < xs; a++)
                 p.operands.x[a] = amx_x_tile(area, i + a) + begin * T_DEPTH;
             for (int b = 0; b < ks; b++) {
-                p.operands.w[b] = area->dy + ((ptrdiff_t)(k + b) * steps + begin) * AMX_PARTS * T_ELEMENTS;
+                p.operands.w[b] = area->dy + (k + b) * amx_dy_pitch(steps) + (ptrdiff_t)begin * AMX_PARTS * T_ELEMENTS;
                 for (int a = 0; a < xs; a++)
                     p.sums[a][b] = area->sums + ((k + b) * row + i + a) * T_SUMS;
             }
