@@ -47,8 +47,8 @@ struct sl_need {
 /* One implementation. `shape` and `args` point at the operation's own structures. */
 struct sl_kernel {
     enum sl_element element; /* of the shapes it takes */
-    /* It does not compute the formula as it stands, but sums of transformed inputs, as Winograd's method does: the
-     * rounding is another than that of the formula's products. */
+    /* Its products are not the formula's, rounded once: they are those of transformed inputs, as in Winograd's method,
+     * or of parts of floats. The operation's README has the errors. */
     bool inexact;
     /* open() may be SL_UNAVAILABLE for one number of images and not for another: a library decides. */
     bool refuses;
