@@ -14,6 +14,7 @@
 #include "kernels/conv/cells.h"
 #include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_amx_gather.h"
+#include "kernels/conv/conv_amx_gradient_tile.h"
 #include "kernels/conv/conv_amx_plan.h"
 
 enum {
@@ -102,67 +103,6 @@ static int amx_weights_open(const void *shape, const struct sl_device *device, v
     (void)device;
     *(struct amx_gradient *)state = amx_gradient_plan(shape);
     return SL_OK;
-}
-
-/* --- Tiles ------------------------------------------------------------------------------------------------------- */
-
-/* Adds a chunk to one or two registers of x times one or two of dy: four sums at most. */
-struct amx_product {
-    struct amx_operands operands; /* of the first step; w is dy */
-    float *sums[2][2];            /* of x, of dy */
-    int32_t steps;
-    bool first; /* of all chunks */
-};
-
-static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles, const int xs, const int ks,
-                                                          const struct amx_product *p)
-{
-    (void)tiles;
-    if (p->first) {
-        t_zero(tiles, 0);
-        t_zero(tiles, 1);
-        t_zero(tiles, 2);
-        t_zero(tiles, 3);
-    } else {
-        t_load(tiles, 0, p->sums[0][0], T_ROW_BYTES);
-        if (ks > 1)
-            t_load(tiles, 1, p->sums[0][1], T_ROW_BYTES);
-        if (xs > 1)
-            t_load(tiles, 2, p->sums[1][0], T_ROW_BYTES);
-        if (xs > 1 && ks > 1)
-            t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
-    }
-    struct amx_operands o = p->operands;
-    int32_t asked = 0;
-    for (int32_t i = 0; i < p->steps; i++) {
-        amx_step(tiles, xs, ks, &o);
-        if (AMX_PARTS > 1 && xs > 1 && ks > 1)
-            for (const int32_t end = 64 * (i + 1) / p->steps; asked < end; asked++)
-                __builtin_prefetch(p->sums[0][asked & 1] + 2 * T_SUMS + (asked >> 1) * 16, 1, 3);
-        for (int j = 0; j < 2; j++) {
-            o.x[j] += T_DEPTH;
-            o.w[j] += AMX_PARTS * T_ELEMENTS;
-        }
-    }
-    t_store(tiles, 0, p->sums[0][0], T_ROW_BYTES);
-    if (ks > 1)
-        t_store(tiles, 1, p->sums[0][1], T_ROW_BYTES);
-    if (xs > 1)
-        t_store(tiles, 2, p->sums[1][0], T_ROW_BYTES);
-    if (xs > 1 && ks > 1)
-        t_store(tiles, 3, p->sums[1][1], T_ROW_BYTES);
-}
-
-static void amx_add_any(struct t_state *tiles, int xs, int ks, const struct amx_product *p)
-{
-    if (xs > 1 && ks > 1)
-        amx_add(tiles, 2, 2, p);
-    else if (xs > 1)
-        amx_add(tiles, 2, 1, p);
-    else if (ks > 1)
-        amx_add(tiles, 1, 2, p);
-    else
-        amx_add(tiles, 1, 1, p);
 }
 
 /* --- An area ------------------------------------------------------------------------------------------------------ */

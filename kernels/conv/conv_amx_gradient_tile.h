@@ -1,0 +1,73 @@
+/* The tile of backward-weights on AMX: one or two registers of 16 rows of x times one or two of 16 channels of dy. */
+#ifndef SL_KERNELS_CONV_AMX_GRADIENT_TILE_H
+#define SL_KERNELS_CONV_AMX_GRADIENT_TILE_H
+
+#include "kernels/conv/conv_amx_product.h"
+
+/* Adds a chunk to one or two registers of x times one or two of dy: four sums at most. */
+struct amx_product {
+    struct amx_operands operands; /* of the first step; w is dy */
+    float *sums[2][2];            /* of x, of dy */
+    int32_t steps;
+    bool first; /* of all chunks */
+};
+
+/* Asks, after a step, for its share of the sums of the next two tiles of x, which follow in memory. In bf16 the steps
+ * are too short for that. */
+static inline void amx_ask_sums(const struct amx_product *p, int32_t step)
+{
+    enum { LINE = 64, LINES = 2 * T_BYTES / LINE };
+    for (int32_t i = LINES * step / p->steps; i < LINES * (step + 1) / p->steps; i++)
+        for (int k = 0; k < 2; k++)
+            __builtin_prefetch((const char *)(p->sums[0][k] + 2 * T_SUMS) + i * LINE, 1);
+}
+
+static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles, const int xs, const int ks,
+                                                          const struct amx_product *p)
+{
+    (void)tiles;
+    if (p->first) {
+        t_zero(tiles, 0);
+        t_zero(tiles, 1);
+        t_zero(tiles, 2);
+        t_zero(tiles, 3);
+    } else {
+        t_load(tiles, 0, p->sums[0][0], T_ROW_BYTES);
+        if (ks > 1)
+            t_load(tiles, 1, p->sums[0][1], T_ROW_BYTES);
+        if (xs > 1)
+            t_load(tiles, 2, p->sums[1][0], T_ROW_BYTES);
+        if (xs > 1 && ks > 1)
+            t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
+    }
+    struct amx_operands o = p->operands;
+    for (int32_t i = 0; i < p->steps; i++) {
+        amx_step(tiles, xs, ks, &o);
+        if (AMX_PARTS > 1 && xs > 1 && ks > 1)
+            amx_ask_sums(p, i);
+        for (int j = 0; j < 2; j++) {
+            o.x[j] += T_DEPTH;
+            o.w[j] += AMX_PARTS * T_ELEMENTS;
+        }
+    }
+    t_store(tiles, 0, p->sums[0][0], T_ROW_BYTES);
+    if (ks > 1)
+        t_store(tiles, 1, p->sums[0][1], T_ROW_BYTES);
+    if (xs > 1)
+        t_store(tiles, 2, p->sums[1][0], T_ROW_BYTES);
+    if (xs > 1 && ks > 1)
+        t_store(tiles, 3, p->sums[1][1], T_ROW_BYTES);
+}
+
+static void amx_add_any(struct t_state *tiles, int xs, int ks, const struct amx_product *p)
+{
+    if (xs > 1 && ks > 1)
+        amx_add(tiles, 2, 2, p);
+    else if (xs > 1)
+        amx_add(tiles, 2, 1, p);
+    else if (ks > 1)
+        amx_add(tiles, 1, 2, p);
+    else
+        amx_add(tiles, 1, 1, p);
+}
+#endif
