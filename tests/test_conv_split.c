@@ -1,6 +1,8 @@
 /* What the rows of floats in two parts promise beyond the checker: the errors that README.md of kernels/conv states, on
- * operands of any size, and numbers that are not finite. */
+ * operands of any size, numbers that are not finite, and work for many cores. */
 #include "tests/conv_rows.h"
+
+#include "kernels/conv/units.h"
 
 #include <float.h>
 
@@ -109,9 +111,35 @@ static void what_is_not_finite_stays_so(void **state)
     free(x);
 }
 
+/* Forward and backward-data of the network's larger layers at a batch of 32, in either number of parts. */
+static void units_fill_a_node_of_many_cores(void **state)
+{
+    (void)state;
+    static const struct sl_conv2d layers[] = {
+        {32, 64, 64, 32, 64, 3, 3, 1, 1, 1, 1, 64, 64, 32, 64, SL_ELEMENT_F32},
+        {32, 32, 32, 64, 128, 2, 2, 1, 1, 0, 0, 32, 32, 64, 128, SL_ELEMENT_F32},
+        {32, 32, 32, 128, 256, 2, 2, 1, 1, 0, 0, 32, 32, 128, 256, SL_ELEMENT_F32},
+        {32, 16, 16, 256, 256, 2, 2, 1, 1, 0, 0, 16, 16, 256, 256, SL_ELEMENT_F32},
+        {32, 16, 16, 256, 512, 2, 2, 1, 1, 0, 0, 16, 16, 256, 512, SL_ELEMENT_F32},
+    };
+    static const enum sl_op passes[] = {SL_OP_conv2d_fwd, SL_OP_conv2d_bwd_data};
+    static const char *const names[] = {"split_amx", "direct_bf16_amx"};
+    for (size_t l = 0; l < sizeof layers / sizeof *layers; l++)
+        for (int i = 0; i < 4; i++) {
+            const struct sl_kernel_row *row = find_row(passes[i / 2], names[i % 2]);
+            struct sl_conv2d s = layers[l];
+            struct sl_need need;
+            s.element = row->kernel->element;
+            assert_true(sl_row_takes(row, row->op, &s, row->needs, &need));
+            if (!sl_units_fill(need.units))
+                fail_msg("%s, layer %zu: %lld units", row->symbol, l + 2, (long long)need.units);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(units_fill_a_node_of_many_cores),
         cmocka_unit_test(errors_are_those_stated),
         cmocka_unit_test(what_is_not_finite_stays_so),
     };

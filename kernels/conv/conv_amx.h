@@ -25,6 +25,7 @@ struct amx_job {
     float *sums[2];              /* of a tile: those being added, those that wait */
     int turn;                    /* which is which */
     struct amx_output waiting;   /* the output of the tile before */
+    int32_t begin, end;          /* of the output channels: whole blocks, but for the last */
     struct amx_moments *moments; /* of each block, while a unit is computed */
     sl_bf16 *band;
     amx_element *outputs; /* of a block: [pixel of the unit][AMX_BLOCK], where a pool follows */
@@ -95,7 +96,7 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
                               .row = (ptrdiff_t)b->columns * b->pitch,
                               .part = b->part,
                               .pixel = (ptrdiff_t)b->window.columns.stride * b->pitch * (ptrdiff_t)sizeof *job->band};
-    for (int32_t first = 0; first < a->k; first += AMX_BLOCK) {
+    for (int32_t first = job->begin; first < job->end; first += AMX_BLOCK) {
         const int64_t tiles = first / (AMX_BLOCK / 2), here = amx_block_tiles(a, first);
         piece.weights = a->weights + (tiles * all + here * before) * AMX_PARTS * T_ELEMENTS;
         for (int32_t at = 0; at < count; at += 2)
@@ -121,7 +122,8 @@ static void amx_clear_lanes(const struct amx *a, int64_t pixels, amx_element *y)
 static struct direct_ahead amx_next(const struct amx *a, int64_t next, int64_t end)
 {
     const struct sl_window *w = &a->band.window;
-    const int64_t blocks = (sl_units_pixels(&w->units) + 2 * SL_AMX_PIXELS - 1) / (2 * SL_AMX_PIXELS) * amx_blocks(a);
+    const int64_t blocks =
+        (sl_units_pixels(&w->units) + 2 * SL_AMX_PIXELS - 1) / (2 * SL_AMX_PIXELS) * amx_blocks(a->k);
     if (next >= end)
         return direct_ahead_of(NULL, 0, 0, 0, blocks);
     const struct sl_unit unit = sl_units_at(&w->units, next);
@@ -137,7 +139,7 @@ static struct amx_job amx_begin(const struct amx *a, struct t_state *tiles, void
     float *bias = scratch;
     float *sums = bias + biases;
     struct amx_moments *moments = (void *)(sums + 2 * AMX_SUMS);
-    char *places = (char *)(moments + amx_blocks(a));
+    char *places = (char *)(moments + amx_blocks(a->k));
     memset(bias, 0, biases * sizeof *bias);
     if (a->bias)
         memcpy(bias, a->bias, (size_t)a->k * sizeof *bias);
@@ -153,30 +155,42 @@ static struct amx_job amx_begin(const struct amx *a, struct t_state *tiles, void
                                 (void *)(places + sl_amx_places_scratch(&a->band) + sl_amx_band_scratch(&a->band))};
 }
 
+/* Groups [begin, end) of a unit. */
+static void amx_unit(struct amx_job *job, int64_t number, int32_t begin, int32_t end)
+{
+    const struct amx *a = job->a;
+    const struct sl_window *w = &a->band.window;
+    const struct sl_unit unit = sl_units_at(&w->units, number);
+    const int64_t first = (unit.n * w->rows.output + unit.p) * w->columns.output, windows = a->pool * a->pool;
+    const int64_t pixels = (int64_t)unit.images * unit.rows * w->columns.output, blocks = amx_blocks(a->k);
+    const bool last = end == a->groups;
+    amx_element *y = a->y + first / windows * w->ys;
+    struct sl_amx_taps taps = sl_amx_first_taps(&a->band);
+    int64_t before = 0;
+    job->begin = (int32_t)(blocks * begin / a->groups) * AMX_BLOCK;
+    job->end = last ? a->k : (int32_t)(blocks * end / a->groups) * AMX_BLOCK;
+    sl_amx_band_copy(&a->band, a->x, sizeof *a->x, &unit, amx_lay, job->band);
+    do {
+        amx_one_pair(job, &unit, &taps, before, y);
+        before += amx_steps(&a->band, &taps);
+    } while (sl_amx_next_taps(&a->band, &taps));
+    if (last)
+        amx_clear_lanes(a, pixels / windows, y);
+    if (a->moments)
+        amx_moments_record(job->moments, (int32_t)pixels, a->k, job->begin, last ? w->ys : job->end, w->ys,
+                           a->moments + (size_t)number * sl_moments_size(w->ys));
+}
+
 static void amx_slice(const struct amx *a, const struct sl_work *work)
 {
-    const struct sl_window *w = &a->band.window;
     struct t_state tiles;
     struct amx_job job = amx_begin(a, &tiles, work->scratch);
     t_open(&tiles);
-    for (int64_t i = work->begin; i < work->end; i++) {
-        const struct sl_unit unit = sl_units_at(&w->units, i);
-        const int64_t windows = a->pool * a->pool;
-        const int64_t first = (unit.n * w->rows.output + unit.p) * w->columns.output;
-        const int64_t pixels = (int64_t)unit.images * unit.rows * w->columns.output;
-        amx_element *y = a->y + first / windows * w->ys;
-        struct sl_amx_taps taps = sl_amx_first_taps(&a->band);
-        int64_t before = 0;
-        sl_amx_band_copy(&a->band, a->x, sizeof *a->x, &unit, amx_lay, job.band);
-        job.ahead = amx_next(a, i + 1, work->end);
-        do {
-            amx_one_pair(&job, &unit, &taps, before, y);
-            before += amx_steps(&a->band, &taps);
-        } while (sl_amx_next_taps(&a->band, &taps));
-        amx_clear_lanes(a, pixels / windows, y);
-        if (a->moments)
-            amx_moments_record(job.moments, (int32_t)pixels, a->k, w->ys,
-                               a->moments + (size_t)i * sl_moments_size(w->ys));
+    for (int64_t i = work->begin, next; i < work->end; i = next) {
+        const int64_t number = i / a->groups, left = (number + 1) * a->groups;
+        next = left < work->end ? left : work->end;
+        job.ahead = amx_next(a, number + 1, (work->end + a->groups - 1) / a->groups);
+        amx_unit(&job, number, (int32_t)(i % a->groups), (int32_t)(next - number * a->groups));
     }
     t_close();
 }

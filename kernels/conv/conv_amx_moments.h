@@ -32,17 +32,23 @@ static inline void amx_moments_add(struct amx_moments *m, bool is_first, vf low,
     amx_moments_of(m, VL, high);
 }
 
-/* The record of `pixels` pixels, of which `lanes` lanes were summed. */
-static void amx_moments_record(const struct amx_moments *m, int32_t pixels, int32_t lanes, int32_t ys, float *record)
+/* Channels [begin, end) of the record of `pixels` pixels, of which `lanes` were summed; who has the first of them also
+ * says how many pixels there are. */
+static void amx_moments_record(const struct amx_moments *m, int32_t pixels, int32_t lanes, int32_t begin, int32_t end,
+                               int32_t ys, float *record)
 {
-    memset(record, 0, sl_moments_size(ys) * sizeof *record);
-    for (int32_t k = 0; k < lanes; k++) {
+    memset(record + begin, 0, (size_t)(end - begin) * sizeof *record);
+    memset(record + ys + begin, 0, (size_t)(end - begin) * sizeof *record);
+    for (int32_t k = begin; k < amx_least(lanes, end); k++) {
         const struct amx_moments *of = &m[k / (2 * VL)];
         const float sum = of->sum[k % (2 * VL)], mean = sum / (float)pixels;
         const float squares = of->square[k % (2 * VL)] - sum * mean;
         record[k] = of->first[k % (2 * VL)] + mean;
         record[ys + k] = squares < 0.0f ? 0.0f : squares; /* a NaN stays one */
     }
+    if (begin > 0)
+        return;
+    memset(record + 2 * ys, 0, SL_LANES * sizeof *record);
     record[2 * ys] = (float)pixels;
 }
 #endif

@@ -103,7 +103,7 @@ static sl_bf16 *amx_pack_run(const struct amx_run *run, int32_t first, sl_bf16 *
 static void amx_pack(const struct amx *a, const struct amx_filter *filter, void *packed, const struct sl_work *work)
 {
     const int64_t tiles = AMX_BLOCK / VL, steps = amx_all_steps(&a->band);
-    assert(sl_slice_is_within(work, amx_blocks(a)));
+    assert(sl_slice_is_within(work, amx_blocks(a->k)));
     for (int64_t b = work->begin; b < work->end; b++) {
         sl_bf16 *to = (sl_bf16 *)packed + b * tiles * steps * AMX_PARTS * T_ELEMENTS;
         struct sl_amx_taps taps = sl_amx_first_taps(&a->band);

@@ -20,35 +20,44 @@ struct amx {
     float slope;
     amx_element *y;
     float *moments;
-    int32_t pool; /* 2: y has the maxima of 2 x 2 outputs; 1: the outputs */
+    int32_t pool;   /* 2: y has the maxima of 2 x 2 outputs; 1: the outputs */
+    int32_t groups; /* of blocks: what is handed out is a group for the pixels of a unit */
 };
 
-/* The band of a unit and the weights should stay in the second-level cache together; window.h counts in floats. Of an
- * output of so many pixels: a small one is cut smaller, so that there is something for several threads. */
-static struct sl_units_goal amx_goal(int64_t pixels)
+/* The band of a unit and the weights should stay in the second-level cache together. Window.h counts in floats. */
+static struct sl_units_goal amx_goal(void)
 {
-    enum { LEAST = 64, GOOD = 256, FEW = 16 };
-    const int64_t least = pixels / FEW;
-    return (struct sl_units_goal){.bytes = 512 << 10,
-                                  .most = 1024,
-                                  .least = least < LEAST  ? LEAST
-                                           : least < GOOD ? (int32_t)least
-                                                          : GOOD,
-                                  .units = 64};
+    return (struct sl_units_goal){.bytes = 512 << 10, .most = 1024, .least = 512, .units = 64};
+}
+
+static int32_t amx_blocks(int32_t k)
+{
+    return (int32_t)(((int64_t)k + AMX_BLOCK - 1) / AMX_BLOCK);
+}
+
+/* Where units do not fill a node of many cores, their blocks are shared out as well: who takes a part of them copies
+ * the band all the same. */
+static struct amx amx_plan(const struct sl_window *w, int32_t k)
+{
+    struct amx a = {.band = sl_amx_band_plan(w, AMX_PARTS), .k = k, .slope = 1.0f, .pool = 1, .groups = 1};
+    const int64_t units = sl_units_count(&w->units);
+    while (2 * a.groups <= amx_blocks(k) && !sl_units_fill(units * a.groups))
+        a.groups *= 2;
+    return a;
 }
 
 static struct amx amx_forward(const struct sl_conv2d *s)
 {
-    const struct sl_units_goal goal = amx_goal((int64_t)s->n * s->oh * s->ow);
+    const struct sl_units_goal goal = amx_goal();
     const struct sl_window w = sl_window_forward(s, &goal);
-    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->k, .pool = 1};
+    return amx_plan(&w, s->k);
 }
 
 static struct amx amx_backward(const struct sl_conv2d *s)
 {
-    const struct sl_units_goal goal = amx_goal((int64_t)s->n * s->h * s->w);
+    const struct sl_units_goal goal = amx_goal();
     const struct sl_window w = sl_window_backward(s, &goal);
-    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->c, .slope = 1.0f, .pool = 1};
+    return amx_plan(&w, s->c);
 }
 
 /* Steps of a kernel row; all steps of a pair of phases; of all pairs. */
@@ -72,11 +81,6 @@ static int64_t amx_all_steps(const struct sl_amx_band *b)
     return steps;
 }
 
-static int64_t amx_blocks(const struct amx *a)
-{
-    return ((int64_t)a->k + AMX_BLOCK - 1) / AMX_BLOCK;
-}
-
 /* Tiles of channels in the block that begins at channel `first`. */
 static int amx_block_tiles(const struct amx *a, int32_t first)
 {
@@ -97,13 +101,17 @@ static size_t amx_waiting(const struct amx *a)
 
 static void amx_need(const struct amx *a, struct sl_need *need)
 {
+    const int64_t units = sl_units_count(&a->band.window.units);
     *need = (struct sl_need){
-        .units = sl_units_count(&a->band.window.units),
-        .scratch = (size_t)amx_blocks(a) * (AMX_BLOCK * sizeof(float) + sizeof(struct amx_moments)) +
+        .units = units * a->groups,
+        .joins = a->groups > 1,
+        .together = a->groups,
+        .records = units,
+        .scratch = (size_t)amx_blocks(a->k) * (AMX_BLOCK * sizeof(float) + sizeof(struct amx_moments)) +
                    2 * AMX_SUMS * sizeof(float) + sl_amx_places_scratch(&a->band) + sl_amx_band_scratch(&a->band) +
                    amx_waiting(a),
         .state = sizeof *a,
-        .pack_units = amx_blocks(a),
+        .pack_units = amx_blocks(a->k),
         .packed = amx_packed(a),
     };
 }

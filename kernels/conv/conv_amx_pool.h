@@ -8,11 +8,13 @@
 /* Units have whole windows: an even number of rows. */
 static struct amx amx_pooled(const struct sl_conv2d *s)
 {
-    const struct sl_units_goal goal = amx_goal((int64_t)s->n * s->oh * s->ow);
+    const struct sl_units_goal goal = amx_goal();
     struct sl_window w = sl_window_forward(s, &goal);
     w.units.rows += w.units.rows % 2;
     w.units.per_image = (s->oh + w.units.rows - 1) / w.units.rows;
-    return (struct amx){.band = sl_amx_band_plan(&w, AMX_PARTS), .k = s->k, .pool = 2};
+    struct amx a = amx_plan(&w, s->k);
+    a.pool = 2;
+    return a;
 }
 
 static bool amx_pooled_need(const void *shape, struct sl_need *need)
