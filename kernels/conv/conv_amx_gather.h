@@ -145,7 +145,7 @@ static void amx_gather_x(const struct amx_planes *p, const amx_element *x, const
                          sl_bf16 *to)
 {
     const ptrdiff_t part = (ptrdiff_t)amx_planes_elements(p, channels);
-    for (int32_t plane = 0; plane < p->down * p->across; plane++, to += sl_round_up(channels, VL) * p->pitch)
+    for (int32_t plane = 0; plane < p->down * p->across; plane++, to += (ptrdiff_t)sl_round_up(channels, VL) * p->pitch)
         for (int32_t c = 0; c < channels; c += AMX_GATHERED)
             amx_turn_plane(p, x + c, unit, plane / p->across, plane % p->across, amx_least(channels - c, AMX_GATHERED),
                            to + (ptrdiff_t)c * p->pitch, part);
@@ -171,9 +171,8 @@ static ptrdiff_t amx_dy_pitch(int32_t steps)
     return (ptrdiff_t)steps * AMX_PARTS * T_ELEMENTS + T_DEPTH;
 }
 
-/* dy of a unit by pairs: [tile of 16 channels][step][part][16 pairs][16 channels][2]. `dy`
- * points at the first of `channels`
- * channels of the unit's first pixel. */
+/* dy of a unit by pairs: [tile of 16 channels][step][part][16 pairs][16 channels][2]. `dy` points at the first of
+ * `channels` channels of the unit's first pixel. */
 static void amx_gather_dy(const struct amx_planes *p, const amx_element *dy, const int32_t *pixel, int32_t steps,
                           int32_t channels, sl_bf16 *to)
 {
