@@ -121,6 +121,32 @@ static inline struct error error_of(const float *got, const float *want, size_t 
     return (struct error){sqrt(squares / size), most / sqrt(size / (double)n)};
 }
 
+static inline void multiply(float *at, size_t n, float by)
+{
+    for (size_t i = 0; i < n; i++)
+        at[i] *= by;
+}
+
+/* Of a pass by a row of floats, beside the reference. x or dy is `size` times as large as what is drawn, and weights so
+ * many times smaller. */
+static inline struct error pass_error(const struct sl_kernel_row *row, const struct sl_conv2d *s, float size)
+{
+    const bool forward = row->op == SL_OP_conv2d_fwd;
+    const size_t inputs = forward ? sl_conv2d_inputs(s) : sl_conv2d_outputs(s);
+    const size_t outputs = forward ? sl_conv2d_outputs(s) : sl_conv2d_inputs(s);
+    float *x = draw(inputs, 0), *weights = draw(sl_conv2d_weights(s), 1), *got = take(outputs), *want = take(outputs);
+    multiply(x, inputs, size);
+    multiply(weights, sl_conv2d_weights(s), 1.0f / size);
+    pass(row, s, x, weights, got);
+    pass(find_row(row->op, "ref"), s, x, weights, want);
+    const struct error error = error_of(got, want, outputs);
+    free(want);
+    free(got);
+    free(weights);
+    free(x);
+    return error;
+}
+
 /* The constants of kernels/conv/README.md, with a little room: the root mean square hardly changes with the numbers
  * drawn, the largest of some ten thousand errors does. A form that came out much better than stated would be another
  * form. */

@@ -11,22 +11,6 @@ static struct sl_conv2d same(int32_t n, int32_t side, int32_t c, int32_t k, int3
     return (struct sl_conv2d){n, side, side, c, k, r, r, 1, 1, pad, pad, side, side, c, k, SL_ELEMENT_F32};
 }
 
-static struct error measure(const struct sl_kernel_row *row, const struct sl_conv2d *s)
-{
-    const bool forward = row->op == SL_OP_conv2d_fwd;
-    const size_t inputs = forward ? sl_conv2d_inputs(s) : sl_conv2d_outputs(s);
-    const size_t outputs = forward ? sl_conv2d_outputs(s) : sl_conv2d_inputs(s);
-    float *x = draw(inputs, 0), *weights = draw(sl_conv2d_weights(s), 1), *got = take(outputs), *want = take(outputs);
-    pass(row, s, x, weights, got);
-    pass(find_row(row->op, "ref"), s, x, weights, want);
-    const struct error error = error_of(got, want, outputs);
-    free(want);
-    free(got);
-    free(weights);
-    free(x);
-    return error;
-}
-
 static void errors_are_those_of_the_form(void **state)
 {
     (void)state;
@@ -49,7 +33,7 @@ static void errors_are_those_of_the_form(void **state)
                 const struct sl_kernel_row *row = find_row(passes[p], names[n]);
                 assert_int_equal(sl_winograd_choose(s->kh, s->oh, s->ow), cases[i].form);
                 if (runs(row))
-                    error_is_that_of_the_form(row, i, measure(row, s), cases[i].stated);
+                    error_is_that_of_the_form(row, i, pass_error(row, s, 1.0f), cases[i].stated);
             }
 }
 
