@@ -64,9 +64,15 @@ static struct amx_gradient amx_gradient_plan(const struct sl_conv2d *s)
     return g;
 }
 
+/* Tiles of x of an area of c input channels. */
+static int64_t amx_x_tiles(const struct amx_gradient *g, int32_t c)
+{
+    return (int64_t)g->taps * (sl_round_up(c, VL) / VL);
+}
+
 /* The scratch of an area, part by part. */
 struct amx_room {
-    size_t x, unfolded, dy, sums, pixels; /* bytes */
+    size_t x, unfolded, dy, sums, pixels, x_tiles; /* bytes */
 };
 
 static struct amx_room amx_room_of(const struct sl_conv2d *s, const struct amx_gradient *g, int32_t k, int32_t c)
@@ -79,6 +85,7 @@ static struct amx_room amx_room_of(const struct sl_conv2d *s, const struct amx_g
         .dy = tiles * (size_t)amx_dy_pitch(p.steps) * sizeof(sl_bf16),
         .sums = tiles * (size_t)g->taps * (size_t)sl_round_up(c, VL) / VL * T_BYTES,
         .pixels = (size_t)p.steps * T_DEPTH * sizeof(int32_t),
+        .x_tiles = (size_t)amx_x_tiles(g, c) * sizeof(sl_bf16 *),
     };
 }
 
@@ -90,7 +97,7 @@ static bool amx_weights_need(const void *shape, struct sl_need *need)
     *need = (struct sl_need){
         .units = sl_cells_units(&g.cells),
         .parts = sl_cells_partial(&g.cells),
-        .scratch = room.x + room.unfolded + room.dy + room.sums + room.pixels,
+        .scratch = room.x + room.unfolded + room.dy + room.sums + room.pixels + room.x_tiles,
         .state = sizeof g,
         .joins = true,
         .flops = AMX_TERMS * sl_conv2d_flops(s),
@@ -118,6 +125,7 @@ struct amx_area {
     sl_bf16 *x, *unfolded, *dy;
     float *sums; /* [tile of output channels][tile of x][16][16] */
     int32_t *pixels;
+    const sl_bf16 **x_at; /* tiles of x: where each lies */
 };
 
 /* Tile i of x: tap after tap of 16 channels. */
@@ -187,7 +195,7 @@ static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t en
                                     .first = first};
             const int xs = amx_least(area->x_tiles - i, 2), ks = amx_least(area->k_tiles - k, 2);
             for (int a = 0; a < xs; a++)
-                p.operands.x[a] = amx_x_tile(area, i + a) + begin * T_DEPTH;
+                p.operands.x[a] = area->x_at[i + a] + begin * T_DEPTH;
             for (int b = 0; b < ks; b++) {
                 p.operands.w[b] = area->dy + (k + b) * amx_dy_pitch(steps) + (ptrdiff_t)begin * AMX_PARTS * T_ELEMENTS;
                 for (int a = 0; a < xs; a++)
@@ -256,7 +264,7 @@ static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g
         .k_tiles = sl_round_up(k, VL) / VL,
         .c = at->c,
         .channels = c,
-        .x_tiles = g->taps * (sl_round_up(c, VL) / VL),
+        .x_tiles = (int32_t)amx_x_tiles(g, c),
         .x_part = (ptrdiff_t)(g->unfolded ? (size_t)sl_round_up(c, VL) * (size_t)planes.pitch
                                           : amx_planes_elements(&planes, c)),
         .x = (void *)from,
@@ -264,7 +272,10 @@ static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g
         .dy = (void *)(from + room.x + room.unfolded),
         .sums = (void *)(from + room.x + room.unfolded + room.dy),
         .pixels = (void *)(from + room.x + room.unfolded + room.dy + room.sums),
+        .x_at = (void *)(from + room.x + room.unfolded + room.dy + room.sums + room.pixels),
     };
+    for (int32_t i = 0; i < area.x_tiles; i++)
+        area.x_at[i] = amx_x_tile(&area, i);
     const int64_t units = sl_units_count(&area.planes.units), begin = units * part / g->cells.parts;
     for (int64_t i = begin; i < units * (part + 1) / g->cells.parts; i++)
         amx_add_unit(&area, a, i, i == begin);
