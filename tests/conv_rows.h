@@ -121,6 +121,14 @@ static inline struct error error_of(const float *got, const float *want, size_t 
     return (struct error){sqrt(squares / size), most / sqrt(size / (double)n)};
 }
 
+/* Adds up the parts, as the layer does. */
+static inline void add_parts(float *dw, size_t weights, int64_t parts)
+{
+    for (int64_t p = 1; p < parts; p++)
+        for (size_t i = 0; i < weights; i++)
+            dw[i] += dw[(size_t)p * weights + i];
+}
+
 static inline void multiply(float *at, size_t n, float by)
 {
     for (size_t i = 0; i < n; i++)

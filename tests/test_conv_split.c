@@ -24,9 +24,7 @@ static float *gradient(const char *name, const struct sl_conv2d *s, const float 
     float *dw = take((size_t)(l.need.parts ? l.need.parts : 1) * n);
     l.row->kernel->run(s, &(struct sl_conv2d_bwd_weights){x, dy, dw},
                        &(struct sl_work){.end = l.need.units, .scratch = l.scratch, .state = l.state});
-    for (int64_t p = 1; p < l.need.parts; p++)
-        for (size_t i = 0; i < n; i++)
-            dw[i] += dw[(size_t)p * n + i];
+    add_parts(dw, n, l.need.parts);
     close_launch(&l);
     return dw;
 }

@@ -21,14 +21,6 @@ static void run_in(const struct launch *l, const struct sl_conv2d_bwd_weights *a
     }
 }
 
-/* Adds up the parts, as the layer does. */
-static void add_parts(float *dw, size_t weights, int64_t parts)
-{
-    for (int64_t p = 1; p < parts; p++)
-        for (size_t i = 0; i < weights; i++)
-            dw[i] += dw[(size_t)p * weights + i];
-}
-
 static float *gradient(const struct sl_kernel_row *row, const struct sl_conv2d *s, int64_t threads)
 {
     struct launch l;

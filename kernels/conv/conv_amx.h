@@ -195,22 +195,12 @@ static void amx_slice(const struct amx *a, const struct sl_work *work)
     t_close();
 }
 
-/* Short sums of floats are left to the rows of vectors: storing them takes longer than multiplying. */
-static bool amx_takes(const struct sl_conv2d *s, int32_t source_channels, const struct sl_need *need)
-{
-    enum { LEAST_TERMS = AMX_PARTS > 1 ? 128 : 1 };
-    return (int64_t)s->kh * s->kw * source_channels >= LEAST_TERMS && need->scratch <= AMX_MOST_SCRATCH;
-}
-
 /* --- conv2d_fwd ------------------------------------------------------------------------------------------------ */
 
 static bool amx_forward_need(const void *shape, struct sl_need *need)
 {
-    const struct sl_conv2d *s = shape;
-    const struct amx a = amx_forward(s);
-    amx_need(&a, need);
-    need->flops = AMX_TERMS * sl_conv2d_flops(s);
-    return amx_takes(s, s->c, need);
+    const struct amx a = amx_forward(shape);
+    return amx_need(&a, sl_conv2d_flops(shape), need);
 }
 
 static int amx_forward_open(const void *shape, const struct sl_device *device, void *state)
@@ -253,11 +243,8 @@ static void amx_forward_slice(const void *shape, const void *args, const struct 
 
 static bool amx_backward_need(const void *shape, struct sl_need *need)
 {
-    const struct sl_conv2d *s = shape;
-    const struct amx a = amx_backward(s);
-    amx_need(&a, need);
-    need->flops = AMX_TERMS * sl_conv2d_flops(s);
-    return amx_takes(s, s->k, need);
+    const struct amx a = amx_backward(shape);
+    return amx_need(&a, sl_conv2d_flops(shape), need);
 }
 
 static int amx_backward_open(const void *shape, const struct sl_device *device, void *state)

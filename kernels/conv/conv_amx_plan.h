@@ -99,9 +99,13 @@ static size_t amx_waiting(const struct amx *a)
     return a->pool > 1 ? (size_t)sl_units_pixels(&a->band.window.units) * AMX_BLOCK * sizeof(amx_element) : 0;
 }
 
-static void amx_need(const struct amx *a, struct sl_need *need)
+/* Does the row take it, and what does it need? `flops`: of the formula. Short sums of floats are left to the rows of
+ * vectors: storing them takes longer than multiplying. */
+static bool amx_need(const struct amx *a, double flops, struct sl_need *need)
 {
-    const int64_t units = sl_units_count(&a->band.window.units);
+    enum { LEAST_TERMS = AMX_PARTS > 1 ? 128 : 1 };
+    const struct sl_window *w = &a->band.window;
+    const int64_t units = sl_units_count(&w->units);
     *need = (struct sl_need){
         .units = units * a->groups,
         .joins = a->groups > 1,
@@ -113,6 +117,8 @@ static void amx_need(const struct amx *a, struct sl_need *need)
         .state = sizeof *a,
         .pack_units = amx_blocks(a->k),
         .packed = amx_packed(a),
+        .flops = AMX_TERMS * flops,
     };
+    return (int64_t)w->rows.kernel * w->columns.kernel * w->c >= LEAST_TERMS && need->scratch <= AMX_MOST_SCRATCH;
 }
 #endif

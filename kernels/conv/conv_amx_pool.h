@@ -5,13 +5,11 @@
 
 #include "kernels/conv/conv_amx.h"
 
-/* Units have whole windows: an even number of rows. */
 static struct amx amx_pooled(const struct sl_conv2d *s)
 {
     const struct sl_units_goal goal = amx_goal();
     struct sl_window w = sl_window_forward(s, &goal);
-    w.units.rows += w.units.rows % 2;
-    w.units.per_image = (s->oh + w.units.rows - 1) / w.units.rows;
+    sl_units_pair_rows(&w.units);
     struct amx a = amx_plan(&w, s->k);
     a.pool = 2;
     return a;
@@ -23,9 +21,7 @@ static bool amx_pooled_need(const void *shape, struct sl_need *need)
     if (!sl_conv2d_is_poolable(s))
         return false;
     const struct amx a = amx_pooled(s);
-    amx_need(&a, need);
-    need->flops = AMX_TERMS * sl_conv2d_flops(s);
-    return amx_takes(s, s->c, need);
+    return amx_need(&a, sl_conv2d_flops(s), need);
 }
 
 static int amx_pooled_open(const void *shape, const struct sl_device *device, void *state)

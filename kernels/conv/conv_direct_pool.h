@@ -5,13 +5,10 @@
 
 #include "kernels/conv/conv_direct.h"
 
-/* Units of an even number of rows. */
 static struct direct direct_pooled(const struct sl_conv2d *s)
 {
     struct direct d = direct_forward(s);
-    struct sl_units *u = &d.window.units;
-    u->rows += u->rows % 2;
-    u->per_image = (s->oh + u->rows - 1) / u->rows;
+    sl_units_pair_rows(&d.window.units);
     return d;
 }
 

@@ -29,6 +29,12 @@ struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl
     return u;
 }
 
+void sl_units_pair_rows(struct sl_units *u)
+{
+    u->rows += u->rows % 2;
+    u->per_image = (u->oh + u->rows - 1) / u->rows;
+}
+
 struct sl_unit sl_units_at(const struct sl_units *u, int64_t unit)
 {
     assert(0 <= unit && unit < sl_units_count(u));

@@ -42,6 +42,9 @@ struct sl_unit_source {
 struct sl_units sl_units_plan(int32_t n, int32_t oh, int32_t ow, const struct sl_units_input *input,
                               const struct sl_units_goal *goal);
 
+/* Makes the number of rows of a unit even, so that it has whole windows of 2 x 2. */
+void sl_units_pair_rows(struct sl_units *units);
+
 /* Do so many units of equal work fill a node of many cores? Cut evenly for 64 threads, the longest slice is at most a
  * sixteenth longer than the mean. */
 static inline bool sl_units_fill(int64_t units)
