@@ -47,7 +47,7 @@ static struct amx_planes amx_planes_of(const struct sl_conv2d *s)
     const int32_t k = s->k < 256 ? s->k : 256;
     const struct sl_units_input input = {
         .row_bytes = (size_t)s->w * (size_t)(s->c + k) * sizeof(amx_element), .stride = s->stride_h, .kernel = s->kh};
-    const struct sl_units_goal goal = {.bytes = 768 << 10, .most = 1024};
+    const struct sl_units_goal goal = {.bytes = 384 << 10, .most = 1024};
     struct amx_planes p = {.s = s,
                            .units = sl_units_plan(s->n, s->oh, s->ow, &input, &goal),
                            .across = s->stride_w < s->kw ? s->stride_w : s->kw,
