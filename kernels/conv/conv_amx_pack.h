@@ -22,18 +22,22 @@ struct amx_run {
     int32_t row;
 };
 
-/* The weight of element `e` of a run for output channel 0. NULL: past the end of the run, or a lane of zeros. */
-static const float *amx_weight(const struct amx_run *run, int32_t e)
+/* The weights of elements [e, e + T_DEPTH) of a run for output channel 0. NULL: past the end of the run, or a lane of
+ * zeros. */
+static void amx_weights_of(const struct amx_run *run, int32_t e, const float *from[T_DEPTH])
 {
     const struct sl_window *w = &run->a->band.window;
     const struct amx_filter *f = run->filter;
-    const int32_t s = e / run->a->band.pitch, c = e % run->a->band.pitch;
-    if (s >= run->taps->columns || c >= w->c)
-        return NULL;
+    const int32_t pitch = run->a->band.pitch;
     const int64_t r = run->taps->row_phase + (int64_t)run->row * w->rows.spacing;
-    const int64_t tap = r * w->columns.kernel + run->taps->column_phase + (int64_t)s * w->columns.spacing;
+    const int64_t first = r * w->columns.kernel + run->taps->column_phase;
     const int64_t last = (int64_t)w->rows.kernel * w->columns.kernel - 1;
-    return f->weights + (f->turned ? last - tap : tap) * f->tap + c * f->source;
+    for (int32_t i = 0, s = e / pitch, c = e % pitch; i < T_DEPTH; s++, c = 0) {
+        const int64_t tap = first + (int64_t)s * w->columns.spacing;
+        const float *at = f->weights + (f->turned ? last - tap : tap) * f->tap;
+        for (; i < T_DEPTH && c < pitch; i++, c++)
+            from[i] = s < run->taps->columns && c < w->c ? at + c * f->source : NULL;
+    }
 }
 
 /* One register of each part: elements [e, e + T_DEPTH) of a kernel row x `channels` output channels from `first` on.
@@ -41,15 +45,12 @@ static const float *amx_weight(const struct amx_run *run, int32_t e)
 static void amx_pack_columns(const struct amx_run *run, int32_t e, int32_t first, int32_t channels, sl_bf16 *to,
                              ptrdiff_t part)
 {
+    const float *from[T_DEPTH];
+    amx_weights_of(run, e, from);
     for (int32_t i = 0; i < T_DEPTH; i += 2, to += T_DEPTH) {
-        float value[2][VL] = {{0}};
-        for (int32_t h = 0; h < 2; h++) {
-            const float *from = amx_weight(run, e + i + h);
-            if (from)
-                memcpy(value[h], from + first, (size_t)channels * sizeof *from);
-        }
         t_words pairs[AMX_PARTS];
-        amx_pair_floats(v_load(value[0]), v_load(value[1]), pairs);
+        amx_pair_floats(from[i] ? v_load_head(from[i] + first, channels) : v_zero(),
+                        from[i + 1] ? v_load_head(from[i + 1] + first, channels) : v_zero(), pairs);
         for (int p = 0; p < AMX_PARTS; p++)
             t_store_words(to + p * part, pairs[p]);
     }
@@ -60,21 +61,17 @@ static void amx_pack_rows(const struct amx_run *run, int32_t e, int32_t first, i
                           ptrdiff_t part)
 {
     const float *from[T_DEPTH];
-    t_words pairs[AMX_PARTS][VL];
-    bool whole = true;
-    for (int32_t i = 0; i < T_DEPTH; i++) {
-        from[i] = amx_weight(run, e + i);
-        whole = whole && from[i] && from[i] == from[0] + i;
-    }
-    for (int32_t n = 0; n < VL; n++) {
+    t_words pairs[AMX_PARTS][VL] = {{{0}}};
+    amx_weights_of(run, e, from);
+    const bool whole = from[0] && from[T_DEPTH - 1] == from[0] + T_DEPTH - 1;
+    for (int32_t n = 0; n < channels; n++) {
         const ptrdiff_t at = (ptrdiff_t)(first + n) * run->filter->channel;
-        float value[T_DEPTH] = {0};
-        for (int32_t i = 0; i < T_DEPTH && n < channels && !whole; i++)
+        float value[T_DEPTH];
+        for (int32_t i = 0; i < T_DEPTH && !whole; i++)
             value[i] = from[i] ? from[i][at] : 0.0f;
-        if (whole && n < channels)
-            memcpy(value, from[0] + at, sizeof value);
+        const float *values = whole ? from[0] + at : value;
         t_words parts[AMX_PARTS];
-        amx_split(v_load(value), v_load(value + VL), parts);
+        amx_split(v_load(values), v_load(values + VL), parts);
         for (int p = 0; p < AMX_PARTS; p++)
             pairs[p][n] = parts[p];
     }
