@@ -82,6 +82,15 @@ static void amx_pool_block(const struct amx_job *job, const struct sl_unit *unit
         }
 }
 
+/* Blocks that take turns at each two places. One, where its weights stay in the first-level cache from place to place;
+ * else as many as stay in the second: then it is the source that stays in the first. Floats read too much of both. */
+static int32_t amx_turns(const struct amx *a, const struct amx_piece *piece)
+{
+    enum { NEAR = 24 << 10, FAR = 1 << 20 };
+    const int64_t bytes = (int64_t)piece->rows * piece->steps * AMX_PARTS * 2 * T_BYTES;
+    return AMX_PARTS > 1 || a->pool > 1 || bytes <= NEAR || bytes > FAR ? 1 : (int32_t)(FAR / bytes);
+}
+
 /* All pixels of a pair of phases; `before`: steps of the pairs before it. */
 static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const struct sl_amx_taps *taps,
                          int64_t before, amx_element *y)
@@ -96,12 +105,17 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
                               .row = (ptrdiff_t)b->columns * b->pitch,
                               .part = b->part,
                               .pixel = (ptrdiff_t)b->window.columns.stride * b->pitch * (ptrdiff_t)sizeof *job->band};
-    for (int32_t first = job->begin; first < job->end; first += AMX_BLOCK) {
-        const int64_t tiles = first / (AMX_BLOCK / 2), here = amx_block_tiles(a, first);
-        piece.weights = a->weights + (tiles * all + here * before) * AMX_PARTS * T_ELEMENTS;
+    const int32_t turns = amx_turns(a, &piece);
+    piece.passing = turns > 1;
+    for (int32_t first = job->begin, next; first < job->end; first = next) {
+        next = amx_least(job->end, first + turns * AMX_BLOCK);
         for (int32_t at = 0; at < count; at += 2)
-            amx_one_block(job, &piece, amx_least(count - at, 2), job->places + at, first,
-                          a->pool > 1 ? job->outputs : y + first);
+            for (int32_t block = first; block < next; block += AMX_BLOCK) {
+                const int64_t tiles = block / (AMX_BLOCK / 2), here = amx_block_tiles(a, block);
+                piece.weights = a->weights + (tiles * all + here * before) * AMX_PARTS * T_ELEMENTS;
+                amx_one_block(job, &piece, amx_least(count - at, 2), job->places + at, block,
+                              a->pool > 1 ? job->outputs : y + block);
+            }
         if (a->pool > 1) {
             amx_store_waiting(job);
             amx_pool_block(job, unit, first, y);

@@ -42,7 +42,7 @@ static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles,
     }
     struct amx_operands o = p->operands;
     for (int32_t i = 0; i < p->steps; i++) {
-        amx_step(tiles, xs, ks, &o);
+        amx_step(tiles, xs, ks, false, &o);
         if (AMX_PARTS > 1 && xs > 1 && ks > 1)
             amx_ask_sums(p, i);
         for (int j = 0; j < 2; j++) {

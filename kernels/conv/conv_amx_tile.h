@@ -20,6 +20,7 @@ struct amx_piece {
     int32_t rows, steps;    /* kernel rows; steps of a kernel row */
     ptrdiff_t row, part;    /* elements of the band from one kernel row to the next, from one part to the next */
     ptrdiff_t pixel;        /* bytes from one pixel of a tile to the next */
+    bool passing;           /* the weights of a block come from the second-level cache each time */
 };
 
 /* The sums of a tile, waiting to be stored row by row. */
@@ -67,7 +68,7 @@ static inline void amx_ask(const amx_element *y)
 /* The sums of one or two places x one or two tiles of channels, to sums[32][AMX_BLOCK]. Between the steps, `before` is
  * stored, and the places of the present tile in y are asked for. */
 static inline __attribute__((always_inline)) void
-amx_tile(struct t_state *tiles, const int places, const int channels, const struct amx_piece *piece,
+amx_tile(struct t_state *tiles, const int places, const int channels, const bool passing, const struct amx_piece *piece,
          const struct sl_amx_place *place, const struct amx_output *before, const amx_element *y, float *sums)
 {
     const sl_bf16 *first = piece->band + place[0].source;
@@ -87,7 +88,7 @@ amx_tile(struct t_state *tiles, const int places, const int channels, const stru
         o.x[0] = first + r * piece->row;
         for (int32_t i = 0; i < piece->steps; i++) {
             o.x[1] = o.x[0] + second;
-            amx_step(tiles, places, channels, &o);
+            amx_step(tiles, places, channels, passing, &o);
             o.x[0] += T_DEPTH;
             o.w[0] += AMX_PARTS * channels * T_ELEMENTS;
             o.w[1] = o.w[0] + T_ELEMENTS;
@@ -109,13 +110,15 @@ static void amx_tile_any(struct t_state *tiles, int places, int channels, const 
                          const struct sl_amx_place *place, const struct amx_output *before, const amx_element *y,
                          float *sums)
 {
-    if (places > 1 && channels > 1)
-        amx_tile(tiles, 2, 2, piece, place, before, y, sums);
+    if (piece->passing && places > 1 && channels > 1)
+        amx_tile(tiles, 2, 2, true, piece, place, before, y, sums);
+    else if (places > 1 && channels > 1)
+        amx_tile(tiles, 2, 2, false, piece, place, before, y, sums);
     else if (places > 1)
-        amx_tile(tiles, 2, 1, piece, place, before, y, sums);
+        amx_tile(tiles, 2, 1, false, piece, place, before, y, sums);
     else if (channels > 1)
-        amx_tile(tiles, 1, 2, piece, place, before, y, sums);
+        amx_tile(tiles, 1, 2, false, piece, place, before, y, sums);
     else
-        amx_tile(tiles, 1, 1, piece, place, before, y, sums);
+        amx_tile(tiles, 1, 1, false, piece, place, before, y, sums);
 }
 #endif

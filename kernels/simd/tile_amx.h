@@ -75,6 +75,7 @@ static inline void t_dot_rows(unsigned char *to, const unsigned char *a, const u
 
 #define t_zero(state, n) memset((state)->tile[n], 0, T_BYTES)
 #define t_load(state, n, from, stride) t_load_rows((state)->tile[n], from, stride)
+#define t_load_passing(state, n, from, stride) t_load(state, n, from, stride)
 #define t_store(state, n, to, stride) t_store_rows((state)->tile[n], to, stride)
 #define t_dot(state, sum, a, b) t_dot_rows((state)->tile[sum], (state)->tile[a], (state)->tile[b])
 
@@ -132,6 +133,12 @@ static inline void t_close(void)
     do {                                   \
         __asm__ volatile("" ::: "memory"); \
         _tile_loadd(n, from, stride);      \
+    } while (0)
+/* The same for what comes from the second-level cache and need not stay in the first. */
+#define t_load_passing(state, n, from, stride) \
+    do {                                       \
+        __asm__ volatile("" ::: "memory");     \
+        _tile_stream_loadd(n, from, stride);   \
     } while (0)
 #define t_zero(state, n) _tile_zero(n)
 #define t_store(state, n, to, stride) _tile_stored(n, to, stride)
