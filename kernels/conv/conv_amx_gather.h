@@ -1,10 +1,12 @@
-/* How backward-weights on AMX lays out what it multiplies: for a unit of output pixels, x by channels and dy by pairs
- * of pixels; of floats, in parts (conv_amx_element.h).
+/* How backward-weights on AMX lays out what it multiplies: for a unit of output pixels, x by pairs of pixels and dy by
+ * channels; of floats, in parts (conv_amx_element.h).
  *
  * Both are in positions. A position is a column of a plane; a plane holds every stride-th row and every stride-th
  * column of padded x, so that tap (r, s) of output pixel (p, q) lies in plane (r % stride, s % stride), r/stride rows
  * and s/stride columns behind position (p, q). Positions that are no output pixel have zeros for dy, and add nothing.
- */
+ *
+ * A tap is an offset into a plane. Pairs that begin at even positions serve the taps of even offsets; where there are
+ * others, x is also laid out in pairs that begin at odd ones. So a register of either is 16 whole cache lines. */
 #ifndef SL_KERNELS_CONV_AMX_GATHER_H
 #define SL_KERNELS_CONV_AMX_GATHER_H
 
@@ -22,7 +24,9 @@ struct amx_planes {
     int32_t columns;      /* positions of a row */
     int32_t positions;    /* of the largest unit, those of its last output pixels' last taps included */
     int32_t steps;        /* of 32 positions that hold all output pixels of the largest unit */
-    int32_t pitch;        /* elements from one channel to the next: an odd number of cache lines */
+    int32_t parities;     /* of pairs: 1, if only even positions begin one, or 2 */
+    int32_t tile;         /* pairs: elements from 16 channels to the next 16, a cache line more than they have */
+    int32_t pitch;        /* by channels: elements from one channel to the next, an odd number of cache lines */
 };
 
 /* Rows of a plane under `rows` rows of the output. */
@@ -55,23 +59,42 @@ static struct amx_planes amx_planes_of(const struct sl_conv2d *s)
                            .columns = s->ow + (s->kw - 1) / s->stride_w};
     p.positions = p.units.images * amx_plane_rows(s, p.units.rows) * p.columns;
     p.steps = amx_steps_of(amx_unit_positions(&p, p.units.images, p.units.rows));
-    p.pitch = sl_round_up(p.positions + T_DEPTH, T_DEPTH);
-    p.pitch += p.pitch / T_DEPTH % 2 ? 0 : T_DEPTH;
+    const bool odd = s->kw > s->stride_w || (s->kh > s->stride_h && p.columns % 2);
+    const int32_t most = sl_round_up(p.positions + T_DEPTH, T_DEPTH);
+    p.parities = odd ? 2 : 1;
+    p.tile = VL * most + T_DEPTH;
+    p.pitch = most + (most / T_DEPTH % 2 ? 0 : T_DEPTH);
     return p;
 }
 
-/* Elements of the planes of so many channels. */
-static size_t amx_planes_elements(const struct amx_planes *p, int32_t channels)
+/* The offset of tap (r, s) in its plane, and the number of that plane. */
+static int32_t amx_tap_offset(const struct amx_planes *p, int32_t r, int32_t s)
 {
-    return (size_t)p->across * (size_t)p->down * (size_t)sl_round_up(channels, VL) * (size_t)p->pitch;
+    return r / p->s->stride_h * p->columns + s / p->s->stride_w;
 }
 
-/* Where tap (r, s) of position 0 lies, for channel 0 of `channels`. */
+static int32_t amx_tap_plane(const struct amx_planes *p, int32_t r, int32_t s)
+{
+    return r % p->s->stride_h * p->across + s % p->s->stride_w;
+}
+
+/* Elements of so many channels of a plane, in pairs of one parity. */
+static ptrdiff_t amx_parity(const struct amx_planes *p, int32_t channels)
+{
+    return (ptrdiff_t)(sl_round_up(channels, VL) / VL) * p->tile;
+}
+
+/* Elements of x in pairs, one part. */
+static size_t amx_pairs_elements(const struct amx_planes *p, int32_t channels)
+{
+    return (size_t)p->across * (size_t)p->down * (size_t)p->parities * (size_t)amx_parity(p, channels);
+}
+
+/* Where tap (r, s) of position 0 lies in x by pairs, for the first of `channels` channels. */
 static ptrdiff_t amx_tap_at(const struct amx_planes *p, int32_t channels, int32_t r, int32_t s)
 {
-    const int32_t plane = r % p->s->stride_h * p->across + s % p->s->stride_w;
-    return (ptrdiff_t)plane * sl_round_up(channels, VL) * p->pitch + r / p->s->stride_h * p->columns +
-           s / p->s->stride_w;
+    const int32_t offset = amx_tap_offset(p, r, s), parity = offset % p->parities;
+    return (amx_tap_plane(p, r, s) * p->parities + parity) * amx_parity(p, channels) + offset / 2 * T_DEPTH;
 }
 
 /* --- x ---------------------------------------------------------------------------------------------------------- */
@@ -105,16 +128,79 @@ static inline void amx_next_pixels(const struct amx_planes *p, const amx_element
     }
 }
 
+/* Sixteen channels of a pixel, or what is left of them; zeros for a pixel of padding. */
+static inline amx_lanes amx_load_pixel(const amx_element *pixel, int32_t first, int32_t channels)
+{
+    const amx_lanes none = {0};
+    return pixel ? amx_load_head(pixel + first, channels) : none;
+}
+
+static inline void amx_store_pair(amx_lanes a, amx_lanes b, sl_bf16 *to, ptrdiff_t part)
+{
+    t_words pair[AMX_PARTS];
+    amx_pair(a, b, pair);
+    for (int p = 0; p < AMX_PARTS; p++)
+        t_store_words(to + p * part, pair[p]);
+}
+
+/* Up to 16 channels of 32 positions by pairs: a register, and one of the other parity, `odd` elements behind it, for
+ * which pixel[T_DEPTH] counts as well. */
+static inline __attribute__((always_inline)) void amx_pair_pixels(const amx_element *const pixel[], int32_t first,
+                                                                  int32_t channels, const int parities, ptrdiff_t odd,
+                                                                  sl_bf16 *to, ptrdiff_t part)
+{
+    amx_lanes a = amx_load_pixel(pixel[0], first, channels);
+    for (int i = 0; i < T_DEPTH; i += 2, to += T_DEPTH) {
+        const amx_lanes b = amx_load_pixel(pixel[i + 1], first, channels);
+        amx_store_pair(a, b, to, part);
+        if (parities > 1 || i + 2 < T_DEPTH)
+            a = amx_load_pixel(pixel[i + 2], first, channels);
+        if (parities > 1)
+            amx_store_pair(b, a, to + odd, part);
+    }
+}
+
+/* Up to AMX_GATHERED channels of plane (a, b). */
+static void amx_pair_plane(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t a,
+                           int32_t b, int32_t channels, ptrdiff_t odd, sl_bf16 *to, ptrdiff_t part)
+{
+    const int32_t positions = unit->images * amx_plane_rows(p->s, unit->rows) * p->columns;
+    struct amx_position at = {.n = unit->n};
+    const amx_element *pixel[2 * T_DEPTH];
+    amx_next_pixels(p, x, unit, a, b, &at, pixel);
+    for (int32_t i = 0; i < positions + T_DEPTH; i += T_DEPTH, to += T_ELEMENTS) {
+        amx_next_pixels(p, x, unit, a, b, &at, pixel + T_DEPTH);
+        for (int32_t c = 0; c < channels; c += VL)
+            if (p->parities > 1)
+                amx_pair_pixels(pixel, c, amx_least(channels - c, VL), 2, odd, to + c / VL * p->tile, part);
+            else
+                amx_pair_pixels(pixel, c, amx_least(channels - c, VL), 1, odd, to + c / VL * p->tile, part);
+        memcpy(pixel, pixel + T_DEPTH, T_DEPTH * sizeof *pixel);
+    }
+}
+
+/* x of a unit by pairs: [part][plane][parity][tile of 16 channels][pair][16 channels][2]; positions past the last one
+ * are zero. `x` points at the first of `channels` channels. */
+static void amx_gather_x(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t channels,
+                         sl_bf16 *to)
+{
+    const ptrdiff_t part = (ptrdiff_t)amx_pairs_elements(p, channels), parity = amx_parity(p, channels);
+    for (int32_t plane = 0; plane < p->down * p->across; plane++, to += p->parities * parity)
+        for (int32_t c = 0; c < channels; c += AMX_GATHERED)
+            amx_pair_plane(p, x + c, unit, plane / p->across, plane % p->across, amx_least(channels - c, AMX_GATHERED),
+                           parity, to + c / VL * p->tile, part);
+}
+
+/* --- Transposed -------------------------------------------------------------------------------------------------- */
+
 /* Up to 16 channels of 32 pixels, transposed: element c of the pixels, `pitch` elements from one c to the next. */
 static inline void amx_turn(const amx_element *const pixel[T_DEPTH], int32_t first, int32_t channels, ptrdiff_t pitch,
                             sl_bf16 *to, ptrdiff_t part)
 {
     t_words word[AMX_PARTS][VL];
     for (int32_t i = 0; i < T_DEPTH; i += 2) {
-        const amx_lanes none = {0};
         t_words pair[AMX_PARTS];
-        amx_pair(pixel[i] ? amx_load_head(pixel[i] + first, channels) : none,
-                 pixel[i + 1] ? amx_load_head(pixel[i + 1] + first, channels) : none, pair);
+        amx_pair(amx_load_pixel(pixel[i], first, channels), amx_load_pixel(pixel[i + 1], first, channels), pair);
         for (int p = 0; p < AMX_PARTS; p++)
             word[p][i / 2] = pair[p];
     }
@@ -124,34 +210,6 @@ static inline void amx_turn(const amx_element *const pixel[T_DEPTH], int32_t fir
             t_store_words(to + p * part + c * pitch, word[p][c]);
     }
 }
-
-/* Up to AMX_GATHERED channels of plane (a, b). */
-static void amx_turn_plane(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t a,
-                           int32_t b, int32_t channels, sl_bf16 *to, ptrdiff_t part)
-{
-    const int32_t positions = unit->images * amx_plane_rows(p->s, unit->rows) * p->columns;
-    struct amx_position at = {.n = unit->n};
-    for (int32_t i = 0; i < positions + T_DEPTH; i += T_DEPTH) {
-        const amx_element *pixel[T_DEPTH];
-        amx_next_pixels(p, x, unit, a, b, &at, pixel);
-        for (int32_t c = 0; c < channels; c += VL)
-            amx_turn(pixel, c, amx_least(channels - c, VL), p->pitch, to + (ptrdiff_t)c * p->pitch + i, part);
-    }
-}
-
-/* x of a unit by channels: [part][plane][channel][position]; positions past the last one are zero. `x` points at the
- * first of `channels` channels. */
-static void amx_gather_x(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t channels,
-                         sl_bf16 *to)
-{
-    const ptrdiff_t part = (ptrdiff_t)amx_planes_elements(p, channels);
-    for (int32_t plane = 0; plane < p->down * p->across; plane++, to += (ptrdiff_t)sl_round_up(channels, VL) * p->pitch)
-        for (int32_t c = 0; c < channels; c += AMX_GATHERED)
-            amx_turn_plane(p, x + c, unit, plane / p->across, plane % p->across, amx_least(channels - c, AMX_GATHERED),
-                           to + (ptrdiff_t)c * p->pitch, part);
-}
-
-/* --- dy --------------------------------------------------------------------------------------------------------- */
 
 /* The output pixel at each position, counted from the unit's first; -1: none. */
 static void amx_list_pixels(const struct amx_planes *p, const struct sl_unit *unit, int32_t *pixel)
@@ -164,31 +222,87 @@ static void amx_list_pixels(const struct amx_planes *p, const struct sl_unit *un
                 pixel[(n * rows + i) * p->columns + q] = (n * unit->rows + i) * ow + q;
 }
 
-/* Elements from one tile of channels of dy to the next: a cache line more than it has, so that the tiles do not compete
- * for the same sets. */
-static ptrdiff_t amx_dy_pitch(int32_t steps)
+/* Elements of dy by channels, one part. */
+static size_t amx_dy_elements(const struct amx_planes *p, int32_t channels)
 {
-    return (ptrdiff_t)steps * AMX_PARTS * T_ELEMENTS + T_DEPTH;
+    return (size_t)sl_round_up(channels, VL) * (size_t)p->pitch;
 }
 
-/* dy of a unit by pairs: [tile of 16 channels][step][part][16 pairs][16 channels][2]. `dy` points at the first of
- * `channels` channels of the unit's first pixel. */
+/* dy of a unit by channels: [part][channel][position]. `dy` points at the first of `channels` channels of the unit's
+ * first pixel. */
 static void amx_gather_dy(const struct amx_planes *p, const amx_element *dy, const int32_t *pixel, int32_t steps,
                           int32_t channels, sl_bf16 *to)
 {
-    const ptrdiff_t ys = p->s->ys;
-    for (int32_t t = 0; t < steps * T_DEPTH; t += 2)
-        for (int32_t k = 0; k < channels; k += VL) {
-            const int32_t lanes = channels - k < VL ? channels - k : VL;
-            const amx_lanes none = {0};
-            const amx_lanes a = pixel[t] < 0 ? none : amx_load_head(dy + pixel[t] * ys + k, lanes);
-            const amx_lanes b = pixel[t + 1] < 0 ? none : amx_load_head(dy + pixel[t + 1] * ys + k, lanes);
-            sl_bf16 *at =
-                to + k / VL * amx_dy_pitch(steps) + t / T_DEPTH * AMX_PARTS * T_ELEMENTS + t % T_DEPTH / 2 * T_DEPTH;
-            t_words pair[AMX_PARTS];
-            amx_pair(a, b, pair);
-            for (int part = 0; part < AMX_PARTS; part++)
-                t_store_words(at + part * T_ELEMENTS, pair[part]);
+    const ptrdiff_t ys = p->s->ys, part = (ptrdiff_t)amx_dy_elements(p, channels);
+    for (int32_t t = 0; t < steps; t++, pixel += T_DEPTH, to += T_DEPTH) {
+        const amx_element *from[T_DEPTH];
+        for (int32_t i = 0; i < T_DEPTH; i++)
+            from[i] = pixel[i] < 0 ? NULL : dy + pixel[i] * ys;
+        for (int32_t k = 0; k < channels; k += VL)
+            amx_turn(from, k, amx_least(channels - k, VL), p->pitch, to + (ptrdiff_t)k * p->pitch, part);
+    }
+}
+
+/* --- Few channels ------------------------------------------------------------------------------------------------ */
+
+/* Elements of x by channels, and of x with each tap of each channel a channel of its own, `channels` in all; one part.
+ */
+static size_t amx_rows_elements(const struct amx_planes *p)
+{
+    return (size_t)p->across * (size_t)p->down * (size_t)p->s->c * (size_t)p->pitch;
+}
+
+static size_t amx_unfolded_elements(const struct amx_planes *p, int32_t channels)
+{
+    return (size_t)(sl_round_up(channels, VL) / VL) * (size_t)p->tile;
+}
+
+/* Plane (a, b) of x by channels. */
+static void amx_turn_plane(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t a,
+                           int32_t b, sl_bf16 *to)
+{
+    const int32_t positions = unit->images * amx_plane_rows(p->s, unit->rows) * p->columns;
+    struct amx_position at = {.n = unit->n};
+    for (int32_t i = 0; i < positions + T_DEPTH; i += T_DEPTH) {
+        const amx_element *pixel[T_DEPTH];
+        amx_next_pixels(p, x, unit, a, b, &at, pixel);
+        amx_turn(pixel, 0, p->s->c, p->pitch, to + i, (ptrdiff_t)amx_rows_elements(p));
+    }
+}
+
+/* Sixteen rows of positions by pairs, so many steps of them; a row that is NULL is zeros. */
+static void amx_pair_rows(const sl_bf16 *const row[VL], int32_t steps, sl_bf16 *to)
+{
+    for (int32_t t = 0; t < steps; t++, to += T_ELEMENTS) {
+        t_words word[VL];
+        for (int32_t i = 0; i < VL; i++)
+            word[i] = row[i] ? t_load_words(row[i] + t * T_DEPTH) : (t_words){0};
+        t_transpose(word);
+        for (int32_t i = 0; i < VL; i++)
+            t_store_words(to + i * T_DEPTH, word[i]);
+    }
+}
+
+/* x of a unit, every tap of every channel as the filters have them, by pairs: [part][tile of 16][pair][16][2]. `rows`
+ * has room for x by channels. */
+static void amx_unfold(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t steps,
+                       sl_bf16 *rows, sl_bf16 *to)
+{
+    const struct sl_conv2d *s = p->s;
+    const int32_t all = s->kh * s->kw * s->c;
+    for (int32_t plane = 0; plane < p->down * p->across; plane++)
+        amx_turn_plane(p, x, unit, plane / p->across, plane % p->across, rows + (ptrdiff_t)plane * s->c * p->pitch);
+    for (int part = 0; part < AMX_PARTS; part++)
+        for (int32_t first = 0; first < all; first += VL, to += p->tile) {
+            const sl_bf16 *row[VL];
+            for (int32_t i = 0; i < VL; i++) {
+                const int32_t tap = (first + i) / s->c, c = (first + i) % s->c, r = tap / s->kw, q = tap % s->kw;
+                row[i] = first + i >= all
+                             ? NULL
+                             : rows + part * (ptrdiff_t)amx_rows_elements(p) +
+                                   (amx_tap_plane(p, r, q) * s->c + c) * (ptrdiff_t)p->pitch + amx_tap_offset(p, r, q);
+            }
+            amx_pair_rows(row, steps, to);
         }
 }
 #endif

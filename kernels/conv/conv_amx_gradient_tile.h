@@ -1,13 +1,14 @@
-/* The tile of backward-weights on AMX: one or two registers of 16 rows of x times one or two of 16 channels of dy. */
+/* The tile of backward-weights on AMX: one or two registers of 16 output channels of dy times one or two of 16 channels
+ * of x. */
 #ifndef SL_KERNELS_CONV_AMX_GRADIENT_TILE_H
 #define SL_KERNELS_CONV_AMX_GRADIENT_TILE_H
 
 #include "kernels/conv/conv_amx_product.h"
 
-/* Adds a chunk to one or two registers of x times one or two of dy: four sums at most. */
+/* Adds a chunk to one or two registers of dy times one or two of x: four sums at most. */
 struct amx_product {
-    struct amx_operands operands; /* of the first step; w is dy */
-    float *sums[2][2];            /* of x, of dy */
+    struct amx_operands operands; /* of the first step: dy and x */
+    float *sums[2][2];            /* of dy, of x */
     int32_t steps;
     bool first; /* of all chunks */
 };
@@ -19,10 +20,10 @@ static inline void amx_ask_sums(const struct amx_product *p, int32_t step)
     enum { LINE = 64, LINES = 2 * T_BYTES / LINE };
     for (int32_t i = LINES * step / p->steps; i < LINES * (step + 1) / p->steps; i++)
         for (int k = 0; k < 2; k++)
-            __builtin_prefetch((const char *)(p->sums[0][k] + 2 * T_SUMS) + i * LINE, 1);
+            __builtin_prefetch((const char *)(p->sums[k][0] + 2 * T_SUMS) + i * LINE, 1);
 }
 
-static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles, const int xs, const int ks,
+static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles, const int ks, const int xs,
                                                           const struct amx_product *p)
 {
     (void)tiles;
@@ -33,39 +34,39 @@ static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles,
         t_zero(tiles, 3);
     } else {
         t_load(tiles, 0, p->sums[0][0], T_ROW_BYTES);
-        if (ks > 1)
-            t_load(tiles, 1, p->sums[0][1], T_ROW_BYTES);
         if (xs > 1)
+            t_load(tiles, 1, p->sums[0][1], T_ROW_BYTES);
+        if (ks > 1)
             t_load(tiles, 2, p->sums[1][0], T_ROW_BYTES);
         if (xs > 1 && ks > 1)
             t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
     }
     struct amx_operands o = p->operands;
     for (int32_t i = 0; i < p->steps; i++) {
-        amx_step(tiles, xs, ks, false, &o);
+        amx_step(tiles, ks, xs, AMX_PARTS == 1, &o);
         if (AMX_PARTS > 1 && xs > 1 && ks > 1)
             amx_ask_sums(p, i);
         for (int j = 0; j < 2; j++) {
-            o.x[j] += T_DEPTH;
-            o.w[j] += AMX_PARTS * T_ELEMENTS;
+            o.a[j] += T_DEPTH;
+            o.b[j] += T_ELEMENTS;
         }
     }
     t_store(tiles, 0, p->sums[0][0], T_ROW_BYTES);
-    if (ks > 1)
-        t_store(tiles, 1, p->sums[0][1], T_ROW_BYTES);
     if (xs > 1)
+        t_store(tiles, 1, p->sums[0][1], T_ROW_BYTES);
+    if (ks > 1)
         t_store(tiles, 2, p->sums[1][0], T_ROW_BYTES);
     if (xs > 1 && ks > 1)
         t_store(tiles, 3, p->sums[1][1], T_ROW_BYTES);
 }
 
-static void amx_add_any(struct t_state *tiles, int xs, int ks, const struct amx_product *p)
+static void amx_add_any(struct t_state *tiles, int ks, int xs, const struct amx_product *p)
 {
-    if (xs > 1 && ks > 1)
+    if (ks > 1 && xs > 1)
         amx_add(tiles, 2, 2, p);
-    else if (xs > 1)
-        amx_add(tiles, 2, 1, p);
     else if (ks > 1)
+        amx_add(tiles, 2, 1, p);
+    else if (xs > 1)
         amx_add(tiles, 1, 2, p);
     else
         amx_add(tiles, 1, 1, p);

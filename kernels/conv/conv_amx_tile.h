@@ -75,23 +75,23 @@ amx_tile(struct t_state *tiles, const int places, const int channels, const bool
     const ptrdiff_t second = place[places - 1].source - place[0].source;
     const struct amx_output waiting = *before;
     const int32_t all = piece->rows * piece->steps, each = all ? (waiting.rows + all - 1) / all : 0;
-    struct amx_operands o = {.w = {piece->weights, piece->weights + T_ELEMENTS},
+    struct amx_operands o = {.b = {piece->weights, piece->weights + T_ELEMENTS},
                              .pitch = piece->pixel,
-                             .x_part = piece->part,
-                             .w_part = channels * T_ELEMENTS};
+                             .a_part = piece->part,
+                             .b_part = channels * T_ELEMENTS};
     int32_t stored = 0;
     t_zero(tiles, 0);
     t_zero(tiles, 1);
     t_zero(tiles, 2);
     t_zero(tiles, 3);
     for (int32_t r = 0; r < piece->rows; r++) {
-        o.x[0] = first + r * piece->row;
+        o.a[0] = first + r * piece->row;
         for (int32_t i = 0; i < piece->steps; i++) {
-            o.x[1] = o.x[0] + second;
+            o.a[1] = o.a[0] + second;
             amx_step(tiles, places, channels, passing, &o);
-            o.x[0] += T_DEPTH;
-            o.w[0] += AMX_PARTS * channels * T_ELEMENTS;
-            o.w[1] = o.w[0] + T_ELEMENTS;
+            o.a[0] += T_DEPTH;
+            o.b[0] += AMX_PARTS * channels * T_ELEMENTS;
+            o.b[1] = o.b[0] + T_ELEMENTS;
             const int32_t end = stored + each < waiting.rows ? stored + each : waiting.rows;
             amx_store_rows(&waiting, stored, end);
             for (int32_t j = stored; j < end && places > 1; j++)

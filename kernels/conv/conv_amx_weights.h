@@ -1,9 +1,9 @@
 /* The direct backward-weights on AMX. README.md derives it.
  *
  * dw is cut into cells, and the sum over pixels into parts (cells.h); the neighbouring cells of a slice are computed
- * together, as one area. For an area, unit after unit of a part: x is laid out by channels and dy by pairs of pixels
- * (conv_amx_gather.h); chunk after chunk of positions is added to the sums in scratch, each register of 16 input
- * channels of a tap x 16 output channels. At the end the sums are transposed into dw.
+ * together, as one area. For an area, unit after unit of a part: x is laid out by pairs of pixels and dy by channels
+ * (conv_amx_gather.h); chunk after chunk of positions is added to the sums in scratch, each register of 16 output
+ * channels x 16 input channels of a tap, as they lie in dw.
  *
  * Where x has few channels, its taps are unfolded: every tap of every channel is a channel of its own. */
 #ifndef SL_KERNELS_CONV_AMX_WEIGHTS_H
@@ -78,12 +78,12 @@ struct amx_room {
 static struct amx_room amx_room_of(const struct sl_conv2d *s, const struct amx_gradient *g, int32_t k, int32_t c)
 {
     const struct amx_planes p = amx_planes_of(s);
-    const size_t tiles = (size_t)sl_round_up(k, VL) / VL;
+    const size_t element = AMX_PARTS * sizeof(sl_bf16);
     return (struct amx_room){
-        .x = amx_planes_elements(&p, g->unfolded ? s->c : c) * AMX_PARTS * sizeof(sl_bf16),
-        .unfolded = g->unfolded ? (size_t)sl_round_up(c, VL) * (size_t)p.pitch * AMX_PARTS * sizeof(sl_bf16) : 0,
-        .dy = tiles * (size_t)amx_dy_pitch(p.steps) * sizeof(sl_bf16),
-        .sums = tiles * (size_t)g->taps * (size_t)sl_round_up(c, VL) / VL * T_BYTES,
+        .x = g->unfolded ? amx_rows_elements(&p) * element : amx_pairs_elements(&p, c) * element,
+        .unfolded = g->unfolded ? amx_unfolded_elements(&p, c) * element : 0,
+        .dy = amx_dy_elements(&p, k) * element,
+        .sums = (size_t)(sl_round_up(k, VL) / VL) * (size_t)amx_x_tiles(g, c) * T_BYTES,
         .pixels = (size_t)p.steps * T_DEPTH * sizeof(int32_t),
         .x_tiles = (size_t)amx_x_tiles(g, c) * sizeof(sl_bf16 *),
     };
@@ -121,7 +121,7 @@ struct amx_area {
     struct t_state *tiles;
     int32_t k, k_tiles;           /* output channels: the first, tiles */
     int32_t c, channels, x_tiles; /* of x: the first, how many, tiles of all taps */
-    ptrdiff_t x_part;             /* of x, or unfolded x: elements from one part to the next */
+    ptrdiff_t x_part, dy_part;    /* of x, or unfolded x, and of dy: elements from one part to the next */
     sl_bf16 *x, *unfolded, *dy;
     float *sums; /* [tile of output channels][tile of x][16][16] */
     int32_t *pixels;
@@ -132,25 +132,10 @@ struct amx_area {
 static const sl_bf16 *amx_x_tile(const struct amx_area *area, int32_t i)
 {
     const struct amx_planes *p = &area->planes;
-    const int32_t tap = i % area->g->taps, c = i / area->g->taps * VL;
+    const int32_t tap = i % area->g->taps, tile = i / area->g->taps;
     if (area->g->unfolded)
-        return area->unfolded + (ptrdiff_t)c * p->pitch;
-    return area->x + amx_tap_at(p, area->channels, tap / area->s->kw, tap % area->s->kw) + (ptrdiff_t)c * p->pitch;
-}
-
-/* Every tap of every channel, as the filters have them. */
-static void amx_unfold(const struct amx_area *area)
-{
-    const struct amx_planes *p = &area->planes;
-    const ptrdiff_t from = (ptrdiff_t)amx_planes_elements(p, area->s->c);
-    for (int part = 0; part < AMX_PARTS; part++) {
-        sl_bf16 *to = area->unfolded + part * area->x_part;
-        for (int32_t r = 0; r < area->s->kh; r++)
-            for (int32_t t = 0; t < area->s->kw; t++)
-                for (int32_t c = 0; c < area->s->c; c++, to += p->pitch)
-                    memcpy(to, area->x + part * from + amx_tap_at(p, area->s->c, r, t) + (ptrdiff_t)c * p->pitch,
-                           (size_t)p->steps * T_DEPTH * sizeof *to);
-    }
+        return area->unfolded + (ptrdiff_t)tile * p->tile;
+    return area->x + amx_tap_at(p, area->channels, tap / area->s->kw, tap % area->s->kw) + (ptrdiff_t)tile * p->tile;
 }
 
 /* Both sources of the unit after, to be prefetched. */
@@ -182,26 +167,25 @@ static struct amx_ahead amx_unit_after(const struct amx_area *area, const struct
 }
 
 /* Adds steps [begin, end) of a unit to all sums. */
-static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t end, int32_t steps, bool first,
-                          struct amx_ahead *ahead)
+static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t end, bool first, struct amx_ahead *ahead)
 {
-    const ptrdiff_t row = area->x_tiles;
+    const ptrdiff_t row = area->x_tiles, pitch = area->planes.pitch;
     for (int32_t k = 0; k < area->k_tiles; k += 2)
         for (int32_t i = 0; i < area->x_tiles; i += 2) {
-            struct amx_product p = {.operands = {.pitch = (ptrdiff_t)area->planes.pitch * (ptrdiff_t)sizeof(sl_bf16),
-                                                 .x_part = area->x_part,
-                                                 .w_part = T_ELEMENTS},
+            struct amx_product p = {.operands = {.pitch = pitch * (ptrdiff_t)sizeof(sl_bf16),
+                                                 .a_part = area->dy_part,
+                                                 .b_part = area->x_part},
                                     .steps = end - begin,
                                     .first = first};
-            const int xs = amx_least(area->x_tiles - i, 2), ks = amx_least(area->k_tiles - k, 2);
-            for (int a = 0; a < xs; a++)
-                p.operands.x[a] = area->x_at[i + a] + begin * T_DEPTH;
-            for (int b = 0; b < ks; b++) {
-                p.operands.w[b] = area->dy + (k + b) * amx_dy_pitch(steps) + (ptrdiff_t)begin * AMX_PARTS * T_ELEMENTS;
-                for (int a = 0; a < xs; a++)
-                    p.sums[a][b] = area->sums + ((k + b) * row + i + a) * T_SUMS;
+            const int ks = amx_least(area->k_tiles - k, 2), xs = amx_least(area->x_tiles - i, 2);
+            for (int b = 0; b < xs; b++)
+                p.operands.b[b] = area->x_at[i + b] + (ptrdiff_t)begin * T_ELEMENTS;
+            for (int a = 0; a < ks; a++) {
+                p.operands.a[a] = area->dy + (k + a) * VL * pitch + begin * T_DEPTH;
+                for (int b = 0; b < xs; b++)
+                    p.sums[a][b] = area->sums + ((k + a) * row + i + b) * T_SUMS;
             }
-            amx_add_any(area->tiles, xs, ks, &p);
+            amx_add_any(area->tiles, ks, xs, &p);
             direct_prefetch(&ahead->x);
             direct_prefetch(&ahead->dy);
         }
@@ -216,34 +200,31 @@ static void amx_add_unit(const struct amx_area *area, const struct sl_conv2d_bwd
     const int32_t steps = amx_steps_of(amx_unit_positions(p, unit.images, unit.rows));
     const int32_t chunks = (steps + AMX_CHUNK - 1) / AMX_CHUNK, chunk = (steps + chunks - 1) / chunks;
     const amx_element *x = a->x, *dy = a->dy;
-    amx_gather_x(p, x + (area->g->unfolded ? 0 : area->c), &unit, area->g->unfolded ? s->c : area->channels, area->x);
     if (area->g->unfolded)
-        amx_unfold(area);
+        amx_unfold(p, x, &unit, steps, area->x, area->unfolded);
+    else
+        amx_gather_x(p, x + area->c, &unit, area->channels, area->x);
     amx_list_pixels(p, &unit, area->pixels);
     amx_gather_dy(p, dy + (unit.n * s->oh + unit.p) * s->ow * s->ys + area->k, area->pixels, steps,
                   amx_least(s->k - area->k, area->k_tiles * VL), area->dy);
     const int64_t products = (int64_t)chunks * ((area->k_tiles + 1) / 2) * ((area->x_tiles + 1) / 2);
     struct amx_ahead ahead = amx_unit_after(area, a, number + 1, products);
     for (int32_t t = 0; t < steps; t += chunk)
-        amx_add_chunk(area, t, amx_least(t + chunk, steps), steps, first && t == 0, &ahead);
+        amx_add_chunk(area, t, amx_least(t + chunk, steps), first && t == 0, &ahead);
 }
 
-/* Transposes the sums of an area to where they belong in dw. */
+/* Copies the sums of an area to where they belong in dw. */
 static void amx_store_sums(const struct amx_area *area, float *dw)
 {
     const int64_t c = area->g->c, filter = area->g->taps * c;
     const float *sums = area->sums;
     for (int32_t k = 0; k < area->k_tiles; k++)
         for (int32_t i = 0; i < area->x_tiles; i++, sums += T_SUMS) {
-            t_words word[VL];
-            for (int32_t j = 0; j < VL; j++)
-                word[j] = t_load_words(sums + j * VL);
-            t_transpose(word);
             const int32_t first = area->k + k * VL, channel = i / area->g->taps * VL;
             float *to = dw + first * filter + i % area->g->taps * c + area->c + channel;
             const int32_t lanes = amx_least(area->channels - channel, VL);
             for (int32_t j = 0; j < amx_least(area->s->k - first, VL); j++)
-                memcpy(to + j * filter, &word[j], (size_t)lanes * sizeof *to);
+                v_store_head(to + j * filter, v_load(sums + j * VL), lanes);
         }
 }
 
@@ -265,8 +246,8 @@ static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g
         .c = at->c,
         .channels = c,
         .x_tiles = (int32_t)amx_x_tiles(g, c),
-        .x_part = (ptrdiff_t)(g->unfolded ? (size_t)sl_round_up(c, VL) * (size_t)planes.pitch
-                                          : amx_planes_elements(&planes, c)),
+        .x_part = (ptrdiff_t)(g->unfolded ? amx_unfolded_elements(&planes, c) : amx_pairs_elements(&planes, c)),
+        .dy_part = (ptrdiff_t)amx_dy_elements(&planes, k),
         .x = (void *)from,
         .unfolded = (void *)(from + room.x),
         .dy = (void *)(from + room.x + room.unfolded),
