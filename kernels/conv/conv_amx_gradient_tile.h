@@ -13,8 +13,7 @@ struct amx_product {
     bool first; /* of all chunks */
 };
 
-/* Asks, after a step, for its share of the sums of the next two tiles of x, which follow in memory. In bf16 the steps
- * are too short for that. */
+/* Asks, after a step, for its share of the sums of the next two tiles of x, which follow in memory. */
 static inline void amx_ask_sums(const struct amx_product *p, int32_t step)
 {
     enum { LINE = 64, LINES = 2 * T_BYTES / LINE };
@@ -44,7 +43,7 @@ static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles,
     struct amx_operands o = p->operands;
     for (int32_t i = 0; i < p->steps; i++) {
         amx_step(tiles, ks, xs, AMX_PARTS == 1, &o);
-        if (AMX_PARTS > 1 && xs > 1 && ks > 1)
+        if (xs > 1 && ks > 1)
             amx_ask_sums(p, i);
         for (int j = 0; j < 2; j++) {
             o.a[j] += T_DEPTH;

@@ -18,7 +18,7 @@
 #include "kernels/conv/conv_amx_plan.h"
 
 enum {
-    AMX_CHUNK = 12 / AMX_PARTS, /* steps of a chunk, at most */
+    AMX_CHUNK = AMX_PARTS > 1 ? 6 : 14, /* steps of a chunk, at most */
     AMX_CELLS = 64,           /* wanted of all parts: cells are halved until there are so many, or they have one tile */
     AMX_PART = 4096,          /* pixels of a part, at least, for each leaves a gradient to be added */
     AMX_AREA_BYTES = 1 << 20, /* of sums of an area, at most */
