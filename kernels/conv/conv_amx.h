@@ -30,6 +30,8 @@ struct amx_job {
     sl_bf16 *band;
     amx_element *outputs; /* of a block: [pixel of the unit][AMX_BLOCK], where a pool follows */
     struct sl_amx_place *places;
+    struct sl_unit listed; /* the unit whose places these are, */
+    int32_t count;         /* and how many; 0: none yet */
     struct direct_ahead ahead; /* the source of the next unit */
 };
 
@@ -91,13 +93,25 @@ static int32_t amx_turns(const struct amx *a, const struct amx_piece *piece)
     return AMX_PARTS > 1 || a->pool > 1 || bytes <= NEAR || bytes > FAR ? 1 : (int32_t)(FAR / bytes);
 }
 
+/* Lists the places of a pair of phases; how many there are. Where there is but one pair, they are the same for all units
+ * of a size. */
+static int32_t amx_list(struct amx_job *job, const struct sl_unit *unit, const struct sl_amx_taps *taps)
+{
+    const struct sl_amx_band *b = &job->a->band;
+    const bool one = b->window.rows.spacing == 1 && b->window.columns.spacing == 1;
+    if (!one || !job->count || unit->images != job->listed.images || unit->rows != job->listed.rows)
+        job->count = sl_amx_places(b, unit, taps, job->places);
+    job->listed = *unit;
+    return job->count;
+}
+
 /* All pixels of a pair of phases; `before`: steps of the pairs before it. */
 static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const struct sl_amx_taps *taps,
                          int64_t before, amx_element *y)
 {
     const struct amx *a = job->a;
     const struct sl_amx_band *b = &a->band;
-    const int32_t count = sl_amx_places(b, unit, taps, job->places);
+    const int32_t count = amx_list(job, unit, taps);
     const int64_t all = amx_all_steps(b);
     struct amx_piece piece = {.band = job->band,
                               .rows = taps->rows,
