@@ -125,7 +125,8 @@ struct amx_area {
     sl_bf16 *x, *unfolded, *dy;
     float *sums; /* [tile of output channels][tile of x][16][16] */
     int32_t *pixels;
-    const sl_bf16 **x_at; /* tiles of x: where each lies */
+    struct sl_unit listed; /* the unit whose pixels these are; none at first */
+    const sl_bf16 **x_at;  /* tiles of x: where each lies */
 };
 
 /* Tile i of x: tap after tap of 16 channels. */
@@ -191,8 +192,16 @@ static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t en
         }
 }
 
+/* Lists the pixels of a unit. They are the same for all units of a size. */
+static void amx_list_unit(struct amx_area *area, const struct sl_unit *unit)
+{
+    if (unit->images != area->listed.images || unit->rows != area->listed.rows)
+        amx_list_pixels(&area->planes, unit, area->pixels);
+    area->listed = *unit;
+}
+
 /* Adds one unit to all sums, in chunks as even as possible. */
-static void amx_add_unit(const struct amx_area *area, const struct sl_conv2d_bwd_weights *a, int64_t number, bool first)
+static void amx_add_unit(struct amx_area *area, const struct sl_conv2d_bwd_weights *a, int64_t number, bool first)
 {
     const struct sl_conv2d *s = area->s;
     const struct amx_planes *p = &area->planes;
@@ -204,7 +213,7 @@ static void amx_add_unit(const struct amx_area *area, const struct sl_conv2d_bwd
         amx_unfold(p, x, &unit, steps, area->x, area->unfolded);
     else
         amx_gather_x(p, x + area->c, &unit, area->channels, area->x);
-    amx_list_pixels(p, &unit, area->pixels);
+    amx_list_unit(area, &unit);
     amx_gather_dy(p, dy + (unit.n * s->oh + unit.p) * s->ow * s->ys + area->k, area->pixels, steps,
                   amx_least(s->k - area->k, area->k_tiles * VL), area->dy);
     const int64_t products = (int64_t)chunks * ((area->k_tiles + 1) / 2) * ((area->x_tiles + 1) / 2);
@@ -236,7 +245,7 @@ static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g
     const struct amx_room room = amx_room_of(s, g, k, c);
     char *from = scratch;
     const struct amx_planes planes = amx_planes_of(s);
-    const struct amx_area area = {
+    struct amx_area area = {
         .s = s,
         .g = g,
         .planes = planes,
