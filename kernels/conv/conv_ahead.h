@@ -77,9 +77,14 @@ static inline ptrdiff_t direct_share(struct direct_ahead *ahead, ptrdiff_t steps
     return (bytes + steps - 1) / steps;
 }
 
+static inline void direct_prefetch_lines(struct direct_ahead *ahead, int32_t lines)
+{
+    for (int32_t i = 0; i < lines && ahead->rows > 0; i++)
+        direct_prefetch_line(ahead);
+}
+
 static inline void direct_prefetch(struct direct_ahead *ahead)
 {
-    for (int32_t i = 0; i < ahead->lines && ahead->rows > 0; i++)
-        direct_prefetch_line(ahead);
+    direct_prefetch_lines(ahead, ahead->lines);
 }
 #endif

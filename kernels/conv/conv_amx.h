@@ -30,8 +30,8 @@ struct amx_job {
     sl_bf16 *band;
     amx_element *outputs; /* of a block: [pixel of the unit][AMX_BLOCK], where a pool follows */
     struct sl_amx_place *places;
-    struct sl_unit listed; /* the unit whose places these are, */
-    int32_t count;         /* and how many; 0: none yet */
+    struct sl_unit listed;     /* the unit whose places these are, */
+    int32_t count;             /* and how many; 0: none yet */
     struct direct_ahead ahead; /* the source of the next unit */
 };
 
@@ -44,7 +44,7 @@ static void amx_one_block(struct amx_job *job, const struct amx_piece *piece, in
     const int32_t ys = a->band.window.ys;
     const int channels = amx_block_tiles(a, first);
     float *sums = job->sums[job->turn];
-    amx_tile_any(job->tiles, places, channels, piece, place, &job->waiting, y, sums);
+    amx_tile_any(job->tiles, places, channels, piece, place, &job->waiting, y, sums, &job->ahead);
     job->waiting = (struct amx_output){.sums = sums,
                                        .bias = job->bias + first,
                                        .slope = a->slope,
@@ -55,7 +55,6 @@ static void amx_one_block(struct amx_job *job, const struct amx_piece *piece, in
                                        .y = y,
                                        .moments = a->moments ? job->moments + first / AMX_BLOCK : NULL};
     job->turn = !job->turn;
-    direct_prefetch(&job->ahead);
 }
 
 static void amx_store_waiting(struct amx_job *job)
@@ -93,8 +92,8 @@ static int32_t amx_turns(const struct amx *a, const struct amx_piece *piece)
     return AMX_PARTS > 1 || a->pool > 1 || bytes <= NEAR || bytes > FAR ? 1 : (int32_t)(FAR / bytes);
 }
 
-/* Lists the places of a pair of phases; how many there are. Where there is but one pair, they are the same for all units
- * of a size. */
+/* Lists the places of a pair of phases; how many there are. Where there is but one pair, they are the same for all
+ * units of a size. */
 static int32_t amx_list(struct amx_job *job, const struct sl_unit *unit, const struct sl_amx_taps *taps)
 {
     const struct sl_amx_band *b = &job->a->band;

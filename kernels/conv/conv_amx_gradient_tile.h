@@ -3,6 +3,7 @@
 #ifndef SL_KERNELS_CONV_AMX_GRADIENT_TILE_H
 #define SL_KERNELS_CONV_AMX_GRADIENT_TILE_H
 
+#include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_amx_product.h"
 
 /* Adds a chunk to one or two registers of dy times one or two of x: four sums at most. */
@@ -10,7 +11,8 @@ struct amx_product {
     struct amx_operands operands; /* of the first step: dy and x */
     float *sums[2][2];            /* of dy, of x */
     int32_t steps;
-    bool first; /* of all chunks */
+    bool first;                    /* of all chunks */
+    struct direct_ahead *ahead[2]; /* x and dy of the next unit */
 };
 
 /* Asks, after a step, for its share of the sums of the next two tiles of x, which follow in memory. */
@@ -41,10 +43,15 @@ static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles,
             t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
     }
     struct amx_operands o = p->operands;
+    int32_t asks[2];
+    for (int j = 0; j < 2; j++)
+        asks[j] = (p->ahead[j]->lines + p->steps - 1) / p->steps;
     for (int32_t i = 0; i < p->steps; i++) {
         amx_step(tiles, ks, xs, AMX_PARTS == 1, &o);
         if (xs > 1 && ks > 1)
             amx_ask_sums(p, i);
+        for (int j = 0; j < 2; j++)
+            direct_prefetch_lines(p->ahead[j], asks[j]);
         for (int j = 0; j < 2; j++) {
             o.a[j] += T_DEPTH;
             o.b[j] += T_ELEMENTS;

@@ -8,6 +8,7 @@
 #define SL_KERNELS_CONV_AMX_TILE_H
 
 #include "kernels/conv/amx_band.h"
+#include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_amx_moments.h"
 #include "kernels/conv/conv_amx_product.h"
 
@@ -66,10 +67,12 @@ static inline void amx_ask(const amx_element *y)
 }
 
 /* The sums of one or two places x one or two tiles of channels, to sums[32][AMX_BLOCK]. Between the steps, `before` is
- * stored, and the places of the present tile in y are asked for. */
-static inline __attribute__((always_inline)) void
-amx_tile(struct t_state *tiles, const int places, const int channels, const bool passing, const struct amx_piece *piece,
-         const struct sl_amx_place *place, const struct amx_output *before, const amx_element *y, float *sums)
+ * stored, and the places of the present tile in y and what is `ahead` are asked for, a little in each. */
+static inline __attribute__((always_inline)) void amx_tile(struct t_state *tiles, const int places, const int channels,
+                                                           const bool passing, const struct amx_piece *piece,
+                                                           const struct sl_amx_place *place,
+                                                           const struct amx_output *before, const amx_element *y,
+                                                           float *sums, struct direct_ahead *ahead)
 {
     const sl_bf16 *first = piece->band + place[0].source;
     const ptrdiff_t second = place[places - 1].source - place[0].source;
@@ -79,6 +82,7 @@ amx_tile(struct t_state *tiles, const int places, const int channels, const bool
                              .pitch = piece->pixel,
                              .a_part = piece->part,
                              .b_part = channels * T_ELEMENTS};
+    const int32_t asks = all ? (ahead->lines + all - 1) / all : 0;
     int32_t stored = 0;
     t_zero(tiles, 0);
     t_zero(tiles, 1);
@@ -97,6 +101,7 @@ amx_tile(struct t_state *tiles, const int places, const int channels, const bool
             for (int32_t j = stored; j < end && places > 1; j++)
                 amx_ask(y + (ptrdiff_t)place[j / SL_AMX_PIXELS].y[j % SL_AMX_PIXELS] * waiting.ys);
             stored = end;
+            direct_prefetch_lines(ahead, asks);
         }
     }
     amx_store_rows(&waiting, stored, waiting.rows);
@@ -108,17 +113,17 @@ amx_tile(struct t_state *tiles, const int places, const int channels, const bool
 
 static void amx_tile_any(struct t_state *tiles, int places, int channels, const struct amx_piece *piece,
                          const struct sl_amx_place *place, const struct amx_output *before, const amx_element *y,
-                         float *sums)
+                         float *sums, struct direct_ahead *ahead)
 {
     if (piece->passing && places > 1 && channels > 1)
-        amx_tile(tiles, 2, 2, true, piece, place, before, y, sums);
+        amx_tile(tiles, 2, 2, true, piece, place, before, y, sums, ahead);
     else if (places > 1 && channels > 1)
-        amx_tile(tiles, 2, 2, false, piece, place, before, y, sums);
+        amx_tile(tiles, 2, 2, false, piece, place, before, y, sums, ahead);
     else if (places > 1)
-        amx_tile(tiles, 2, 1, false, piece, place, before, y, sums);
+        amx_tile(tiles, 2, 1, false, piece, place, before, y, sums, ahead);
     else if (channels > 1)
-        amx_tile(tiles, 1, 2, false, piece, place, before, y, sums);
+        amx_tile(tiles, 1, 2, false, piece, place, before, y, sums, ahead);
     else
-        amx_tile(tiles, 1, 1, false, piece, place, before, y, sums);
+        amx_tile(tiles, 1, 1, false, piece, place, before, y, sums, ahead);
 }
 #endif

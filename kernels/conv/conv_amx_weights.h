@@ -177,7 +177,8 @@ static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t en
                                                  .a_part = area->dy_part,
                                                  .b_part = area->x_part},
                                     .steps = end - begin,
-                                    .first = first};
+                                    .first = first,
+                                    .ahead = {&ahead->x, &ahead->dy}};
             const int ks = amx_least(area->k_tiles - k, 2), xs = amx_least(area->x_tiles - i, 2);
             for (int b = 0; b < xs; b++)
                 p.operands.b[b] = area->x_at[i + b] + (ptrdiff_t)begin * T_ELEMENTS;
@@ -187,8 +188,6 @@ static void amx_add_chunk(const struct amx_area *area, int32_t begin, int32_t en
                     p.sums[a][b] = area->sums + ((k + a) * row + i + b) * T_SUMS;
             }
             amx_add_any(area->tiles, ks, xs, &p);
-            direct_prefetch(&ahead->x);
-            direct_prefetch(&ahead->dy);
         }
 }
 
