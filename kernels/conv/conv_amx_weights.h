@@ -24,7 +24,7 @@ enum {
     AMX_AREA_BYTES = 1 << 20, /* of sums of an area, at most */
     /* Of x and of dy. Fewer channels of floats are laid out for too few products: Winograd's method is faster there. */
     AMX_LEAST_CHANNELS = AMX_PARTS > 1 ? 128 : 1,
-    AMX_AHEAD = 48, /* lines asked for at a time, at most: more would keep the present tile waiting */
+    AMX_AHEAD = 48, /* lines of each asked for in a product, at most: more would keep its own loads waiting */
 };
 
 struct amx_gradient {
