@@ -25,8 +25,8 @@ struct amx_planes {
     int32_t positions;    /* of the largest unit, those of its last output pixels' last taps included */
     int32_t steps;        /* of 32 positions that hold all output pixels of the largest unit */
     int32_t parities;     /* of pairs: 1, if only even positions begin one, or 2 */
-    int32_t tile;         /* pairs: elements from 16 channels to the next 16, a cache line more than they have */
     int32_t pitch;        /* by channels: elements from one channel to the next, an odd number of cache lines */
+    ptrdiff_t tile;       /* pairs: elements from 16 channels to the next 16, a cache line more than they have */
 };
 
 /* Rows of a plane under `rows` rows of the output. */
@@ -62,7 +62,7 @@ static struct amx_planes amx_planes_of(const struct sl_conv2d *s)
     const bool odd = s->kw > s->stride_w || (s->kh > s->stride_h && p.columns % 2);
     const int32_t most = sl_round_up(p.positions + T_DEPTH, T_DEPTH);
     p.parities = odd ? 2 : 1;
-    p.tile = VL * most + T_DEPTH;
+    p.tile = VL * (ptrdiff_t)most + T_DEPTH;
     p.pitch = most + (most / T_DEPTH % 2 ? 0 : T_DEPTH);
     return p;
 }
@@ -81,7 +81,7 @@ static int32_t amx_tap_plane(const struct amx_planes *p, int32_t r, int32_t s)
 /* Elements of so many channels of a plane, in pairs of one parity. */
 static ptrdiff_t amx_parity(const struct amx_planes *p, int32_t channels)
 {
-    return (ptrdiff_t)(sl_round_up(channels, VL) / VL) * p->tile;
+    return sl_round_up(channels, VL) / VL * p->tile;
 }
 
 /* Elements of x in pairs, one part. */
@@ -94,7 +94,7 @@ static size_t amx_pairs_elements(const struct amx_planes *p, int32_t channels)
 static ptrdiff_t amx_tap_at(const struct amx_planes *p, int32_t channels, int32_t r, int32_t s)
 {
     const int32_t offset = amx_tap_offset(p, r, s), parity = offset % p->parities;
-    return (amx_tap_plane(p, r, s) * p->parities + parity) * amx_parity(p, channels) + offset / 2 * T_DEPTH;
+    return (amx_tap_plane(p, r, s) * p->parities + parity) * amx_parity(p, channels) + (ptrdiff_t)offset / 2 * T_DEPTH;
 }
 
 /* --- x ---------------------------------------------------------------------------------------------------------- */

@@ -135,8 +135,8 @@ static const sl_bf16 *amx_x_tile(const struct amx_area *area, int32_t i)
     const struct amx_planes *p = &area->planes;
     const int32_t tap = i % area->g->taps, tile = i / area->g->taps;
     if (area->g->unfolded)
-        return area->unfolded + (ptrdiff_t)tile * p->tile;
-    return area->x + amx_tap_at(p, area->channels, tap / area->s->kw, tap % area->s->kw) + (ptrdiff_t)tile * p->tile;
+        return area->unfolded + tile * p->tile;
+    return area->x + amx_tap_at(p, area->channels, tap / area->s->kw, tap % area->s->kw) + tile * p->tile;
 }
 
 /* Both sources of the unit after, to be prefetched. */
