@@ -175,7 +175,7 @@ static void amx_pair_plane(const struct amx_planes *p, const amx_element *x, con
                 amx_pair_pixels(pixel, c, amx_least(channels - c, VL), 2, odd, to + c / VL * p->tile, part);
             else
                 amx_pair_pixels(pixel, c, amx_least(channels - c, VL), 1, odd, to + c / VL * p->tile, part);
-        memcpy(pixel, pixel + T_DEPTH, T_DEPTH * sizeof *pixel);
+        memmove(pixel, pixel + T_DEPTH, T_DEPTH * sizeof *pixel);
     }
 }
 
