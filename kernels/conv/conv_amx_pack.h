@@ -63,6 +63,7 @@ static void amx_pack_rows(const struct amx_run *run, int32_t e, int32_t first, i
     const float *from[T_DEPTH];
     t_words pairs[AMX_PARTS][VL] = {{{0}}};
     amx_weights_of(run, e, from);
+    /* A lane of zeros in between would bring the last of them nearer to the first. */
     const bool whole = from[0] && from[T_DEPTH - 1] == from[0] + T_DEPTH - 1;
     for (int32_t n = 0; n < channels; n++) {
         const ptrdiff_t at = (ptrdiff_t)(first + n) * run->filter->channel;

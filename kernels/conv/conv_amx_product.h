@@ -13,13 +13,13 @@ struct amx_operands {
 };
 
 /* Which parts a step multiplies, and which of them it loads first. */
-struct amx_parts {
+struct amx_choice {
     bool loads_a, loads_b;
     int a, b;
 };
 
 static inline __attribute__((always_inline)) void amx_load_a(struct t_state *tiles, const int i,
-                                                             const struct amx_operands *o, const struct amx_parts p)
+                                                             const struct amx_operands *o, const struct amx_choice p)
 {
     (void)tiles;
     if (p.loads_a && i == 0)
@@ -29,7 +29,7 @@ static inline __attribute__((always_inline)) void amx_load_a(struct t_state *til
 }
 
 static inline __attribute__((always_inline)) void amx_load_b(struct t_state *tiles, const int i, const bool passing,
-                                                             const struct amx_operands *o, const struct amx_parts p)
+                                                             const struct amx_operands *o, const struct amx_choice p)
 {
     const sl_bf16 *from = o->b[i] + p.b * o->b_part;
     (void)tiles;
@@ -47,7 +47,7 @@ static inline __attribute__((always_inline)) void amx_load_b(struct t_state *til
  * other: so the load that takes its place has two more products to arrive. */
 static inline __attribute__((always_inline)) void amx_multiply(struct t_state *tiles, const int as, const int bs,
                                                                const bool passing, const struct amx_operands *o,
-                                                               const struct amx_parts p)
+                                                               const struct amx_choice p)
 {
     amx_load_b(tiles, 0, passing, o, p);
     amx_load_a(tiles, 0, o, p);
@@ -74,10 +74,10 @@ static inline __attribute__((always_inline)) void amx_step(struct t_state *tiles
                                                            const bool passing, const struct amx_operands *o)
 {
     const bool split = AMX_PARTS > 1;
-    amx_multiply(tiles, as, bs, passing, o, (struct amx_parts){true, true, 0, split});
+    amx_multiply(tiles, as, bs, passing, o, (struct amx_choice){true, true, 0, split});
     if (split) {
-        amx_multiply(tiles, as, bs, passing, o, (struct amx_parts){false, true, 0, 0});
-        amx_multiply(tiles, as, bs, passing, o, (struct amx_parts){true, false, 1, 0});
+        amx_multiply(tiles, as, bs, passing, o, (struct amx_choice){false, true, 0, 0});
+        amx_multiply(tiles, as, bs, passing, o, (struct amx_choice){true, false, 1, 0});
     }
 }
 #endif
