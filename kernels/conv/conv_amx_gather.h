@@ -193,9 +193,12 @@ static void amx_gather_x(const struct amx_planes *p, const amx_element *x, const
 
 /* --- Transposed -------------------------------------------------------------------------------------------------- */
 
-/* Up to 16 channels of 32 pixels, transposed: element c of the pixels, `pitch` elements from one c to the next. */
-static inline void amx_turn(const amx_element *const pixel[T_DEPTH], int32_t first, int32_t channels, ptrdiff_t pitch,
-                            sl_bf16 *to, ptrdiff_t part)
+/* Up to `most` <= 16 channels of 32 pixels, transposed: element c of the pixels, `pitch` elements from one c to the
+ * next.
+ */
+static inline __attribute__((always_inline)) void amx_turn_most(const amx_element *const pixel[T_DEPTH], int32_t first,
+                                                                int32_t channels, const int32_t most, ptrdiff_t pitch,
+                                                                sl_bf16 *to, ptrdiff_t part)
 {
     t_words word[AMX_PARTS][VL];
     for (int32_t i = 0; i < T_DEPTH; i += 2) {
@@ -206,9 +209,19 @@ static inline void amx_turn(const amx_element *const pixel[T_DEPTH], int32_t fir
     }
     for (int p = 0; p < AMX_PARTS; p++) {
         t_transpose(word[p]);
-        for (int32_t c = 0; c < channels; c++)
+        _Pragma("GCC unroll 16") for (int32_t c = 0; c < most; c++) if (c < channels)
             t_store_words(to + p * part + c * pitch, word[p][c]);
     }
+}
+
+static void amx_turn(const amx_element *const pixel[T_DEPTH], int32_t first, int32_t channels, ptrdiff_t pitch,
+                     sl_bf16 *to, ptrdiff_t part)
+{
+    enum { FEW = 4 };
+    if (channels <= FEW)
+        amx_turn_most(pixel, first, channels, FEW, pitch, to, part);
+    else
+        amx_turn_most(pixel, first, channels, VL, pitch, to, part);
 }
 
 /* The output pixel at each position, counted from the unit's first; -1: none. */
@@ -241,68 +254,5 @@ static void amx_gather_dy(const struct amx_planes *p, const amx_element *dy, con
         for (int32_t k = 0; k < channels; k += VL)
             amx_turn(from, k, amx_least(channels - k, VL), p->pitch, to + (ptrdiff_t)k * p->pitch, part);
     }
-}
-
-/* --- Few channels ------------------------------------------------------------------------------------------------ */
-
-/* Elements of x by channels, and of x with each tap of each channel a channel of its own, `channels` in all; one part.
- */
-static size_t amx_rows_elements(const struct amx_planes *p)
-{
-    return (size_t)p->across * (size_t)p->down * (size_t)p->s->c * (size_t)p->pitch;
-}
-
-static size_t amx_unfolded_elements(const struct amx_planes *p, int32_t channels)
-{
-    return (size_t)(sl_round_up(channels, VL) / VL) * (size_t)p->tile;
-}
-
-/* Plane (a, b) of x by channels. */
-static void amx_turn_plane(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t a,
-                           int32_t b, sl_bf16 *to)
-{
-    const int32_t positions = unit->images * amx_plane_rows(p->s, unit->rows) * p->columns;
-    struct amx_position at = {.n = unit->n};
-    for (int32_t i = 0; i < positions + T_DEPTH; i += T_DEPTH) {
-        const amx_element *pixel[T_DEPTH];
-        amx_next_pixels(p, x, unit, a, b, &at, pixel);
-        amx_turn(pixel, 0, p->s->c, p->pitch, to + i, (ptrdiff_t)amx_rows_elements(p));
-    }
-}
-
-/* Sixteen rows of positions by pairs, so many steps of them; a row that is NULL is zeros. */
-static void amx_pair_rows(const sl_bf16 *const row[VL], int32_t steps, sl_bf16 *to)
-{
-    for (int32_t t = 0; t < steps; t++, to += T_ELEMENTS) {
-        t_words word[VL];
-        for (int32_t i = 0; i < VL; i++)
-            word[i] = row[i] ? t_load_words(row[i] + t * T_DEPTH) : (t_words){0};
-        t_transpose(word);
-        for (int32_t i = 0; i < VL; i++)
-            t_store_words(to + i * T_DEPTH, word[i]);
-    }
-}
-
-/* x of a unit, every tap of every channel as the filters have them, by pairs: [part][tile of 16][pair][16][2]. `rows`
- * has room for x by channels. */
-static void amx_unfold(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit, int32_t steps,
-                       sl_bf16 *rows, sl_bf16 *to)
-{
-    const struct sl_conv2d *s = p->s;
-    const int32_t all = s->kh * s->kw * s->c;
-    for (int32_t plane = 0; plane < p->down * p->across; plane++)
-        amx_turn_plane(p, x, unit, plane / p->across, plane % p->across, rows + (ptrdiff_t)plane * s->c * p->pitch);
-    for (int part = 0; part < AMX_PARTS; part++)
-        for (int32_t first = 0; first < all; first += VL, to += p->tile) {
-            const sl_bf16 *row[VL];
-            for (int32_t i = 0; i < VL; i++) {
-                const int32_t tap = (first + i) / s->c, c = (first + i) % s->c, r = tap / s->kw, q = tap % s->kw;
-                row[i] = first + i >= all
-                             ? NULL
-                             : rows + part * (ptrdiff_t)amx_rows_elements(p) +
-                                   (amx_tap_plane(p, r, q) * s->c + c) * (ptrdiff_t)p->pitch + amx_tap_offset(p, r, q);
-            }
-            amx_pair_rows(row, steps, to);
-        }
 }
 #endif

@@ -6,12 +6,13 @@
 #include "kernels/conv/conv_ahead.h"
 #include "kernels/conv/conv_amx_product.h"
 
-/* Adds a chunk to one or two registers of dy times one or two of x: four sums at most. */
+/* Adds to one or two registers of a times one or two of b: four sums at most. a is dy, and b is x; the other way round
+ * where x has few channels. */
 struct amx_product {
-    struct amx_operands operands; /* of the first step: dy and x */
-    float *sums[2][2];            /* of dy, of x */
-    int32_t steps;
-    bool first;                    /* of all chunks */
+    struct amx_operands operands;  /* of the first step */
+    float *sums[2][2];             /* of a, of b */
+    int32_t steps;                 /* of a chunk */
+    bool first;                    /* the sums begin from zero */
     struct direct_ahead *ahead[2]; /* x and dy of the next unit */
 };
 
@@ -24,8 +25,9 @@ static inline void amx_ask_sums(const struct amx_product *p, int32_t step)
             __builtin_prefetch((const char *)(p->sums[k][0] + 2 * T_SUMS) + i * LINE, 1);
 }
 
-static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles, const int ks, const int xs,
-                                                          const struct amx_product *p)
+/* The sums of a product into registers 0 to 3, ... */
+static inline __attribute__((always_inline)) void amx_take_sums(struct t_state *tiles, const int as, const int bs,
+                                                                const struct amx_product *p)
 {
     (void)tiles;
     if (p->first) {
@@ -33,15 +35,35 @@ static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles,
         t_zero(tiles, 1);
         t_zero(tiles, 2);
         t_zero(tiles, 3);
-    } else {
-        t_load(tiles, 0, p->sums[0][0], T_ROW_BYTES);
-        if (xs > 1)
-            t_load(tiles, 1, p->sums[0][1], T_ROW_BYTES);
-        if (ks > 1)
-            t_load(tiles, 2, p->sums[1][0], T_ROW_BYTES);
-        if (xs > 1 && ks > 1)
-            t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
+        return;
     }
+    t_load(tiles, 0, p->sums[0][0], T_ROW_BYTES);
+    if (bs > 1)
+        t_load(tiles, 1, p->sums[0][1], T_ROW_BYTES);
+    if (as > 1)
+        t_load(tiles, 2, p->sums[1][0], T_ROW_BYTES);
+    if (as > 1 && bs > 1)
+        t_load(tiles, 3, p->sums[1][1], T_ROW_BYTES);
+}
+
+/* ... and back. */
+static inline __attribute__((always_inline)) void amx_leave_sums(struct t_state *tiles, const int as, const int bs,
+                                                                 const struct amx_product *p)
+{
+    (void)tiles;
+    t_store(tiles, 0, p->sums[0][0], T_ROW_BYTES);
+    if (bs > 1)
+        t_store(tiles, 1, p->sums[0][1], T_ROW_BYTES);
+    if (as > 1)
+        t_store(tiles, 2, p->sums[1][0], T_ROW_BYTES);
+    if (as > 1 && bs > 1)
+        t_store(tiles, 3, p->sums[1][1], T_ROW_BYTES);
+}
+
+static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles, const int ks, const int xs,
+                                                          const struct amx_product *p)
+{
+    amx_take_sums(tiles, ks, xs, p);
     struct amx_operands o = p->operands;
     int32_t asks[2];
     for (int j = 0; j < 2; j++)
@@ -57,13 +79,7 @@ static inline __attribute__((always_inline)) void amx_add(struct t_state *tiles,
             o.b[j] += T_ELEMENTS;
         }
     }
-    t_store(tiles, 0, p->sums[0][0], T_ROW_BYTES);
-    if (xs > 1)
-        t_store(tiles, 1, p->sums[0][1], T_ROW_BYTES);
-    if (ks > 1)
-        t_store(tiles, 2, p->sums[1][0], T_ROW_BYTES);
-    if (xs > 1 && ks > 1)
-        t_store(tiles, 3, p->sums[1][1], T_ROW_BYTES);
+    amx_leave_sums(tiles, ks, xs, p);
 }
 
 static void amx_add_any(struct t_state *tiles, int ks, int xs, const struct amx_product *p)

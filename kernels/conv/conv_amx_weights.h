@@ -5,7 +5,7 @@
  * (conv_amx_gather.h); chunk after chunk of positions is added to the sums in scratch, each register of 16 output
  * channels x 16 input channels of a tap, as they lie in dw.
  *
- * Where x has few channels, its taps are unfolded: every tap of every channel is a channel of its own. */
+ * Where x has few channels, conv_amx_weights_few.h computes an area instead. */
 #ifndef SL_KERNELS_CONV_AMX_WEIGHTS_H
 #define SL_KERNELS_CONV_AMX_WEIGHTS_H
 
@@ -16,6 +16,7 @@
 #include "kernels/conv/conv_amx_gather.h"
 #include "kernels/conv/conv_amx_gradient_tile.h"
 #include "kernels/conv/conv_amx_plan.h"
+#include "kernels/conv/conv_amx_weights_few.h"
 
 enum {
     AMX_CHUNK = AMX_PARTS > 1 ? 6 : 14, /* steps of a chunk, at most */
@@ -29,37 +30,34 @@ enum {
 
 struct amx_gradient {
     struct sl_cells cells;
-    int32_t taps, c; /* of dw as it is computed: unfolded, one tap and kh*kw*c channels */
-    bool unfolded;
+    int32_t taps;
+    bool few; /* channels of x: conv_amx_weights_few.h */
 };
 
 /* Whole units each. Threads that share pixels lay out each of them once; threads that share channels, x or dy twice. */
 static int64_t amx_gradient_parts(const struct sl_conv2d *s)
 {
-    const struct amx_planes p = amx_planes_of(s);
-    const int64_t units = sl_units_count(&p.units);
+    const struct sl_units all = amx_is_few(s) ? amx_lines_of(s).units : amx_planes_of(s).units;
+    const int64_t units = sl_units_count(&all);
     const int64_t parts = sl_cells_parts((int64_t)s->n * s->oh * s->ow, AMX_PART);
     return parts < units ? parts : units;
 }
 
 static struct amx_gradient amx_gradient_plan(const struct sl_conv2d *s)
 {
-    struct amx_gradient g = {.taps = s->kh * s->kw, .c = s->c, .unfolded = s->c < VL && s->kh * s->kw > 1};
-    if (g.unfolded) {
-        g.c *= g.taps;
-        g.taps = 1;
-    }
-    int32_t k = sl_round_up(s->k, VL), c = g.c;
+    struct amx_gradient g = {.taps = s->kh * s->kw, .few = amx_is_few(s)};
+    int32_t k = sl_round_up(s->k, VL), c = s->c;
     const int64_t parts = amx_gradient_parts(s);
-    g.cells = sl_cells_of(s->k, g.c, k, c);
-    while (sl_cells_count(&g.cells) * parts < AMX_CELLS && (k > VL || (c > VL && !g.unfolded))) {
-        if (c > k && !g.unfolded)
+    g.cells = sl_cells_of(s->k, s->c, k, c);
+    while (sl_cells_count(&g.cells) * parts < AMX_CELLS && (k > VL || c > VL)) {
+        if (c > k)
             c = sl_cells_half(c, VL);
         else
             k = sl_cells_half(k, VL);
-        g.cells = sl_cells_of(s->k, g.c, k, c);
+        g.cells = sl_cells_of(s->k, s->c, k, c);
     }
-    sl_cells_limit(&g.cells, (size_t)k * (size_t)g.taps * (size_t)sl_round_up(g.c, VL) * sizeof(float), AMX_AREA_BYTES);
+    sl_cells_limit(&g.cells, (size_t)k * (size_t)g.taps * (size_t)sl_round_up(s->c, VL) * sizeof(float),
+                   AMX_AREA_BYTES);
     g.cells.parts = parts;
     return g;
 }
@@ -72,7 +70,7 @@ static int64_t amx_x_tiles(const struct amx_gradient *g, int32_t c)
 
 /* The scratch of an area, part by part. */
 struct amx_room {
-    size_t x, unfolded, dy, sums, pixels, x_tiles; /* bytes */
+    size_t x, dy, sums, pixels, x_tiles; /* bytes */
 };
 
 static struct amx_room amx_room_of(const struct sl_conv2d *s, const struct amx_gradient *g, int32_t k, int32_t c)
@@ -80,8 +78,7 @@ static struct amx_room amx_room_of(const struct sl_conv2d *s, const struct amx_g
     const struct amx_planes p = amx_planes_of(s);
     const size_t element = AMX_PARTS * sizeof(sl_bf16);
     return (struct amx_room){
-        .x = g->unfolded ? amx_rows_elements(&p) * element : amx_pairs_elements(&p, c) * element,
-        .unfolded = g->unfolded ? amx_unfolded_elements(&p, c) * element : 0,
+        .x = amx_pairs_elements(&p, c) * element,
         .dy = amx_dy_elements(&p, k) * element,
         .sums = (size_t)(sl_round_up(k, VL) / VL) * (size_t)amx_x_tiles(g, c) * T_BYTES,
         .pixels = (size_t)p.steps * T_DEPTH * sizeof(int32_t),
@@ -93,11 +90,13 @@ static bool amx_weights_need(const void *shape, struct sl_need *need)
 {
     const struct sl_conv2d *s = shape;
     const struct amx_gradient g = amx_gradient_plan(s);
-    const struct amx_room room = amx_room_of(s, &g, g.cells.most_rows * g.cells.k, g.c);
+    const int32_t most = g.cells.most_rows * g.cells.k;
+    const struct amx_lines lines = amx_lines_of(s);
+    const struct amx_room room = amx_room_of(s, &g, most, s->c);
     *need = (struct sl_need){
         .units = sl_cells_units(&g.cells),
         .parts = sl_cells_partial(&g.cells),
-        .scratch = room.x + room.unfolded + room.dy + room.sums + room.pixels + room.x_tiles,
+        .scratch = g.few ? amx_few_scratch(&lines, most) : room.x + room.dy + room.sums + room.pixels + room.x_tiles,
         .state = sizeof g,
         .joins = true,
         .flops = AMX_TERMS * sl_conv2d_flops(s),
@@ -121,8 +120,8 @@ struct amx_area {
     struct t_state *tiles;
     int32_t k, k_tiles;           /* output channels: the first, tiles */
     int32_t c, channels, x_tiles; /* of x: the first, how many, tiles of all taps */
-    ptrdiff_t x_part, dy_part;    /* of x, or unfolded x, and of dy: elements from one part to the next */
-    sl_bf16 *x, *unfolded, *dy;
+    ptrdiff_t x_part, dy_part;    /* of x and of dy: elements from one part to the next */
+    sl_bf16 *x, *dy;
     float *sums; /* [tile of output channels][tile of x][16][16] */
     int32_t *pixels;
     struct sl_unit listed; /* the unit whose pixels these are; none at first */
@@ -134,8 +133,6 @@ static const sl_bf16 *amx_x_tile(const struct amx_area *area, int32_t i)
 {
     const struct amx_planes *p = &area->planes;
     const int32_t tap = i % area->g->taps, tile = i / area->g->taps;
-    if (area->g->unfolded)
-        return area->unfolded + tile * p->tile;
     return area->x + amx_tap_at(p, area->channels, tap / area->s->kw, tap % area->s->kw) + tile * p->tile;
 }
 
@@ -156,9 +153,9 @@ static struct amx_ahead amx_unit_after(const struct amx_area *area, const struct
     const struct sl_amx_source x = sl_amx_source_of(&unit, begin, begin + rows, s->h, s->w);
     const struct sl_amx_source dy = sl_amx_source_of(&unit, unit.p, unit.p + unit.rows, s->oh, s->ow);
     const ptrdiff_t element = sizeof(amx_element);
-    const int32_t channels = area->g->unfolded ? s->c : area->channels, c = area->g->unfolded ? 0 : area->c;
+    const int32_t channels = area->channels;
     struct amx_ahead ahead = {
-        direct_ahead_of((const amx_element *)a->x + x.first * s->xs + c, x.count,
+        direct_ahead_of((const amx_element *)a->x + x.first * s->xs + area->c, x.count,
                         channels + VL > s->xs ? s->xs * element : channels * element, s->xs * element, products),
         direct_ahead_of((const amx_element *)a->dy + dy.first * s->ys + area->k, dy.count,
                         amx_least(area->k_tiles * VL, s->ys - area->k) * element, s->ys * element, products)};
@@ -208,10 +205,7 @@ static void amx_add_unit(struct amx_area *area, const struct sl_conv2d_bwd_weigh
     const int32_t steps = amx_steps_of(amx_unit_positions(p, unit.images, unit.rows));
     const int32_t chunks = (steps + AMX_CHUNK - 1) / AMX_CHUNK, chunk = (steps + chunks - 1) / chunks;
     const amx_element *x = a->x, *dy = a->dy;
-    if (area->g->unfolded)
-        amx_unfold(p, x, &unit, steps, area->x, area->unfolded);
-    else
-        amx_gather_x(p, x + area->c, &unit, area->channels, area->x);
+    amx_gather_x(p, x + area->c, &unit, area->channels, area->x);
     amx_list_unit(area, &unit);
     amx_gather_dy(p, dy + (unit.n * s->oh + unit.p) * s->ow * s->ys + area->k, area->pixels, steps,
                   amx_least(s->k - area->k, area->k_tiles * VL), area->dy);
@@ -224,7 +218,7 @@ static void amx_add_unit(struct amx_area *area, const struct sl_conv2d_bwd_weigh
 /* Copies the sums of an area to where they belong in dw. */
 static void amx_store_sums(const struct amx_area *area, float *dw)
 {
-    const int64_t c = area->g->c, filter = area->g->taps * c;
+    const int64_t c = area->s->c, filter = area->g->taps * c;
     const float *sums = area->sums;
     for (int32_t k = 0; k < area->k_tiles; k++)
         for (int32_t i = 0; i < area->x_tiles; i++, sums += T_SUMS) {
@@ -254,14 +248,13 @@ static void amx_one_area(const struct sl_conv2d *s, const struct amx_gradient *g
         .c = at->c,
         .channels = c,
         .x_tiles = (int32_t)amx_x_tiles(g, c),
-        .x_part = (ptrdiff_t)(g->unfolded ? amx_unfolded_elements(&planes, c) : amx_pairs_elements(&planes, c)),
+        .x_part = (ptrdiff_t)amx_pairs_elements(&planes, c),
         .dy_part = (ptrdiff_t)amx_dy_elements(&planes, k),
         .x = (void *)from,
-        .unfolded = (void *)(from + room.x),
-        .dy = (void *)(from + room.x + room.unfolded),
-        .sums = (void *)(from + room.x + room.unfolded + room.dy),
-        .pixels = (void *)(from + room.x + room.unfolded + room.dy + room.sums),
-        .x_at = (void *)(from + room.x + room.unfolded + room.dy + room.sums + room.pixels),
+        .dy = (void *)(from + room.x),
+        .sums = (void *)(from + room.x + room.dy),
+        .pixels = (void *)(from + room.x + room.dy + room.sums),
+        .x_at = (void *)(from + room.x + room.dy + room.sums + room.pixels),
     };
     for (int32_t i = 0; i < area.x_tiles; i++)
         area.x_at[i] = amx_x_tile(&area, i);
@@ -280,7 +273,11 @@ static void amx_weights_slice(const void *shape, const void *args, const struct 
     t_open(&tiles);
     for (int64_t unit = work->begin, next; unit < work->end; unit = next) {
         next = unit + sl_cells_join(&g->cells, unit, work->end, &area);
-        amx_one_area(shape, g, args, unit / sl_cells_count(&g->cells), &area, &tiles, work->scratch);
+        const int64_t part = unit / sl_cells_count(&g->cells);
+        if (g->few)
+            amx_few_area(shape, args, &area, part, g->cells.parts, &tiles, work->scratch);
+        else
+            amx_one_area(shape, g, args, part, &area, &tiles, work->scratch);
     }
     t_close();
 }
