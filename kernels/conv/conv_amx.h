@@ -23,6 +23,7 @@ struct amx_job {
     struct t_state *tiles;
     const float *bias;           /* with zeros up to a whole block */
     float *sums[2];              /* of a tile: those being added, those that wait */
+    int32_t at[2][AMX_ROWS];     /* where they lie in y */
     int turn;                    /* which is which */
     struct amx_output waiting;   /* the output of the tile before */
     int32_t begin, end;          /* of the output channels: whole blocks, but for the last */
@@ -41,25 +42,29 @@ static void amx_one_block(struct amx_job *job, const struct amx_piece *piece, in
                           const struct sl_amx_place *place, int32_t first, amx_element *y)
 {
     const struct amx *a = job->a;
-    const int32_t ys = a->band.window.ys;
     const int channels = amx_block_tiles(a, first);
+    int32_t *at = job->at[job->turn];
     float *sums = job->sums[job->turn];
-    amx_tile_any(job->tiles, places, channels, piece, place, &job->waiting, y, sums, &job->ahead);
-    job->waiting = (struct amx_output){.sums = sums,
+    for (int i = 0; i < places; i++)
+        memcpy(at + i * SL_AMX_PIXELS, place[i].y, sizeof place->y);
+    const struct amx_output present = {.sums = sums,
                                        .bias = job->bias + first,
                                        .slope = a->slope,
-                                       .place = {place[0].y, place[places - 1].y},
+                                       .at = at,
                                        .rows = places * SL_AMX_PIXELS,
-                                       .lanes = amx_least(ys - first, channels * AMX_BLOCK / 2),
-                                       .ys = a->pool > 1 ? AMX_BLOCK : ys,
+                                       .lanes = amx_least(a->band.window.ys - first, channels * AMX_BLOCK / 2),
                                        .y = y,
                                        .moments = a->moments ? job->moments + first / AMX_BLOCK : NULL};
+    amx_tile_any(job->tiles, places, channels, piece, place, &job->waiting, &present, sums, &job->ahead);
+    job->waiting = present;
     job->turn = !job->turn;
 }
 
 static void amx_store_waiting(struct amx_job *job)
 {
-    amx_store_rows(&job->waiting, 0, job->waiting.rows);
+    amx_start_moments(&job->waiting);
+    for (int32_t i = 0; i < job->waiting.rows; i++)
+        amx_store_row(&job->waiting, i);
     job->waiting.rows = 0;
 }
 
@@ -92,15 +97,19 @@ static int32_t amx_turns(const struct amx *a, const struct amx_piece *piece)
     return AMX_PARTS > 1 || a->pool > 1 || bytes <= NEAR || bytes > FAR ? 1 : (int32_t)(FAR / bytes);
 }
 
-/* Lists the places of a pair of phases; how many there are. Where there is but one pair, they are the same for all
- * units of a size. */
+/* Lists the places of a pair of phases, with elements of y in place of pixels; how many there are. Where there is but
+ * one pair, they are the same for all units of a size. */
 static int32_t amx_list(struct amx_job *job, const struct sl_unit *unit, const struct sl_amx_taps *taps)
 {
     const struct sl_amx_band *b = &job->a->band;
     const bool one = b->window.rows.spacing == 1 && b->window.columns.spacing == 1;
-    if (!one || !job->count || unit->images != job->listed.images || unit->rows != job->listed.rows)
-        job->count = sl_amx_places(b, unit, taps, job->places);
+    if (one && job->count && unit->images == job->listed.images && unit->rows == job->listed.rows)
+        return job->count;
+    job->count = sl_amx_places(b, unit, taps, job->places);
     job->listed = *unit;
+    for (int32_t i = 0; i < job->count; i++)
+        for (int j = 0; j < SL_AMX_PIXELS; j++)
+            job->places[i].y[j] *= job->a->pool > 1 ? AMX_BLOCK : b->window.ys;
     return job->count;
 }
 
@@ -118,8 +127,10 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
                               .row = (ptrdiff_t)b->columns * b->pitch,
                               .part = b->part,
                               .pixel = (ptrdiff_t)b->window.columns.stride * b->pitch * (ptrdiff_t)sizeof *job->band};
-    const int32_t turns = amx_turns(a, &piece);
+    const int32_t turns = amx_turns(a, &piece), steps = piece.rows * piece.steps;
     piece.passing = turns > 1;
+    piece.stores = steps ? (AMX_ROWS + steps - 1) / steps : 0;
+    piece.asks = steps ? (job->ahead.lines + steps - 1) / steps : 0;
     for (int32_t first = job->begin, next; first < job->end; first = next) {
         next = amx_least(job->end, first + turns * AMX_BLOCK);
         for (int32_t at = 0; at < count; at += 2)

@@ -135,11 +135,7 @@ static inline void amx_load(const amx_element *from, vf *low, vf *high)
 
 static inline void amx_store(amx_element *to, vf low, vf high, int32_t n)
 {
-    const t_words all = t_narrow(low, high);
-    if (n == 2 * VL)
-        t_store_words(to, all);
-    else
-        memcpy(to, &all, (size_t)n * sizeof *to);
+    t_store_first(to, t_narrow(low, high), n);
 }
 #endif
 #endif

@@ -19,15 +19,18 @@ static inline void amx_moments_of(struct amx_moments *m, int32_t at, vf value)
     v_store(m->square + at, v_fma(d, d, v_load(m->square + at)));
 }
 
-/* Adds one pixel, as it is stored. */
-static inline void amx_moments_add(struct amx_moments *m, bool is_first, vf low, vf high)
+/* Both take pixels as they are stored. */
+static inline void amx_moments_start(struct amx_moments *m, vf low, vf high)
 {
     amx_round(&low, &high);
-    if (is_first) {
-        memset(m, 0, sizeof *m);
-        v_store(m->first, low);
-        v_store(m->first + VL, high);
-    }
+    memset(m, 0, sizeof *m);
+    v_store(m->first, low);
+    v_store(m->first + VL, high);
+}
+
+static inline void amx_moments_add(struct amx_moments *m, vf low, vf high)
+{
+    amx_round(&low, &high);
     amx_moments_of(m, 0, low);
     amx_moments_of(m, VL, high);
 }

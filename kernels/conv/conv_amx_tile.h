@@ -22,41 +22,56 @@ struct amx_piece {
     ptrdiff_t row, part;    /* elements of the band from one kernel row to the next, from one part to the next */
     ptrdiff_t pixel;        /* bytes from one pixel of a tile to the next */
     bool passing;           /* the weights of a block come from the second-level cache each time */
+    int32_t stores, asks;   /* after each step: rows of the output before, lines of the source ahead */
 };
+
+enum { AMX_ROWS = 2 * SL_AMX_PIXELS }; /* of the largest tile */
 
 /* The sums of a tile, waiting to be stored row by row. */
 struct amx_output {
     const float *sums; /* [row][AMX_BLOCK] */
     const float *bias; /* of the block, with zeros past the last channel */
     float slope;
-    const int32_t *place[2]; /* the pixel of each row; of 16 rows each */
+    const int32_t *at; /* where each row lies in y, in elements; negative: thrown away */
     int32_t rows;
-    int32_t lanes; /* elements of a pixel that the block writes */
-    int32_t ys;
+    int32_t lanes;               /* elements of a pixel that the block writes */
     amx_element *y;              /* the block's first channel of the unit's first pixel */
     struct amx_moments *moments; /* of the block; NULL: not wanted */
 };
 
-static inline vf amx_activate(vf a, float slope)
+/* Row i: with its bias, activated. */
+static inline void amx_finish_row(const struct amx_output *o, int32_t i, vf *low, vf *high)
 {
-    return v_select(v_ge(a, v_zero()), a, v_mul(a, v_set1(slope)));
+    const float *sums = o->sums + (ptrdiff_t)i * AMX_BLOCK;
+    *low = v_add(v_load(sums), v_load(o->bias));
+    *high = v_add(v_load(sums + VL), v_load(o->bias + VL));
+    if (o->slope == 1.0f)
+        return;
+    const vf slope = v_set1(o->slope);
+    *low = v_select(v_ge(*low, v_zero()), *low, v_mul(*low, slope));
+    *high = v_select(v_ge(*high, v_zero()), *high, v_mul(*high, slope));
 }
 
-/* Stores rows [begin, end). */
-static inline __attribute__((always_inline)) void amx_store_rows(const struct amx_output *o, int32_t begin, int32_t end)
+/* Before the first row of a unit is stored: moments are taken about it. */
+static inline void amx_start_moments(const struct amx_output *o)
 {
-    const vf low_bias = v_load(o->bias), high_bias = v_load(o->bias + VL);
-    for (int32_t i = begin; i < end; i++) {
-        const float *sums = o->sums + (ptrdiff_t)i * AMX_BLOCK;
-        const ptrdiff_t pixel = o->place[i >= SL_AMX_PIXELS][i % SL_AMX_PIXELS];
-        if (pixel < 0)
-            continue;
-        const vf low = amx_activate(v_add(v_load(sums), low_bias), o->slope);
-        const vf high = amx_activate(v_add(v_load(sums + VL), high_bias), o->slope);
-        if (o->moments)
-            amx_moments_add(o->moments, pixel == 0, low, high);
-        amx_store(o->y + pixel * o->ys, low, high, o->lanes);
-    }
+    vf low, high;
+    if (!o->moments || !o->rows || o->at[0] != 0)
+        return;
+    amx_finish_row(o, 0, &low, &high);
+    amx_moments_start(o->moments, low, high);
+}
+
+static inline __attribute__((always_inline)) void amx_store_row(const struct amx_output *o, int32_t i)
+{
+    const ptrdiff_t at = o->at[i];
+    vf low, high;
+    if (at < 0)
+        return;
+    amx_finish_row(o, i, &low, &high);
+    if (o->moments)
+        amx_moments_add(o->moments, low, high);
+    amx_store(o->y + at, low, high, o->lanes);
 }
 
 /* Asks for what a block writes of a pixel. */
@@ -66,24 +81,22 @@ static inline void amx_ask(const amx_element *y)
         __builtin_prefetch((const char *)y + i, 1);
 }
 
-/* The sums of one or two places x one or two tiles of channels, to sums[32][AMX_BLOCK]. Between the steps, `before` is
- * stored, and the places of the present tile in y and what is `ahead` are asked for, a little in each. */
-static inline __attribute__((always_inline)) void amx_tile(struct t_state *tiles, const int places, const int channels,
-                                                           const bool passing, const struct amx_piece *piece,
-                                                           const struct sl_amx_place *place,
-                                                           const struct amx_output *before, const amx_element *y,
-                                                           float *sums, struct direct_ahead *ahead)
+/* The sums of one or two places x one or two tiles of channels, to o->sums. Between the steps, `before` is stored, and
+ * the places of the present tile in y and what is `ahead` are asked for, a little in each. */
+static inline __attribute__((always_inline)) void
+amx_tile(struct t_state *tiles, const int places, const int channels, const bool passing, const struct amx_piece *piece,
+         const sl_bf16 *first, ptrdiff_t second, const struct amx_output *before, const struct amx_output *present,
+         float *sums, struct direct_ahead *ahead)
 {
-    const sl_bf16 *first = piece->band + place[0].source;
-    const ptrdiff_t second = place[places - 1].source - place[0].source;
     const struct amx_output waiting = *before;
-    const int32_t all = piece->rows * piece->steps, each = all ? (waiting.rows + all - 1) / all : 0;
+    const int32_t *asked = present->at;
+    const amx_element *y = present->y;
     struct amx_operands o = {.b = {piece->weights, piece->weights + T_ELEMENTS},
                              .pitch = piece->pixel,
                              .a_part = piece->part,
                              .b_part = channels * T_ELEMENTS};
-    const int32_t asks = all ? (ahead->lines + all - 1) / all : 0;
     int32_t stored = 0;
+    amx_start_moments(&waiting);
     t_zero(tiles, 0);
     t_zero(tiles, 1);
     t_zero(tiles, 2);
@@ -96,15 +109,17 @@ static inline __attribute__((always_inline)) void amx_tile(struct t_state *tiles
             o.a[0] += T_DEPTH;
             o.b[0] += AMX_PARTS * channels * T_ELEMENTS;
             o.b[1] = o.b[0] + T_ELEMENTS;
-            const int32_t end = stored + each < waiting.rows ? stored + each : waiting.rows;
-            amx_store_rows(&waiting, stored, end);
-            for (int32_t j = stored; j < end && places > 1; j++)
-                amx_ask(y + (ptrdiff_t)place[j / SL_AMX_PIXELS].y[j % SL_AMX_PIXELS] * waiting.ys);
-            stored = end;
-            direct_prefetch_lines(ahead, asks);
+            const int32_t end = amx_least(stored + piece->stores, waiting.rows);
+            for (; stored < end; stored++) {
+                amx_store_row(&waiting, stored);
+                if (places > 1)
+                    amx_ask(y + asked[stored]);
+            }
+            direct_prefetch_lines(ahead, piece->asks);
         }
     }
-    amx_store_rows(&waiting, stored, waiting.rows);
+    for (; stored < waiting.rows; stored++)
+        amx_store_row(&waiting, stored);
     t_store(tiles, 0, sums, AMX_BLOCK * sizeof *sums);
     t_store(tiles, 1, sums + 16, AMX_BLOCK * sizeof *sums);
     t_store(tiles, 2, sums + 16 * AMX_BLOCK, AMX_BLOCK * sizeof *sums);
@@ -112,18 +127,20 @@ static inline __attribute__((always_inline)) void amx_tile(struct t_state *tiles
 }
 
 static void amx_tile_any(struct t_state *tiles, int places, int channels, const struct amx_piece *piece,
-                         const struct sl_amx_place *place, const struct amx_output *before, const amx_element *y,
-                         float *sums, struct direct_ahead *ahead)
+                         const struct sl_amx_place *place, const struct amx_output *before,
+                         const struct amx_output *present, float *sums, struct direct_ahead *ahead)
 {
+    const sl_bf16 *first = piece->band + place[0].source;
+    const ptrdiff_t second = place[places - 1].source - place[0].source;
     if (piece->passing && places > 1 && channels > 1)
-        amx_tile(tiles, 2, 2, true, piece, place, before, y, sums, ahead);
+        amx_tile(tiles, 2, 2, true, piece, first, second, before, present, sums, ahead);
     else if (places > 1 && channels > 1)
-        amx_tile(tiles, 2, 2, false, piece, place, before, y, sums, ahead);
+        amx_tile(tiles, 2, 2, false, piece, first, second, before, present, sums, ahead);
     else if (places > 1)
-        amx_tile(tiles, 2, 1, false, piece, place, before, y, sums, ahead);
+        amx_tile(tiles, 2, 1, false, piece, first, second, before, present, sums, ahead);
     else if (channels > 1)
-        amx_tile(tiles, 1, 2, false, piece, place, before, y, sums, ahead);
+        amx_tile(tiles, 1, 2, false, piece, first, second, before, present, sums, ahead);
     else
-        amx_tile(tiles, 1, 1, false, piece, place, before, y, sums, ahead);
+        amx_tile(tiles, 1, 1, false, piece, first, second, before, present, sums, ahead);
 }
 #endif

@@ -105,6 +105,12 @@ static inline t_halves t_load_head(const sl_bf16 *p, int n)
     memcpy(&r, p, (size_t)n * sizeof *p);
     return r;
 }
+
+/* Stores the first n of 32 bf16, 0 <= n <= 32. */
+static inline void t_store_first(sl_bf16 *p, t_words a, int n)
+{
+    memcpy(p, &a, (size_t)n * sizeof *p);
+}
 #else
 /* What the processor wants to be told: palette 1, all registers whole. */
 struct t_state {
@@ -157,6 +163,11 @@ static inline t_words t_lengthen(t_halves a)
 static inline t_halves t_load_head(const sl_bf16 *p, int n)
 {
     return (t_halves)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
+}
+
+static inline void t_store_first(sl_bf16 *p, t_words a, int n)
+{
+    _mm512_mask_storeu_epi16(p, (__mmask32)((UINT64_C(1) << n) - 1u), (__m512i)a);
 }
 #endif
 
