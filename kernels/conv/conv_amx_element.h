@@ -69,6 +69,12 @@ static inline void amx_pair(amx_lanes a, amx_lanes b, t_words part[AMX_PARTS])
     amx_pair_floats(a, b, part);
 }
 
+/* Eight elements at `at` in each of pixel[0], pixel[8], pixel[16] and pixel[24], part by part. */
+static inline void amx_load_eights(const amx_element *const pixel[], ptrdiff_t at, t_words part[AMX_PARTS])
+{
+    amx_split(t_load_two(pixel[0] + at, pixel[8] + at), t_load_two(pixel[16] + at, pixel[24] + at), part);
+}
+
 /* `count` elements that follow each other, to both parts. */
 static void amx_lay(const void *from, size_t count, sl_bf16 *to, ptrdiff_t part)
 {
@@ -115,6 +121,11 @@ static inline amx_lanes amx_load_head(const amx_element *p, int32_t n)
 static inline void amx_pair(amx_lanes a, amx_lanes b, t_words part[AMX_PARTS])
 {
     part[0] = t_pairs(a, b);
+}
+
+static inline void amx_load_eights(const amx_element *const pixel[], ptrdiff_t at, t_words part[AMX_PARTS])
+{
+    part[0] = t_load_four(pixel[0] + at, pixel[8] + at, pixel[16] + at, pixel[24] + at);
 }
 
 static void amx_lay(const void *from, size_t count, sl_bf16 *to, ptrdiff_t part)

@@ -17,6 +17,9 @@
 /* Channels that are laid out in one go: two neighbouring cache lines of each pixel. */
 enum { AMX_GATHERED = 128 / sizeof(amx_element) };
 
+/* What a position has where there is no pixel. */
+static const amx_element amx_no_pixel[AMX_GATHERED];
+
 struct amx_planes {
     const struct sl_conv2d *s;
     struct sl_units units;
@@ -105,7 +108,7 @@ struct amx_position {
     int32_t row, column; /* of the plane */
 };
 
-/* The next 32 positions of plane (a, b) on from `at`: where the pixel of each lies, or NULL for one of padding. */
+/* The next 32 positions of plane (a, b) on from `at`: where the pixel of each lies. */
 static inline void amx_next_pixels(const struct amx_planes *p, const amx_element *x, const struct sl_unit *unit,
                                    int32_t a, int32_t b, struct amx_position *at, const amx_element *pixel[T_DEPTH])
 {
@@ -114,10 +117,10 @@ static inline void amx_next_pixels(const struct amx_planes *p, const amx_element
     for (int k = 0; k < T_DEPTH;) {
         const int64_t i = ((int64_t)unit->p + at->row) * s->stride_h + a - s->pad_top;
         const bool inside = at->n < unit->n + unit->images && 0 <= i && i < s->h;
-        for (; k < T_DEPTH && at->column < p->columns; k++, at->column++) {
-            const int64_t j = (int64_t)at->column * s->stride_w + b - s->pad_left;
-            pixel[k] = inside && 0 <= j && j < s->w ? x + ((at->n * s->h + i) * s->w + j) * s->xs : NULL;
-        }
+        const amx_element *row = inside ? x + (at->n * s->h + i) * s->w * s->xs : NULL;
+        int64_t j = (int64_t)at->column * s->stride_w + b - s->pad_left;
+        for (; k < T_DEPTH && at->column < p->columns; k++, at->column++, j += s->stride_w)
+            pixel[k] = inside && 0 <= j && j < s->w ? row + j * s->xs : amx_no_pixel;
         if (at->column == p->columns) {
             at->column = 0;
             if (++at->row == rows) {
@@ -128,13 +131,6 @@ static inline void amx_next_pixels(const struct amx_planes *p, const amx_element
     }
 }
 
-/* Sixteen channels of a pixel, or what is left of them; zeros for a pixel of padding. */
-static inline amx_lanes amx_load_pixel(const amx_element *pixel, int32_t first, int32_t channels)
-{
-    const amx_lanes none = {0};
-    return pixel ? amx_load_head(pixel + first, channels) : none;
-}
-
 static inline void amx_store_pair(amx_lanes a, amx_lanes b, sl_bf16 *to, ptrdiff_t part)
 {
     t_words pair[AMX_PARTS];
@@ -143,21 +139,35 @@ static inline void amx_store_pair(amx_lanes a, amx_lanes b, sl_bf16 *to, ptrdiff
         t_store_words(to + p * part, pair[p]);
 }
 
-/* Up to 16 channels of 32 positions by pairs: a register, and one of the other parity, `odd` elements behind it, for
- * which pixel[T_DEPTH] counts as well. */
+/* Up to 16 channels, from `first` on, of 32 positions by pairs: a register, and one of the other parity, `odd` elements
+ * behind it, for which pixel[T_DEPTH] counts as well. */
 static inline __attribute__((always_inline)) void amx_pair_pixels(const amx_element *const pixel[], int32_t first,
-                                                                  int32_t channels, const int parities, ptrdiff_t odd,
-                                                                  sl_bf16 *to, ptrdiff_t part)
+                                                                  const int32_t channels, const int parities,
+                                                                  ptrdiff_t odd, sl_bf16 *to, ptrdiff_t part)
 {
-    amx_lanes a = amx_load_pixel(pixel[0], first, channels);
-    for (int i = 0; i < T_DEPTH; i += 2, to += T_DEPTH) {
-        const amx_lanes b = amx_load_pixel(pixel[i + 1], first, channels);
-        amx_store_pair(a, b, to, part);
+    amx_lanes a = amx_load_head(pixel[0] + first, channels);
+    _Pragma("GCC unroll 4")
+    for (int i = 0; i < T_DEPTH; i += 2) {
+        const amx_lanes b = amx_load_head(pixel[i + 1] + first, channels);
+        amx_store_pair(a, b, to + i * VL, part);
         if (parities > 1 || i + 2 < T_DEPTH)
-            a = amx_load_pixel(pixel[i + 2], first, channels);
+            a = amx_load_head(pixel[i + 2] + first, channels);
         if (parities > 1)
-            amx_store_pair(b, a, to + odd, part);
+            amx_store_pair(b, a, to + odd + i * VL, part);
     }
+}
+
+static inline void amx_pair_any(const amx_element *const pixel[], int32_t first, int32_t channels, int parities,
+                                ptrdiff_t odd, sl_bf16 *to, ptrdiff_t part)
+{
+    if (channels >= VL && parities > 1)
+        amx_pair_pixels(pixel, first, VL, 2, odd, to, part);
+    else if (channels >= VL)
+        amx_pair_pixels(pixel, first, VL, 1, odd, to, part);
+    else if (parities > 1)
+        amx_pair_pixels(pixel, first, channels, 2, odd, to, part);
+    else
+        amx_pair_pixels(pixel, first, channels, 1, odd, to, part);
 }
 
 /* Up to AMX_GATHERED channels of plane (a, b). */
@@ -171,10 +181,7 @@ static void amx_pair_plane(const struct amx_planes *p, const amx_element *x, con
     for (int32_t i = 0; i < positions + T_DEPTH; i += T_DEPTH, to += T_ELEMENTS) {
         amx_next_pixels(p, x, unit, a, b, &at, pixel + T_DEPTH);
         for (int32_t c = 0; c < channels; c += VL)
-            if (p->parities > 1)
-                amx_pair_pixels(pixel, c, amx_least(channels - c, VL), 2, odd, to + c / VL * p->tile, part);
-            else
-                amx_pair_pixels(pixel, c, amx_least(channels - c, VL), 1, odd, to + c / VL * p->tile, part);
+            amx_pair_any(pixel, c, channels - c, p->parities, odd, to + c / VL * p->tile, part);
         memmove(pixel, pixel + T_DEPTH, T_DEPTH * sizeof *pixel);
     }
 }
@@ -193,9 +200,30 @@ static void amx_gather_x(const struct amx_planes *p, const amx_element *x, const
 
 /* --- Transposed -------------------------------------------------------------------------------------------------- */
 
-/* Up to `most` <= 16 channels of 32 pixels, transposed: element c of the pixels, `pitch` elements from one c to the
- * next.
- */
+/* Sixteen channels, from `first` on, of 32 pixels, transposed: element c of the pixels, `pitch` elements from one c to
+ * the next. */
+static inline void amx_turn_whole(const amx_element *const pixel[T_DEPTH], int32_t first, ptrdiff_t pitch, sl_bf16 *to,
+                                  ptrdiff_t part)
+{
+    for (int32_t c = 0; c < VL; c += 8, to += 8 * pitch) {
+        t_words column[AMX_PARTS][8];
+        _Pragma("GCC unroll 8")
+        for (int i = 0; i < 8; i++) {
+            t_words eights[AMX_PARTS];
+            amx_load_eights(pixel + i, first + c, eights);
+            for (int p = 0; p < AMX_PARTS; p++)
+                column[p][i] = eights[p];
+        }
+        for (int p = 0; p < AMX_PARTS; p++) {
+            t_turn_lanes(column[p]);
+            _Pragma("GCC unroll 8")
+            for (int i = 0; i < 8; i++)
+                t_store_words(to + p * part + i * pitch, column[p][i]);
+        }
+    }
+}
+
+/* The same of up to `most` channels. */
 static inline __attribute__((always_inline)) void amx_turn_most(const amx_element *const pixel[T_DEPTH], int32_t first,
                                                                 int32_t channels, const int32_t most, ptrdiff_t pitch,
                                                                 sl_bf16 *to, ptrdiff_t part)
@@ -203,14 +231,16 @@ static inline __attribute__((always_inline)) void amx_turn_most(const amx_elemen
     t_words word[AMX_PARTS][VL];
     for (int32_t i = 0; i < T_DEPTH; i += 2) {
         t_words pair[AMX_PARTS];
-        amx_pair(amx_load_pixel(pixel[i], first, channels), amx_load_pixel(pixel[i + 1], first, channels), pair);
+        amx_pair(amx_load_head(pixel[i] + first, channels), amx_load_head(pixel[i + 1] + first, channels), pair);
         for (int p = 0; p < AMX_PARTS; p++)
             word[p][i / 2] = pair[p];
     }
     for (int p = 0; p < AMX_PARTS; p++) {
         t_transpose(word[p]);
-        _Pragma("GCC unroll 16") for (int32_t c = 0; c < most; c++) if (c < channels)
-            t_store_words(to + p * part + c * pitch, word[p][c]);
+        _Pragma("GCC unroll 16")
+        for (int32_t c = 0; c < most; c++)
+            if (c < channels)
+                t_store_words(to + p * part + c * pitch, word[p][c]);
     }
 }
 
@@ -218,7 +248,9 @@ static void amx_turn(const amx_element *const pixel[T_DEPTH], int32_t first, int
                      sl_bf16 *to, ptrdiff_t part)
 {
     enum { FEW = 4 };
-    if (channels <= FEW)
+    if (channels >= VL)
+        amx_turn_whole(pixel, first, pitch, to, part);
+    else if (channels <= FEW)
         amx_turn_most(pixel, first, channels, FEW, pitch, to, part);
     else
         amx_turn_most(pixel, first, channels, VL, pitch, to, part);
@@ -247,12 +279,14 @@ static void amx_gather_dy(const struct amx_planes *p, const amx_element *dy, con
                           int32_t channels, sl_bf16 *to)
 {
     const ptrdiff_t ys = p->s->ys, part = (ptrdiff_t)amx_dy_elements(p, channels);
-    for (int32_t t = 0; t < steps; t++, pixel += T_DEPTH, to += T_DEPTH) {
-        const amx_element *from[T_DEPTH];
-        for (int32_t i = 0; i < T_DEPTH; i++)
-            from[i] = pixel[i] < 0 ? NULL : dy + pixel[i] * ys;
-        for (int32_t k = 0; k < channels; k += VL)
-            amx_turn(from, k, amx_least(channels - k, VL), p->pitch, to + (ptrdiff_t)k * p->pitch, part);
-    }
+    for (int32_t t = 0; t < steps; t++, pixel += T_DEPTH, to += T_DEPTH)
+        for (int32_t k = 0; k < channels; k += AMX_GATHERED) {
+            const amx_element *from[T_DEPTH];
+            const int32_t gathered = amx_least(channels - k, AMX_GATHERED);
+            for (int32_t i = 0; i < T_DEPTH; i++)
+                from[i] = pixel[i] < 0 ? amx_no_pixel : dy + pixel[i] * ys + k;
+            for (int32_t j = 0; j < gathered; j += VL)
+                amx_turn(from, j, gathered - j, p->pitch, to + (ptrdiff_t)(k + j) * p->pitch, part);
+        }
 }
 #endif

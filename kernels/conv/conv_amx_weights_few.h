@@ -94,7 +94,7 @@ static void amx_lines_plane(const struct amx_lines *l, const amx_element *row, i
     int32_t j = begin * s->stride_w + b - s->pad_left; /* the column of x */
     for (to += begin; j < s->w; to += T_DEPTH) {
         for (int32_t i = 0; i < T_DEPTH; i++, j += s->stride_w) {
-            pixel[i] = j < s->w ? row + (ptrdiff_t)j * s->xs : NULL;
+            pixel[i] = j < s->w ? row + (ptrdiff_t)j * s->xs : amx_no_pixel;
             __builtin_prefetch(row + (ptrdiff_t)j * s->xs + AMX_FEW_AHEAD);
         }
         amx_turn(pixel, 0, s->c, l->pitch, to, part);
