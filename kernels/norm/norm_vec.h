@@ -244,29 +244,27 @@ static inline void reduce_pixel(const struct sl_norm *s, const struct sl_norm_bw
     }
 }
 
-/* The same for the window whose first pixel is at `at`. Its four pixels share one dy. */
+/* The same for the window whose first pixel is at `at`: its dy goes to one pixel, that of the first largest z. */
 static inline void reduce_window(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t at, const ve *dy,
                                  float *sums)
 {
     const vf slope = v_set1(s->slope);
     const int64_t line = (int64_t)s->w * s->xs, corner[4] = {0, s->xs, line, line + s->xs};
     for (int32_t c = 0; c < s->xs; c += VL) {
-        const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c), mean = v_load(t->mean + c);
-        vf x[4], z[4], dz[4];
+        const vf scale = v_load(t->scale + c), shift = v_load(t->shift + c);
+        vf x = e_load(e_at(t->x, at + c)), z = v_fma(scale, x, shift);
+        __builtin_prefetch(e_at(t->x, at + c + AHEAD));
 #pragma GCC unroll 4
-        for (int k = 0; k < 4; k++) {
-            x[k] = e_load(e_at(t->x, at + corner[k] + c));
+        for (int k = 1; k < 4; k++) {
+            const vf next = e_load(e_at(t->x, at + corner[k] + c)), z_next = v_fma(scale, next, shift);
             __builtin_prefetch(e_at(t->x, at + corner[k] + c + AHEAD));
-            z[k] = v_fma(scale, x[k], shift);
+            x = v_select(v_gt(z_next, z), next, x);
+            z = v_max(z_next, z);
         }
         __builtin_prefetch(dy + c + AHEAD);
-        route(z, e_load(dy + c), slope, dz);
-        vf product = v_mul(dz[0], v_sub(x[0], mean));
-#pragma GCC unroll 4
-        for (int k = 1; k < 4; k++)
-            product = v_fma(dz[k], v_sub(x[k], mean), product);
-        v_store(sums + c, v_add(v_load(sums + c), v_add(v_add(dz[0], dz[1]), v_add(dz[2], dz[3]))));
-        v_store(sums + s->xs + c, v_add(v_load(sums + s->xs + c), product));
+        const vf dz = leak(z, e_load(dy + c), slope);
+        v_store(sums + c, v_add(v_load(sums + c), dz));
+        v_store(sums + s->xs + c, v_fma(dz, v_sub(x, v_load(t->mean + c)), v_load(sums + s->xs + c)));
     }
 }
 
