@@ -1,6 +1,6 @@
 // Inference of the default network, images of bytes to probabilities, through a plan: prints "infer-bN images/s RATE".
 //
-//   bench_infer [--batches N[,N]] [--threads N] [--seconds S] [--profile 0|1]
+//   bench_infer [--batches N[,N]] [--threads N] [--seconds S] [--precision fp32|bf16] [--profile 0|1]
 //
 // Batches 32 and 1 stand for throughput and latency. The weights are initial ones, the images noise in memory; scaling
 // the bytes, softmax and waiting for the result are in the time. The rate is that of the quickest of many parts of the
@@ -23,7 +23,7 @@ namespace
 enum { SIDE = 64, CLASSES = 200, PARTS_A_SECOND = 20 };
 
 struct Options {
-    std::string batches = "32,1";
+    std::string batches = "32,1", precision = "fp32";
     int threads = 2;
     double seconds = 3.0;
     bool profile = false;
@@ -41,13 +41,14 @@ void must(int rc)
 class Network
 {
   public:
-    Network(int threads, int32_t batch)
+    Network(const Options &wanted, int32_t batch)
         : bytes(static_cast<size_t>(batch) * SIDE * SIDE * 3), places(static_cast<size_t>(batch))
     {
         const sl_model_options model = {SIDE, CLASSES};
         sl_plan_options options = {};
         options.batch = batch;
-        must(sl_device_cpu_open(threads, &device));
+        options.precision = wanted.precision == "bf16" ? SL_ELEMENT_BF16 : SL_ELEMENT_F32;
+        must(sl_device_cpu_open(wanted.threads, &device));
         must(sl_model_build("darknet", &model, &graph));
         must(sl_weights_open(graph, &device, false, &weights));
         must(sl_weights_init(weights, 1));
@@ -106,7 +107,7 @@ class Network
 
 void measure(const Options &options, int32_t batch)
 {
-    Network network(options.threads, batch);
+    Network network(options, batch);
     const double once = std::max(1e-6, seconds_of(options.threads, [&] { network.answer(), network.answer(); }) / 2);
     const int steps = std::max(1, static_cast<int>(1.0 / PARTS_A_SECOND / once));
     const int parts = std::max(1, static_cast<int>(options.seconds / once) / steps);
@@ -133,12 +134,14 @@ bool parse(int argc, char **argv, Options *o)
             o->threads = std::atoi(argv[i + 1]);
         else if (name == "--seconds")
             o->seconds = std::atof(argv[i + 1]);
+        else if (name == "--precision")
+            o->precision = argv[i + 1];
         else if (name == "--profile")
             o->profile = std::atoi(argv[i + 1]) != 0;
         else
             return false;
     }
-    return o->threads > 0 && o->seconds > 0;
+    return o->threads > 0 && o->seconds > 0 && (o->precision == "fp32" || o->precision == "bf16");
 }
 } // namespace
 

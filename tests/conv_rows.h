@@ -47,9 +47,9 @@ static inline bool runs(const struct sl_kernel_row *row)
     return !(row->needs & ~sl_isa());
 }
 
-/* One pass by one row, from OHWI weights: x to y or to its pooled y, or dy to dx. */
-static inline void pass(const struct sl_kernel_row *row, const struct sl_conv2d *s, const float *from,
-                        const float *weights, float *to)
+/* One pass by one row, from OHWI weights: x to y or to its pooled y, or dy to dx; in the row's element. */
+static inline void pass(const struct sl_kernel_row *row, const struct sl_conv2d *s, const void *from,
+                        const float *weights, void *to)
 {
     struct sl_device device;
     struct sl_choice choice;

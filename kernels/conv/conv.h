@@ -101,7 +101,7 @@ static inline size_t sl_conv2d_outputs(const struct sl_conv2d *shape)
     return (size_t)shape->n * (size_t)shape->oh * (size_t)shape->ow * (size_t)shape->ys;
 }
 
-/* Floats of the y of conv2d_pool_fwd. */
+/* Elements of the y of conv2d_pool_fwd. */
 static inline size_t sl_conv2d_pooled_outputs(const struct sl_conv2d *shape)
 {
     return sl_conv2d_outputs(shape) / 4;

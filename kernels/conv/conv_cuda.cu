@@ -175,3 +175,7 @@ const struct sl_kernel sl_conv2d_pool_fwd_plain_cuda = {
     .need = takes_pooled<CONV_PLAIN>, .pack = conv_pack<CONV_PLAIN, true>, .run = forward_pooled<CONV_PLAIN>};
 const struct sl_kernel sl_conv2d_pool_fwd_tf32_cuda = {
     .need = takes_pooled<CONV_TF32>, .pack = conv_pack<CONV_TF32, true>, .run = forward_pooled<CONV_TF32>};
+const struct sl_kernel sl_conv2d_pool_fwd_bf16_cuda = {.element = SL_ELEMENT_BF16,
+                                                       .need = takes_pooled<CONV_BF16>,
+                                                       .pack = conv_pack<CONV_BF16, true>,
+                                                       .run = forward_pooled<CONV_BF16>};

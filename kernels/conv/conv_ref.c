@@ -121,13 +121,14 @@ static void pool_forward(const void *shape, const void *args, const struct sl_wo
     assert(sl_are_apart(s->element, a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_pooled_outputs(s)));
     assert(!a->moments && a->slope >= 0.0f);
     for (int64_t n = work->begin; n < work->end; n++) {
-        float *y = (float *)a->y + (size_t)n * (size_t)(s->oh / 2) * (size_t)(s->ow / 2) * (size_t)s->ys;
+        size_t y = pixel(s->oh / 2, s->ow / 2, s->ys, n, 0, 0);
         for (int32_t p = 0; p < s->oh; p += 2)
-            for (int32_t q = 0; q < s->ow; q += 2, y += s->ys)
+            for (int32_t q = 0; q < s->ow; q += 2)
                 for (int32_t k = 0; k < s->ys; k++) {
-                    y[k] = (float)output(s, a, n, p, q, k);
+                    double most = output(s, a, n, p, q, k);
                     for (int32_t i = 1; i < 4; i++)
-                        y[k] = fmaxf(y[k], (float)output(s, a, n, p + i / 2, q + i % 2, k));
+                        most = fmax(most, output(s, a, n, p + i / 2, q + i % 2, k));
+                    put(s->element, a->y, y++, most);
                 }
     }
 }
@@ -225,6 +226,8 @@ const struct sl_kernel sl_bias_bwd_ref = {.need = each_filter, .run = bias_backw
 
 /* The same for activations in bf16. */
 const struct sl_kernel sl_conv2d_fwd_bf16_ref = {.element = SL_ELEMENT_BF16, .need = each_image, .run = forward};
+const struct sl_kernel sl_conv2d_pool_fwd_bf16_ref = {
+    .element = SL_ELEMENT_BF16, .need = each_poolable_image, .run = pool_forward};
 const struct sl_kernel sl_conv2d_bwd_data_bf16_ref = {
     .element = SL_ELEMENT_BF16, .need = each_image, .run = backward_data};
 const struct sl_kernel sl_conv2d_bwd_weights_bf16_ref = {

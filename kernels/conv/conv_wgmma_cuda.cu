@@ -173,6 +173,10 @@ const struct sl_kernel sl_conv2d_fwd_bf16_wgmma = {.element = SL_ELEMENT_BF16,
                                                    .run = forward<CONV_BF16>};
 const struct sl_kernel sl_conv2d_pool_fwd_tf32_wgmma = {
     .need = takes_pooled<CONV_TF32>, .pack = conv_pack<CONV_TF32, true>, .run = forward_pooled<CONV_TF32>};
+const struct sl_kernel sl_conv2d_pool_fwd_bf16_wgmma = {.element = SL_ELEMENT_BF16,
+                                                        .need = takes_pooled<CONV_BF16>,
+                                                        .pack = conv_pack<CONV_BF16, true>,
+                                                        .run = forward_pooled<CONV_BF16>};
 const struct sl_kernel sl_conv2d_bwd_data_tf32_wgmma = {
     .need = takes<CONV_TF32, false>, .pack = conv_pack<CONV_TF32, false>, .run = backward<CONV_TF32>};
 const struct sl_kernel sl_conv2d_bwd_data_bf16_wgmma = {.element = SL_ELEMENT_BF16,

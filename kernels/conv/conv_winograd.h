@@ -83,7 +83,7 @@ static void winograd_forward_slice(const void *shape, const void *args, const st
 
 /* --- conv2d_pool_fwd ------------------------------------------------------------------------------------------- */
 
-#ifndef CONV_BF16 /* of bf16 the form of 2 x 2 kernels has no whole windows */
+#ifndef WINOGRAD_DOT /* its form of 2 x 2 kernels has no whole windows */
 static bool winograd_pooled_need(const void *shape, struct sl_need *need)
 {
     const struct sl_conv2d *s = shape;
@@ -151,8 +151,9 @@ const struct sl_kernel CONV_NAME(sl_conv2d_fwd_winograd) = {
     .run = winograd_forward_slice,
 };
 
-#ifndef CONV_BF16
-const struct sl_kernel V_NAME(sl_conv2d_pool_fwd_winograd) = {
+#ifndef WINOGRAD_DOT
+const struct sl_kernel CONV_NAME(sl_conv2d_pool_fwd_winograd) = {
+    .element = CONV_ELEMENT,
     .inexact = true,
     .need = winograd_pooled_need,
     .open = winograd_pooled_open,

@@ -20,7 +20,7 @@ bool sl_linear_absorb(struct sl_stage *stage, const struct sl_layer *next, bool 
         conv->activated = true;
         return true;
     }
-    conv->pooled = stage->x[0]->shape.element == SL_ELEMENT_F32 && sl_pool_is_plain(next, &stage->layer->shape);
+    conv->pooled = sl_pool_is_plain(next, &stage->layer->shape);
     return conv->pooled;
 }
 
