@@ -29,7 +29,7 @@ struct amx_job {
     int32_t begin, end;          /* of the output channels: whole blocks, but for the last */
     struct amx_moments *moments; /* of each block, while a unit is computed */
     sl_bf16 *band;
-    amx_element *outputs; /* of a block: [pixel of the unit][AMX_BLOCK], where a pool follows */
+    amx_element *outputs; /* [block that takes turns][pixel of the unit][AMX_BLOCK], where a pool follows */
     struct sl_amx_place *places;
     struct sl_unit listed;     /* the unit whose places these are, */
     int32_t count;             /* and how many; 0: none yet */
@@ -68,14 +68,21 @@ static void amx_store_waiting(struct amx_job *job)
     job->waiting.rows = 0;
 }
 
+/* Where the outputs of a block of those that take turns wait for their pool. */
+static amx_element *amx_outputs(const struct amx_job *job, int32_t block)
+{
+    return job->outputs + (ptrdiff_t)block * sl_units_pixels(&job->a->band.window.units) * AMX_BLOCK;
+}
+
 /* The maxima of the windows of a unit, of the block that begins at channel `first`; y is the unit's first window. */
-static void amx_pool_block(const struct amx_job *job, const struct sl_unit *unit, int32_t first, amx_element *y)
+static void amx_pool_block(const struct amx_job *job, const struct sl_unit *unit, const amx_element *outputs,
+                           int32_t first, amx_element *y)
 {
     const struct sl_window *w = &job->a->band.window;
     const int32_t ow = w->columns.output, lanes = amx_least(w->ys - first, AMX_BLOCK);
     for (int32_t p = 0; p < unit->images * unit->rows; p += 2)
         for (int32_t q = 0; q < ow; q += 2) {
-            const amx_element *from = job->outputs + ((ptrdiff_t)p * ow + q) * AMX_BLOCK;
+            const amx_element *from = outputs + ((ptrdiff_t)p * ow + q) * AMX_BLOCK;
             vf low, high;
             amx_load(from, &low, &high);
             for (int i = 1; i < 4; i++) {
@@ -86,15 +93,6 @@ static void amx_pool_block(const struct amx_job *job, const struct sl_unit *unit
             }
             amx_store(y + ((ptrdiff_t)p / 2 * (ow / 2) + q / 2) * w->ys + first, low, high, lanes);
         }
-}
-
-/* Blocks that take turns at each two places. One, where its weights stay in the first-level cache from place to place;
- * else as many as stay in the second: then it is the source that stays in the first. Floats read too much of both. */
-static int32_t amx_turns(const struct amx *a, const struct amx_piece *piece)
-{
-    enum { NEAR = 24 << 10, FAR = 1 << 20 };
-    const int64_t bytes = (int64_t)piece->rows * piece->steps * AMX_PARTS * 2 * T_BYTES;
-    return AMX_PARTS > 1 || a->pool > 1 || bytes <= NEAR || bytes > FAR ? 1 : (int32_t)(FAR / bytes);
 }
 
 /* Lists the places of a pair of phases, with elements of y in place of pixels; how many there are. Where there is but
@@ -127,7 +125,7 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
                               .row = (ptrdiff_t)b->columns * b->pitch,
                               .part = b->part,
                               .pixel = (ptrdiff_t)b->window.columns.stride * b->pitch * (ptrdiff_t)sizeof *job->band};
-    const int32_t turns = amx_turns(a, &piece), steps = piece.rows * piece.steps;
+    const int32_t steps = piece.rows * piece.steps, turns = amx_turns(a, steps);
     piece.passing = turns > 1;
     piece.stores = steps ? (AMX_ROWS + steps - 1) / steps : 0;
     piece.asks = steps ? (job->ahead.lines + steps - 1) / steps : 0;
@@ -138,12 +136,12 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
                 const int64_t tiles = block / (AMX_BLOCK / 2), here = amx_block_tiles(a, block);
                 piece.weights = a->weights + (tiles * all + here * before) * AMX_PARTS * T_ELEMENTS;
                 amx_one_block(job, &piece, amx_least(count - at, 2), job->places + at, block,
-                              a->pool > 1 ? job->outputs : y + block);
+                              a->pool > 1 ? amx_outputs(job, (block - first) / AMX_BLOCK) : y + block);
             }
-        if (a->pool > 1) {
+        if (a->pool > 1)
             amx_store_waiting(job);
-            amx_pool_block(job, unit, first, y);
-        }
+        for (int32_t block = first; a->pool > 1 && block < next; block += AMX_BLOCK)
+            amx_pool_block(job, unit, amx_outputs(job, (block - first) / AMX_BLOCK), block, y);
     }
     amx_store_waiting(job);
 }

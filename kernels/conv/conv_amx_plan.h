@@ -93,10 +93,23 @@ static size_t amx_packed(const struct amx *a)
            T_BYTES;
 }
 
-/* Where a pool follows, the outputs of a block of a unit wait for it. */
+/* Blocks that take turns at each two places, where a sum has so many steps. One, where its weights stay in the
+ * first-level cache from place to place; else as many as stay in the second: then it is the source that stays in the
+ * first. Floats read too much of both. */
+static int32_t amx_turns(const struct amx *a, int64_t steps)
+{
+    enum { NEAR = 24 << 10, FAR = 1 << 20 };
+    const int64_t bytes = steps * AMX_PARTS * 2 * T_BYTES;
+    if (AMX_PARTS > 1 || bytes <= NEAR || bytes > FAR)
+        return 1;
+    return amx_least(amx_blocks(a->k), (int32_t)(FAR / bytes));
+}
+
+/* Where a pool follows, the outputs of a unit wait for it, of all blocks that take turns. */
 static size_t amx_waiting(const struct amx *a)
 {
-    return a->pool > 1 ? (size_t)sl_units_pixels(&a->band.window.units) * AMX_BLOCK * sizeof(amx_element) : 0;
+    const size_t pixels = (size_t)sl_units_pixels(&a->band.window.units);
+    return a->pool > 1 ? (size_t)amx_turns(a, amx_all_steps(&a->band)) * pixels * AMX_BLOCK * sizeof(amx_element) : 0;
 }
 
 /* Does the row take it, and what does it need? `flops`: of the formula. Short sums of floats are left to the rows of
