@@ -1,6 +1,7 @@
-/* norm_vec.h with the vectors of AVX2, of bf16. */
+/* The passes of batch norm with the vectors of AVX2, of bf16. */
 #include "kernels/simd/vec_avx2.h"
 
 #include "kernels/simd/element_bf16.h"
 
-#include "kernels/norm/norm_vec.h"
+#include "kernels/norm/norm_pixels_vec.h"
+#include "kernels/norm/norm_sums_vec.h"
