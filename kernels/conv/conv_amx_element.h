@@ -75,6 +75,8 @@ static inline void amx_load_eights(const amx_element *const pixel[], ptrdiff_t a
     amx_split(t_load_two(pixel[0] + at, pixel[8] + at), t_load_two(pixel[16] + at, pixel[24] + at), part);
 }
 
+enum { AMX_LAY_AHEAD = 1024 }; /* how many elements ahead a run prefetches: not all that was asked for is still near */
+
 /* `count` elements that follow each other, to both parts. */
 static void amx_lay(const void *from, size_t count, sl_bf16 *to, ptrdiff_t part)
 {
@@ -82,6 +84,8 @@ static void amx_lay(const void *from, size_t count, sl_bf16 *to, ptrdiff_t part)
     t_words parts[AMX_PARTS];
     size_t i = 0;
     for (; i + 2 * VL <= count; i += 2 * VL) {
+        __builtin_prefetch(x + i + AMX_LAY_AHEAD);
+        __builtin_prefetch(x + i + AMX_LAY_AHEAD + VL);
         amx_split(v_load(x + i), v_load(x + i + VL), parts);
         for (int p = 0; p < AMX_PARTS; p++)
             t_store_words(to + p * part + i, parts[p]);
