@@ -180,6 +180,9 @@ static void amx_pair_plane(const struct amx_planes *p, const amx_element *x, con
     amx_next_pixels(p, x, unit, a, b, &at, pixel);
     for (int32_t i = 0; i < positions + T_DEPTH; i += T_DEPTH, to += T_ELEMENTS) {
         amx_next_pixels(p, x, unit, a, b, &at, pixel + T_DEPTH);
+        for (int k = T_DEPTH; k < 2 * T_DEPTH; k++) /* AMX_GATHERED channels of each, once more: not all are still near */
+            for (size_t line = 0; line < AMX_GATHERED * sizeof *x; line += 64)
+                __builtin_prefetch((const char *)pixel[k] + line);
         for (int32_t c = 0; c < channels; c += VL)
             amx_pair_any(pixel, c, channels - c, p->parities, odd, to + c / VL * p->tile, part);
         memmove(pixel, pixel + T_DEPTH, T_DEPTH * sizeof *pixel);
