@@ -146,7 +146,7 @@ static inline __attribute__((always_inline)) void amx_pair_pixels(const amx_elem
                                                                   ptrdiff_t odd, sl_bf16 *to, ptrdiff_t part)
 {
     amx_lanes a = amx_load_head(pixel[0] + first, channels);
-    _Pragma("GCC unroll 4")
+#pragma GCC unroll 4
     for (int i = 0; i < T_DEPTH; i += 2) {
         const amx_lanes b = amx_load_head(pixel[i + 1] + first, channels);
         amx_store_pair(a, b, to + i * VL, part);
@@ -180,7 +180,7 @@ static void amx_pair_plane(const struct amx_planes *p, const amx_element *x, con
     amx_next_pixels(p, x, unit, a, b, &at, pixel);
     for (int32_t i = 0; i < positions + T_DEPTH; i += T_DEPTH, to += T_ELEMENTS) {
         amx_next_pixels(p, x, unit, a, b, &at, pixel + T_DEPTH);
-        for (int k = T_DEPTH; k < 2 * T_DEPTH; k++) /* AMX_GATHERED channels of each, once more: not all are still near */
+        for (int k = T_DEPTH; k < 2 * T_DEPTH; k++) /* asked for again: not all is still near */
             for (size_t line = 0; line < AMX_GATHERED * sizeof *x; line += 64)
                 __builtin_prefetch((const char *)pixel[k] + line);
         for (int32_t c = 0; c < channels; c += VL)
@@ -210,7 +210,7 @@ static inline void amx_turn_whole(const amx_element *const pixel[T_DEPTH], int32
 {
     for (int32_t c = 0; c < VL; c += 8, to += 8 * pitch) {
         t_words column[AMX_PARTS][8];
-        _Pragma("GCC unroll 8")
+#pragma GCC unroll 8
         for (int i = 0; i < 8; i++) {
             t_words eights[AMX_PARTS];
             amx_load_eights(pixel + i, first + c, eights);
@@ -219,7 +219,7 @@ static inline void amx_turn_whole(const amx_element *const pixel[T_DEPTH], int32
         }
         for (int p = 0; p < AMX_PARTS; p++) {
             t_turn_lanes(column[p]);
-            _Pragma("GCC unroll 8")
+#pragma GCC unroll 8
             for (int i = 0; i < 8; i++)
                 t_store_words(to + p * part + i * pitch, column[p][i]);
         }
@@ -240,7 +240,7 @@ static inline __attribute__((always_inline)) void amx_turn_most(const amx_elemen
     }
     for (int p = 0; p < AMX_PARTS; p++) {
         t_transpose(word[p]);
-        _Pragma("GCC unroll 16")
+#pragma GCC unroll 16
         for (int32_t c = 0; c < most; c++)
             if (c < channels)
                 t_store_words(to + p * part + c * pitch, word[p][c]);

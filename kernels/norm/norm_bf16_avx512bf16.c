@@ -1,4 +1,4 @@
-/* The passes of batch norm that write pixels of bf16, with the vectors of AVX-512, which the processor rounds itself. */
+/* Batch norm's passes that write pixels of bf16, with the vectors of AVX-512; the processor rounds. */
 #include "kernels/simd/vec_avx512.h"
 
 #undef V_NAME

@@ -269,38 +269,38 @@ static inline __attribute__((always_inline)) void t_transpose(t_words r[16])
 /* clang-format on */
 #undef T_CORNERS
 
-/* Zips two registers in each of their lanes of 16 bytes, element by element of a type: the first halves of the lanes, or
- * the second. */
+/* Zips two registers in each of their lanes of 16 bytes, element by element of a type: the first halves of the lanes,
+ * or the second. */
 typedef uint16_t t_elements __attribute__((vector_size(64)));
 typedef uint64_t t_longs __attribute__((vector_size(64)));
+/* clang-format off */
 #define T_ZIP(type, a, b, ...) ((t_words)__builtin_shufflevector((type)(a), (type)(b), __VA_ARGS__))
-#define T_FIRST_ELEMENTS                                                                                           \
-    0, 32, 1, 33, 2, 34, 3, 35, 8, 40, 9, 41, 10, 42, 11, 43, 16, 48, 17, 49, 18, 50, 19, 51, 24, 56, 25, 57, 26,  \
-        58, 27, 59
-#define T_SECOND_ELEMENTS                                                                                          \
-    4, 36, 5, 37, 6, 38, 7, 39, 12, 44, 13, 45, 14, 46, 15, 47, 20, 52, 21, 53, 22, 54, 23, 55, 28, 60, 29, 61, 30, \
-        62, 31, 63
-#define T_FIRST_WORDS  0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
-#define T_SECOND_WORDS 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
-#define T_FIRST_LONGS  0, 8, 2, 10, 4, 12, 6, 14
-#define T_SECOND_LONGS 1, 9, 3, 11, 5, 13, 7, 15
+#define T_FIRST_ELEMENTS  0, 32, 1, 33, 2, 34, 3, 35,   8, 40, 9, 41, 10, 42, 11, 43, \
+                          16, 48, 17, 49, 18, 50, 19, 51,   24, 56, 25, 57, 26, 58, 27, 59
+#define T_SECOND_ELEMENTS 4, 36, 5, 37, 6, 38, 7, 39,   12, 44, 13, 45, 14, 46, 15, 47, \
+                          20, 52, 21, 53, 22, 54, 23, 55,   28, 60, 29, 61, 30, 62, 31, 63
+#define T_FIRST_WORDS     0, 16, 1, 17,   4, 20, 5, 21,   8, 24, 9, 25,   12, 28, 13, 29
+#define T_SECOND_WORDS    2, 18, 3, 19,   6, 22, 7, 23,   10, 26, 11, 27,   14, 30, 15, 31
+#define T_FIRST_LONGS     0, 8,   2, 10,   4, 12,   6, 14
+#define T_SECOND_LONGS    1, 9,   3, 11,   5, 13,   7, 15
+/* clang-format on */
 
 /* In each lane of 16 bytes: element j of r[i] <-> element i of r[j]. So if r[i] has eight bf16 of rows i, i + 8, i + 16
  * and i + 24 of something, it then has element i of all 32 rows. */
 static inline __attribute__((always_inline)) void t_turn_lanes(t_words r[8])
 {
     t_words a[8], b[8];
-    _Pragma("GCC unroll 4")
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         a[i] = T_ZIP(t_elements, r[2 * i], r[2 * i + 1], T_FIRST_ELEMENTS);
         a[4 + i] = T_ZIP(t_elements, r[2 * i], r[2 * i + 1], T_SECOND_ELEMENTS);
     }
-    _Pragma("GCC unroll 4")
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         b[2 * i] = T_ZIP(t_words, a[2 * i], a[2 * i + 1], T_FIRST_WORDS);
         b[2 * i + 1] = T_ZIP(t_words, a[2 * i], a[2 * i + 1], T_SECOND_WORDS);
     }
-    _Pragma("GCC unroll 4")
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         const t_words first = b[i / 2 * 4 + i % 2], second = b[i / 2 * 4 + i % 2 + 2];
         r[2 * i] = T_ZIP(t_longs, first, second, T_FIRST_LONGS);
