@@ -17,8 +17,12 @@ static void leak(const struct sl_leaky_relu *s, const ve *x, const ve *v, ve *ou
     const int64_t end = sl_flat_end(work, s->n);
     const vf slope = v_set1(s->slope);
     int64_t i = sl_flat_begin(work);
-    for (; i + VL <= end; i += VL)
+    for (; i + VL <= end; i += VL) {
+        __builtin_prefetch(x + i + SL_FLAT_AHEAD);
+        __builtin_prefetch(v + i + SL_FLAT_AHEAD);
+        __builtin_prefetch(out + i + SL_FLAT_AHEAD, 1);
         leak_some(x + i, v + i, out + i, slope, VL);
+    }
     if (i < end)
         leak_some(x + i, v + i, out + i, slope, (int)(end - i));
 }

@@ -10,8 +10,12 @@ static void add_fwd(const void *shape, const void *args, const struct sl_work *w
     const int64_t end = sl_flat_end(work, ((const struct sl_flat *)shape)->n);
     int64_t i = sl_flat_begin(work);
     assert(sl_work_fits(work, sl_flat_need, shape));
-    for (; i + VL <= end; i += VL)
+    for (; i + VL <= end; i += VL) {
+        __builtin_prefetch(e_at(t->a, i + SL_FLAT_AHEAD));
+        __builtin_prefetch(e_at(t->b, i + SL_FLAT_AHEAD));
+        __builtin_prefetch(e_to(t->y, i + SL_FLAT_AHEAD), 1);
         e_store(e_to(t->y, i), v_add(e_load(e_at(t->a, i)), e_load(e_at(t->b, i))));
+    }
     if (i < end) {
         const int n = (int)(end - i);
         e_store_head(e_to(t->y, i), v_add(e_load_head(e_at(t->a, i), n), e_load_head(e_at(t->b, i), n)), n);
@@ -50,8 +54,11 @@ static void channel_copy(const void *shape, const void *args, const struct sl_wo
         const ve *from = e_at(t->from, pixel * s->from_stride + s->from_at);
         ve *to = e_to(t->to, pixel * s->to_stride + s->to_at);
         int32_t c = 0;
-        for (; c + VL <= s->c; c += VL)
+        for (; c + VL <= s->c; c += VL) {
+            __builtin_prefetch(from + c + SL_FLAT_AHEAD);
+            __builtin_prefetch(to + c + SL_FLAT_AHEAD, 1);
             copy_some(from + c, to + c, s->add, VL);
+        }
         if (c < s->c)
             copy_some(from + c, to + c, s->add, s->c - c);
     }

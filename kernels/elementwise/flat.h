@@ -4,7 +4,10 @@
 
 #include "kernels/kernels.h"
 
-enum { SL_FLAT_CHUNK = 2048 }; /* a million parameters fill a node of many cores */
+enum {
+    SL_FLAT_CHUNK = 2048, /* a million parameters fill a node of many cores */
+    SL_FLAT_AHEAD = 2048, /* how many elements ahead passes over activations prefetch what they read and write */
+};
 
 static inline int64_t sl_flat_units(int64_t n)
 {
