@@ -77,6 +77,20 @@ struct sl_amx_band sl_amx_band_plan(const struct sl_window *w, int32_t parts)
     return b;
 }
 
+static bool is_plain(const struct sl_axis *a)
+{
+    return a->kernel == 1 && a->stride == 1 && a->spacing == 1 && a->padding == 0 && a->source == a->output;
+}
+
+bool sl_amx_band_is_source(const struct sl_amx_band *b, const struct sl_unit *unit)
+{
+    const struct sl_window *w = &b->window;
+    const struct sl_amx_source source = sl_amx_band_source(b, unit);
+    const int64_t left = (int64_t)w->units.n * w->rows.source * w->columns.source - source.first - source.count;
+    return is_plain(&w->rows) && is_plain(&w->columns) && b->pitch == w->xs &&
+           (size_t)left * (size_t)w->xs >= tail_elements(b);
+}
+
 struct sl_amx_taps sl_amx_first_taps(const struct sl_amx_band *b)
 {
     return (struct sl_amx_taps){.rows = taps_of(&b->window.rows, 0), .columns = taps_of(&b->window.columns, 0)};

@@ -51,6 +51,10 @@ struct sl_amx_source sl_amx_band_source(const struct sl_amx_band *band, const st
 
 struct sl_amx_band sl_amx_band_plan(const struct sl_window *window, int32_t parts);
 
+/* Would the band of a unit hold what the source holds, as it lies there: one tap, no padding, all pixels? Not at the
+ * end of the source, for tiles read past the unit. */
+bool sl_amx_band_is_source(const struct sl_amx_band *band, const struct sl_unit *unit);
+
 /* Moves on to the next pair of phases. Start from `sl_amx_first_taps`; false when there is none left. */
 struct sl_amx_taps sl_amx_first_taps(const struct sl_amx_band *band);
 bool sl_amx_next_taps(const struct sl_amx_band *band, struct sl_amx_taps *taps);

@@ -29,7 +29,8 @@ struct amx_job {
     int32_t begin, end;          /* of the output channels: whole blocks, but for the last */
     struct amx_moments *moments; /* of each block, while a unit is computed */
     sl_bf16 *band;
-    amx_element *outputs; /* [block that takes turns][pixel of the unit][AMX_BLOCK], where a pool follows */
+    const sl_bf16 *source; /* of the unit: the band, or x in its place */
+    amx_element *outputs;  /* [block that takes turns][pixel of the unit][AMX_BLOCK], where a pool follows */
     struct sl_amx_place *places;
     struct sl_unit listed;     /* the unit whose places these are, */
     int32_t count;             /* and how many; 0: none yet */
@@ -119,7 +120,7 @@ static void amx_one_pair(struct amx_job *job, const struct sl_unit *unit, const 
     const struct sl_amx_band *b = &a->band;
     const int32_t count = amx_list(job, unit, taps);
     const int64_t all = amx_all_steps(b);
-    struct amx_piece piece = {.band = job->band,
+    struct amx_piece piece = {.band = job->source,
                               .rows = taps->rows,
                               .steps = amx_row_steps(b, taps),
                               .row = (ptrdiff_t)b->columns * b->pitch,
@@ -191,6 +192,17 @@ static struct amx_job amx_begin(const struct amx *a, struct t_state *tiles, void
                                 (void *)(places + sl_amx_places_scratch(&a->band) + sl_amx_band_scratch(&a->band))};
 }
 
+/* The band of a unit. Where it would be a mere copy of bf16, x takes its place. */
+static void amx_bring_source(struct amx_job *job, const struct sl_unit *unit)
+{
+    const struct amx *a = job->a;
+    job->source = job->band;
+    if (AMX_PARTS == 1 && sl_amx_band_is_source(&a->band, unit))
+        job->source = (const void *)(a->x + sl_amx_band_source(&a->band, unit).first * a->band.pitch);
+    else
+        sl_amx_band_copy(&a->band, a->x, sizeof *a->x, unit, amx_lay, job->band);
+}
+
 /* Groups [begin, end) of a unit. */
 static void amx_unit(struct amx_job *job, int64_t number, int32_t begin, int32_t end)
 {
@@ -205,7 +217,7 @@ static void amx_unit(struct amx_job *job, int64_t number, int32_t begin, int32_t
     int64_t before = 0;
     job->begin = (int32_t)(blocks * begin / a->groups) * AMX_BLOCK;
     job->end = last ? a->k : (int32_t)(blocks * end / a->groups) * AMX_BLOCK;
-    sl_amx_band_copy(&a->band, a->x, sizeof *a->x, &unit, amx_lay, job->band);
+    amx_bring_source(job, &unit);
     do {
         amx_one_pair(job, &unit, &taps, before, y);
         before += amx_steps(&a->band, &taps);
