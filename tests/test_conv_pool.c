@@ -8,8 +8,7 @@
 /* 2 x 2 windows of what a convolution gives. */
 static void pool(const struct sl_conv2d *s, const void *x, void *y)
 {
-    const struct sl_pool shape = {s->n, s->oh, s->ow, s->k, s->ys,     2,         2,
-                                  2,    2,     0,     0,    s->oh / 2, s->ow / 2, s->element};
+    const struct sl_pool shape = {s->n, s->oh, s->ow, s->k, s->ys, 2, 2, 2, 2, 0, 0, s->oh / 2, s->ow / 2, s->element};
     run_op(SL_OP_pool_max_fwd, SL_CPU, &shape, &(struct sl_pool_fwd){x, y});
 }
 
