@@ -85,8 +85,8 @@ static bool is_plain(const struct sl_axis *a)
 bool sl_amx_band_is_source(const struct sl_amx_band *b, const struct sl_unit *unit)
 {
     const struct sl_window *w = &b->window;
-    const struct sl_amx_source source = sl_amx_band_source(b, unit);
-    const int64_t left = (int64_t)w->units.n * w->rows.source * w->columns.source - source.first - source.count;
+    const struct sl_unit_source source = sl_amx_band_source(b, unit);
+    const int64_t left = (int64_t)w->units.n * w->rows.source * w->columns.source - source.first - source.pixels;
     return is_plain(&w->rows) && is_plain(&w->columns) && b->pitch == w->xs &&
            (size_t)left * (size_t)w->xs >= tail_elements(b);
 }
@@ -162,19 +162,11 @@ void sl_amx_band_copy(const struct sl_amx_band *b, const void *x, size_t element
     clear(b, tail_elements(b), to);
 }
 
-struct sl_amx_source sl_amx_source_of(const struct sl_unit *unit, int64_t begin, int64_t end, int32_t h, int32_t w)
-{
-    const int64_t first = begin < 0 ? 0 : begin < h ? begin : h;
-    const int64_t last = end < first ? first : end < h ? end : h;
-    return (struct sl_amx_source){(unit->n * h + first) * w, ((unit->images - 1) * (int64_t)h + last - first) * w};
-}
-
-struct sl_amx_source sl_amx_band_source(const struct sl_amx_band *b, const struct sl_unit *unit)
+struct sl_unit_source sl_amx_band_source(const struct sl_amx_band *b, const struct sl_unit *unit)
 {
     const struct sl_axis *rows = &b->window.rows;
     const int64_t begin = begin_of(rows, unit->p);
-    return sl_amx_source_of(unit, begin, begin + sl_amx_band_rows(b, unit->rows), rows->source,
-                            b->window.columns.source);
+    return sl_unit_source(unit, begin, begin + sl_amx_band_rows(b, unit->rows), rows->source, b->window.columns.source);
 }
 
 /* --- Places ---------------------------------------------------------------------------------------------------- */

@@ -37,17 +37,8 @@ struct sl_amx_taps {
     int32_t rows, columns; /* taps; either may be 0 */
 };
 
-/* Pixels of a source that follow each other, counted from its first one: what is prefetched for a unit. */
-struct sl_amx_source {
-    int64_t first, count;
-};
-
-/* What a unit reads of a source of h x w pixels an image: from row `begin` of its first image to row `end` of its last.
- * Rows that the image does not have are left out. */
-struct sl_amx_source sl_amx_source_of(const struct sl_unit *unit, int64_t begin, int64_t end, int32_t h, int32_t w);
-
-/* The same for a unit of a band. */
-struct sl_amx_source sl_amx_band_source(const struct sl_amx_band *band, const struct sl_unit *unit);
+/* What a unit reads of the source. */
+struct sl_unit_source sl_amx_band_source(const struct sl_amx_band *band, const struct sl_unit *unit);
 
 struct sl_amx_band sl_amx_band_plan(const struct sl_window *window, int32_t parts);
 

@@ -164,9 +164,9 @@ static struct direct_ahead amx_next(const struct amx *a, int64_t next, int64_t e
     if (next >= end)
         return direct_ahead_of(NULL, 0, 0, 0, blocks);
     const struct sl_unit unit = sl_units_at(&w->units, next);
-    const struct sl_amx_source source = sl_amx_band_source(&a->band, &unit);
+    const struct sl_unit_source source = sl_amx_band_source(&a->band, &unit);
     const ptrdiff_t bytes = (ptrdiff_t)w->xs * (ptrdiff_t)sizeof *a->x;
-    return direct_ahead_of(a->x + source.first * w->xs, source.count, bytes, bytes, blocks);
+    return direct_ahead_of(a->x + source.first * w->xs, source.pixels, bytes, bytes, blocks);
 }
 
 /* The scratch of a slice. */

@@ -1,5 +1,5 @@
-/* The direct convolution on AMX where a 2 x 2 maximum pool follows: the outputs of a block of a unit stay in scratch,
- * and only their maxima leave for y. */
+/* The direct convolution on AMX where a 2 x 2 maximum pool follows: the outputs of a unit stay in scratch, those of
+ * all blocks that take turns, and only their maxima leave for y. */
 #ifndef SL_KERNELS_CONV_AMX_POOL_H
 #define SL_KERNELS_CONV_AMX_POOL_H
 

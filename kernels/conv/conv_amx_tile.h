@@ -81,7 +81,7 @@ static inline void amx_ask(const amx_element *y)
         __builtin_prefetch((const char *)y + i, 1);
 }
 
-/* The sums of one or two places x one or two tiles of channels, to o->sums. Between the steps, `before` is stored, and
+/* The sums of one or two places x one or two tiles of channels, to `sums`. Between the steps, `before` is stored, and
  * the places of the present tile in y and what is `ahead` are asked for, a little in each. */
 static inline __attribute__((always_inline)) void
 amx_tile(struct t_state *tiles, const int places, const int channels, const bool passing, const struct amx_piece *piece,

@@ -150,14 +150,14 @@ static struct amx_ahead amx_unit_after(const struct amx_area *area, const struct
     const struct sl_unit unit = sl_units_at(&area->planes.units, number);
     const int64_t begin = (int64_t)unit.p * s->stride_h - s->pad_top;
     const int64_t rows = (int64_t)(unit.rows - 1) * s->stride_h + s->kh;
-    const struct sl_amx_source x = sl_amx_source_of(&unit, begin, begin + rows, s->h, s->w);
-    const struct sl_amx_source dy = sl_amx_source_of(&unit, unit.p, unit.p + unit.rows, s->oh, s->ow);
+    const struct sl_unit_source x = sl_unit_source(&unit, begin, begin + rows, s->h, s->w);
+    const struct sl_unit_source dy = sl_unit_source(&unit, unit.p, unit.p + unit.rows, s->oh, s->ow);
     const ptrdiff_t element = sizeof(amx_element);
     const int32_t channels = area->channels;
     struct amx_ahead ahead = {
-        direct_ahead_of((const amx_element *)a->x + x.first * s->xs + area->c, x.count,
+        direct_ahead_of((const amx_element *)a->x + x.first * s->xs + area->c, x.pixels,
                         channels + VL > s->xs ? s->xs * element : channels * element, s->xs * element, products),
-        direct_ahead_of((const amx_element *)a->dy + dy.first * s->ys + area->k, dy.count,
+        direct_ahead_of((const amx_element *)a->dy + dy.first * s->ys + area->k, dy.pixels,
                         amx_least(area->k_tiles * VL, s->ys - area->k) * element, s->ys * element, products)};
     ahead.x.lines = amx_least(ahead.x.lines, AMX_AHEAD);
     ahead.dy.lines = amx_least(ahead.dy.lines, AMX_AHEAD);
