@@ -25,8 +25,8 @@ static void fwd_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_
         for (int32_t c = 0; c < s->xs; c += SL_LANES)
             for (int32_t l = c; l < c + SL_LANES; l += VL) {
                 const vf z = normalise(x + l, t->scale + l, t->shift + l);
-                __builtin_prefetch(x + l + FAR);
-                __builtin_prefetch(y + l + FAR, 1);
+                __builtin_prefetch(x + l + SL_FLAT_AHEAD);
+                __builtin_prefetch(y + l + SL_FLAT_AHEAD, 1);
                 e_store(y + l, leak(z, z, slope));
             }
 }
@@ -46,7 +46,7 @@ static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t,
                 z = v_max(v_fma(scale, e_load(x + c + corner[k]), shift), z);
 #pragma GCC unroll 4
             for (int k = 0; k < 4; k++)
-                __builtin_prefetch(x + c + corner[k] + FAR);
+                __builtin_prefetch(x + c + corner[k] + SL_FLAT_AHEAD);
             e_store(y + c, leak(z, z, slope));
         }
 }
@@ -93,8 +93,8 @@ static void apply_row(const struct sl_norm *s, const struct sl_norm_bwd_apply *t
         for (int32_t c = 0; c < s->xs; c += SL_LANES)
             for (int32_t l = c; l < c + SL_LANES; l += VL) {
                 const vf x = e_load(e_at(t->x, i + l)), scale = v_load(t->scale + l);
-                __builtin_prefetch(e_at(t->dy, i + l + FAR));
-                __builtin_prefetch(e_to(t->dx, i + l + FAR), 1);
+                __builtin_prefetch(e_at(t->dy, i + l + SL_FLAT_AHEAD));
+                __builtin_prefetch(e_to(t->dx, i + l + SL_FLAT_AHEAD), 1);
                 const vf dz = leak(v_fma(scale, x, v_load(t->shift + l)), e_load(e_at(t->dy, i + l)), slope);
                 const vf spread = v_fma(v_load(t->a + l), x, v_load(t->b + l));
                 e_store(e_to(t->dx, i + l), v_fma(scale, dz, spread));
@@ -114,10 +114,10 @@ static void apply_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_a
 #pragma GCC unroll 4
             for (int k = 0; k < 4; k++) {
                 x[k] = e_load(e_at(t->x, i + c + corner[k]));
-                __builtin_prefetch(e_to(t->dx, i + c + corner[k] + FAR), 1);
+                __builtin_prefetch(e_to(t->dx, i + c + corner[k] + SL_FLAT_AHEAD), 1);
                 z[k] = v_fma(scale, x[k], shift);
             }
-            __builtin_prefetch(e_at(t->dy, o + c + FAR / 2));
+            __builtin_prefetch(e_at(t->dy, o + c + SL_FLAT_AHEAD / 2));
             route(z, e_load(e_at(t->dy, o + c)), slope, dz);
 #pragma GCC unroll 4
             for (int k = 0; k < 4; k++)

@@ -10,7 +10,7 @@ enum {
     RUN = 64,      /* pixels, or windows of four, in one sum */
     RECORDS = 128, /* at most: enough to share among threads, few enough to join quickly */
     PIECE = 4096,  /* elements of x in one piece of the moments */
-    NEAR = 512     /* how many elements ahead pixels are prefetched where FAR is no better */
+    NEAR = 512     /* how many elements ahead pixels are prefetched where farther is no better */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -142,8 +142,8 @@ reduce_pixels(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, const
         for (int i = 0; i < pixels; i++) {
             const int64_t j = at + (int64_t)i * s->xs + c;
             const vf x = e_load(e_at(t->x, j)), dy = e_load(e_at(t->dy, j));
-            __builtin_prefetch(e_at(t->x, j + FAR));
-            __builtin_prefetch(e_at(t->dy, j + FAR));
+            __builtin_prefetch(e_at(t->x, j + SL_FLAT_AHEAD));
+            __builtin_prefetch(e_at(t->dy, j + SL_FLAT_AHEAD));
             const vf dz = leak(v_fma(scale, x, shift), dy, slope);
             sum = v_add(sum, dz);
             product = v_fma(dz, v_sub(x, mean), product);

@@ -8,10 +8,9 @@
 #define SL_KERNELS_NORM_NORM_VEC_H
 
 #include "kernels/contract.h"
+#include "kernels/elementwise/flat.h"
 #include "kernels/kernels.h"
 #include "kernels/norm/norm.h"
-
-enum { FAR = 2048 /* how many elements ahead most of what is read or written is prefetched */ };
 
 /* Rows of the output. */
 static int64_t output_rows(const struct sl_norm *s)
