@@ -91,7 +91,8 @@ static void norm_gradients(int32_t pool, float slope)
     draw(t.beta, XS, 3);
     draw(t.weights, MAX_X, 4);
     norm_loss(&t);
-    const struct sl_norm_bwd_reduce reduce = {t.x, t.scale, t.shift, t.mean, t.rstd, t.weights, sums};
+    const struct sl_norm_bwd_reduce reduce = {
+        .x = t.x, .scale = t.scale, .shift = t.shift, .mean = t.mean, .rstd = t.rstd, .dy = t.weights, .sums = sums};
     run(SL_OP_norm_bwd_reduce, &t.shape, &reduce);
     const struct sl_norm_bwd_join join = {sums, 1, t.scale, t.mean, t.rstd, dbeta, dgamma, a, b};
     run(SL_OP_norm_bwd_join, &t.shape, &join);

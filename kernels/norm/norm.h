@@ -88,13 +88,33 @@ struct sl_norm_fwd {
 };
 
 /* norm_bwd_reduce. With dz = dy routed back through pool and activation (derivative at z = 0 is 1),
- * for each unit u of the row: sums[u][0][xs] = sum dz, sums[u][1][xs] = sum dz*(x - mean)*rstd. */
+ * for each unit u of the row: sums[u][0][xs] = sum dz, sums[u][1][xs] = sum dz*xhat, xhat = (x - mean)*rstd.
+ *
+ * Where y is at hand, a row may read it instead of x, which is less if there is a pool: with a slope > 0, y is z or
+ * slope*z, its sign tells which, y of a window belongs to the one pixel that has a gradient, and
+ *   sum dz*z = sum dy*y,   sum dz*xhat = (sum dz*z - beta*sum dz)/gamma.
+ * That is how in-place activated batch norm saves memory (Rota Bulo, Porzi & Kontschieder 2018). Where gamma is 0 or
+ * small beside beta, z tells too little of xhat, and x is read: sl_norm_is_invertible. */
 struct sl_norm_bwd_reduce {
     const void *x;
     const float *scale, *shift, *mean, *rstd;
     const void *dy;
     float *sums;
+    const void *y;             /* what norm_fwd made of x; or NULL */
+    const float *gamma, *beta; /* [c]; with y */
 };
+
+/* Does z = gamma*xhat + beta tell xhat of every channel? The rounding of z is multiplied by 1 + |beta/gamma|. */
+static inline bool sl_norm_is_invertible(int32_t c, const float *gamma, const float *beta)
+{
+    const float most = 16.0f, least = 0x1p-100f;
+    bool is = true;
+    for (int32_t i = 0; i < c; i++) {
+        const float size = gamma[i] < 0.0f ? -gamma[i] : gamma[i], shift = beta[i] < 0.0f ? -beta[i] : beta[i];
+        is &= size >= least && shift <= most * size; /* false for a NaN */
+    }
+    return is;
+}
 
 /* norm_bwd_join: adds `parts` of them in order and in double: dbeta[c] = sum dz, dgamma[c] = sum dz*xhat; and with
  * m = n*h*w what norm_bwd_apply multiplies by: a = -scale*rstd*dgamma/m, b = -scale*dbeta/m - a*mean. */

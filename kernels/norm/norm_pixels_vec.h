@@ -16,7 +16,25 @@ static inline vf normalise(const ve *x, const float *scale, const float *shift)
 
 /* --- forward --- */
 
-static void fwd_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_t row)
+/* A y that the caches cannot hold until it is read is not brought into them to be overwritten. A third faster with
+ * AVX2 on a Zen 3; not measured with AVX-512. */
+static bool fwd_streams(const struct sl_norm *s, const ve *y)
+{
+    const size_t far = 8 << 20, bytes = sl_norm_inputs(s) / (size_t)(s->pool * s->pool) * sizeof *y;
+    return V_REGISTERS == 16 && bytes >= far && (uintptr_t)y % (SL_LANES * sizeof(float)) == 0;
+}
+
+static inline void fwd_store(const bool streams, ve *y, vf a)
+{
+    if (streams) {
+        e_stream(y, a);
+    } else {
+        __builtin_prefetch(y + SL_FLAT_AHEAD, 1);
+        e_store(y, a);
+    }
+}
+
+static inline void fwd_row(const struct sl_norm *s, const struct sl_norm_fwd *t, const bool streams, int64_t row)
 {
     const vf slope = v_set1(s->slope);
     const ve *x = e_at(t->x, row * s->w * s->xs);
@@ -26,12 +44,11 @@ static void fwd_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_
             for (int32_t l = c; l < c + SL_LANES; l += VL) {
                 const vf z = normalise(x + l, t->scale + l, t->shift + l);
                 __builtin_prefetch(x + l + SL_FLAT_AHEAD);
-                __builtin_prefetch(y + l + SL_FLAT_AHEAD, 1);
-                e_store(y + l, leak(z, z, slope));
+                fwd_store(streams, y + l, leak(z, z, slope));
             }
 }
 
-static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t, int64_t row)
+static inline void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t, const bool streams, int64_t row)
 {
     const vf slope = v_set1(s->slope);
     const int64_t line = (int64_t)s->w * s->xs, next = s->xs, corner[4] = {0, next, line, line + next};
@@ -47,8 +64,23 @@ static void fwd_pooled_row(const struct sl_norm *s, const struct sl_norm_fwd *t,
 #pragma GCC unroll 4
             for (int k = 0; k < 4; k++)
                 __builtin_prefetch(x + c + corner[k] + SL_FLAT_AHEAD);
-            e_store(y + c, leak(z, z, slope));
+            if (streams)
+                e_stream(y + c, leak(z, z, slope));
+            else
+                e_store(y + c, leak(z, z, slope));
         }
+}
+
+static inline void fwd_rows(const struct sl_norm *s, const struct sl_norm_fwd *t, const bool streams,
+                            const struct sl_work *work)
+{
+    for (int64_t row = work->begin; row < work->end; row++)
+        if (s->pool == 1)
+            fwd_row(s, t, streams, row);
+        else
+            fwd_pooled_row(s, t, streams, row);
+    if (streams)
+        v_streamed();
 }
 
 static void fwd(const void *shape, const void *args, const struct sl_work *work)
@@ -57,11 +89,10 @@ static void fwd(const void *shape, const void *args, const struct sl_work *work)
     const struct sl_norm_fwd *t = args;
     assert(sl_norm_is_sound(s) && sl_work_fits(work, each_row, s));
     assert(s->pool == 1 || sl_are_apart(s->element, t->x, sl_norm_inputs(s), t->y, sl_norm_inputs(s) / 4));
-    for (int64_t row = work->begin; row < work->end; row++)
-        if (s->pool == 1)
-            fwd_row(s, t, row);
-        else
-            fwd_pooled_row(s, t, row);
+    if (fwd_streams(s, t->y))
+        fwd_rows(s, t, true, work);
+    else
+        fwd_rows(s, t, false, work);
 }
 
 /* --- backward --- */

@@ -10,7 +10,10 @@ enum {
     RUN = 64,      /* pixels, or windows of four, in one sum */
     RECORDS = 128, /* at most: enough to share among threads, few enough to join quickly */
     PIECE = 4096,  /* elements of x in one piece of the moments */
-    NEAR = 512     /* how many elements ahead pixels are prefetched where farther is no better */
+    NEAR = 512,    /* how many elements ahead pixels are prefetched where farther is no better */
+    /* Pixels that add to a sum before it is stored. Measured: AVX-512 on an Intel Xeon gains by that; AVX2 on a Zen 3
+     * loses more by reading four places than it gains by fewer stores. */
+    ABREAST = V_REGISTERS == 32 ? 4 : 1
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -191,8 +194,8 @@ static void reduce_row(const struct sl_norm *s, const struct sl_norm_bwd_reduce 
     for (int64_t j = 0; j < s->w; j += RUN) {
         const int64_t end = min64(j + RUN, s->w);
         int64_t i = j;
-        for (; i + 4 <= end; i += 4)
-            reduce_pixels(s, t, 4, at + i * xs, sums);
+        for (; i + ABREAST <= end; i += ABREAST)
+            reduce_pixels(s, t, ABREAST, at + i * xs, sums);
         for (; i < end; i++)
             reduce_pixels(s, t, 1, at + i * xs, sums);
         fold(sums, 2 * xs, record);
@@ -210,23 +213,59 @@ static void reduce_pooled_row(const struct sl_norm *s, const struct sl_norm_bwd_
     }
 }
 
+/* Adds dz and dz*z of one pixel of y to the sums. */
+static inline void reduce_output(const struct sl_norm *s, const ve *y, const ve *dy, float *sums)
+{
+    const vf slope = v_set1(s->slope);
+    for (int32_t c = 0; c < s->xs; c += VL) {
+        const vf a = e_load(y + c), d = e_load(dy + c);
+        __builtin_prefetch(y + c + SL_FLAT_AHEAD);
+        __builtin_prefetch(dy + c + SL_FLAT_AHEAD);
+        v_store(sums + c, v_add(v_load(sums + c), leak(a, d, slope)));
+        v_store(sums + s->xs + c, v_fma(d, a, v_load(sums + s->xs + c)));
+    }
+}
+
+/* Output rows [begin, end), from y: sum dz*z becomes sum dz*xhat in the end. */
+static void reduce_outputs(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t begin, int64_t end,
+                           float *sums, float *record)
+{
+    const int64_t xs = s->xs, ow = s->w / s->pool;
+    for (int64_t i = begin * ow; i < end * ow; i += RUN) {
+        for (int64_t j = i; j < min64(i + RUN, end * ow); j++)
+            reduce_output(s, e_at(t->y, j * xs), e_at(t->dy, j * xs), sums);
+        fold(sums, 2 * xs, record);
+    }
+    for (int32_t c = 0; c < s->c; c++)
+        record[xs + c] = (record[xs + c] - t->beta[c] * record[c]) / t->gamma[c];
+}
+
+/* The same from x: sum dz*(x - mean) becomes sum dz*xhat. */
+static void reduce_inputs(const struct sl_norm *s, const struct sl_norm_bwd_reduce *t, int64_t begin, int64_t end,
+                          float *sums, float *record)
+{
+    const int64_t xs = s->xs;
+    for (int64_t row = begin; row < end; row++)
+        if (s->pool == 1)
+            reduce_row(s, t, row, sums, record);
+        else
+            reduce_pooled_row(s, t, row, sums, record);
+    for (int64_t c = 0; c < xs; c += VL)
+        v_store(record + xs + c, v_mul(v_load(record + xs + c), v_load(t->rstd + c)));
+}
+
 static void bwd_reduce(const void *shape, const void *args, const struct sl_work *work)
 {
     const struct sl_norm *s = shape;
     const struct sl_norm_bwd_reduce *t = args;
     const int64_t rows = reduce_rows(s), xs = s->xs;
+    const bool from_y = t->y && s->slope > 0.0f && sl_norm_is_invertible(s->c, t->gamma, t->beta);
     assert(sl_norm_is_sound(s) && sl_work_fits(work, reduce_need, s));
     clear(work->scratch, 2 * xs);
     for (int64_t u = work->begin; u < work->end; u++) {
-        float *record = t->sums + 2 * u * xs;
-        clear(record, 2 * xs);
-        for (int64_t row = u * rows; row < min64((u + 1) * rows, output_rows(s)); row++)
-            if (s->pool == 1)
-                reduce_row(s, t, row, work->scratch, record);
-            else
-                reduce_pooled_row(s, t, row, work->scratch, record);
-        for (int64_t c = 0; c < xs; c += VL)
-            v_store(record + xs + c, v_mul(v_load(record + xs + c), v_load(t->rstd + c)));
+        const int64_t end = min64((u + 1) * rows, output_rows(s));
+        clear(t->sums + 2 * u * xs, 2 * xs);
+        (from_y ? reduce_outputs : reduce_inputs)(s, t, u * rows, end, work->scratch, t->sums + 2 * u * xs);
     }
 }
 

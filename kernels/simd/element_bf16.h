@@ -15,6 +15,7 @@ static inline float e_get(const ve *p) { return sl_bf16_to_float(*p); }
 static inline void e_put(ve *p, float x) { *p = sl_bf16_from_float(x); }
 static inline vf e_load(const ve *p) { return v_load_bf16(p); }
 static inline void e_store(ve *p, vf a) { v_store_bf16(p, a); }
+static inline void e_stream(ve *p, vf a) { v_stream_bf16(p, a); }
 
 /* The first n lanes, as v_load_head and v_store_head. */
 static inline vf e_load_head(const ve *p, int n) { return v_load_bf16_head(p, n); }

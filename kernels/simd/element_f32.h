@@ -14,6 +14,8 @@ static inline float e_get(const ve *p) { return *p; }
 static inline void e_put(ve *p, float x) { *p = x; }
 static inline vf e_load(const ve *p) { return v_load(p); }
 static inline void e_store(ve *p, vf a) { v_store(p, a); }
+/* Past the caches, to a multiple of what is written. */
+static inline void e_stream(ve *p, vf a) { v_stream(p, a); }
 
 /* The first n lanes, as v_load_head and v_store_head. */
 static inline vf e_load_head(const ve *p, int n) { return v_load_head(p, n); }

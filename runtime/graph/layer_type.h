@@ -37,6 +37,7 @@ struct sl_value {
     /* Partial sums of this value, if the stage that makes it also sums (kernels/norm/norm.h). */
     float *moments;
     int64_t moment_parts;
+    bool kept; /* for a backward pass of a stage that reads it */
 };
 
 enum { SL_MAX_ABSORBED = 3 };
@@ -52,6 +53,7 @@ struct sl_stage {
     void *dx[SL_MAX_INPUTS]; /* where backward writes (overwrites) each gradient; NULL: not asked for */
     float *parameters[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS]; /* of the layer, then of the absorbed ones */
     float *gradients[1 + SL_MAX_ABSORBED][SL_MAX_PARAMETERS];
+    bool reads_y;   /* in backward; the stage's plan says so */
     int32_t index;  /* within the plan */
     int32_t number; /* of the layer within the graph: its random stream */
     void *state;    /* type->state_size bytes of the layer's own */

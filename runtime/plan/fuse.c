@@ -61,8 +61,10 @@ static int make_stage(struct sl_plan *plan, int32_t i, bool *absorbed)
         (struct sl_stage){.layer = layer, .index = plan->stage_count, .number = i, .input_count = layer->input_count};
     if (!(stage->state = calloc(1, layer->type->state_size ? layer->type->state_size : 1)))
         return sl_fail(SL_SYSTEM, "out of memory for the plan of layer \"%s\"", layer->name);
-    for (int32_t k = 0; k < layer->input_count; k++)
+    for (int32_t k = 0; k < layer->input_count; k++) {
         stage->x[k] = &plan->values[layer->inputs[k]];
+        stage->x[k]->kept |= (layer->type->traits & SL_BACKWARD_READS_INPUT) != 0;
+    }
     int32_t last = i;
     for (int32_t next; layer->type->absorb && stage->absorbed_count < SL_MAX_ABSORBED; last = next) {
         next = sole_consumer(graph, last);

@@ -127,12 +127,17 @@ static struct uses uses_of(const struct sl_plan *plan, const struct sl_value *va
     return uses;
 }
 
+static bool reads_output(const struct sl_stage *stage)
+{
+    return stage->reads_y || (stage->layer->type->traits & SL_BACKWARD_READS_OUTPUT);
+}
+
 /* May the gradient of this value overwrite it? Then both share one block. */
 static bool in_place(const struct sl_plan *plan, int32_t producer, const struct uses *uses)
 {
     return uses->count == 1 && uses->last_input == 0 &&
            (plan->stages[uses->last_stage].layer->type->traits & SL_BACKWARD_IN_PLACE) &&
-           !(plan->stages[producer].layer->type->traits & SL_BACKWARD_READS_OUTPUT);
+           !reads_output(&plan->stages[producer]);
 }
 
 /* Backward contributions: the first in backward order writes the gradient itself, the others are added. */
@@ -168,7 +173,7 @@ static int place_value(struct placing *placing, int32_t index)
     if (plan->options.training && uses.count) {
         const int32_t own = backward_time(plan, producer);
         last = uses.last_backward > last ? uses.last_backward : last;
-        if (plan->stages[producer].layer->type->traits & SL_BACKWARD_READS_OUTPUT)
+        if (reads_output(&plan->stages[producer]))
             last = own;
         const bool shared = in_place(plan, producer, &uses);
         if (shared)

@@ -105,6 +105,7 @@ static int plan_training(struct sl_stage *stage, struct sl_planner *planner)
     float **const vectors[] = {&norm->a, &norm->b};
     int rc = SL_OK;
     SL_TRY(choose_training(norm, planner));
+    stage->reads_y = stage->y->kept && p->pool == 2; /* less than x, but not worth keeping for that alone */
     if (stage->x[0]->moment_parts == 0)
         SL_TRY(sl_planner_buffer(planner, &norm->records,
                                  (size_t)most_units(&norm->moments, p) * sl_moments_size(p->xs) * sizeof(float),
@@ -221,8 +222,18 @@ out:
 static int backward_sums(struct sl_stage *stage)
 {
     struct batch_norm *norm = stage->state;
-    const struct sl_norm_bwd_reduce reduce = {stage->x[0]->data, norm->scale,    norm->shift, norm->mean,
-                                              norm->rstd,        stage->y->grad, norm->sums};
+    const struct sl_norm_bwd_reduce reduce = {
+        .x = stage->x[0]->data,
+        .scale = norm->scale,
+        .shift = norm->shift,
+        .mean = norm->mean,
+        .rstd = norm->rstd,
+        .dy = stage->y->grad,
+        .sums = norm->sums,
+        .y = stage->reads_y ? stage->y->data : NULL,
+        .gamma = stage->parameters[0][GAMMA],
+        .beta = stage->parameters[0][BETA],
+    };
     struct sl_norm_bwd_join join = {
         .sums = norm->sums,
         .scale = norm->scale,
