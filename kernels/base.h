@@ -132,6 +132,13 @@ static inline int32_t sl_round_up(int32_t n, int32_t to)
     return (n + to - 1) / to * to;
 }
 
+/* An output that the caches cannot hold until it is read need not be brought into them to be overwritten: may what is
+ * written there, `bytes` in all and in whole cache lines, go past them? */
+static inline bool sl_passes_caches(const void *at, size_t bytes)
+{
+    return bytes >= (size_t)8 << 20 && (uintptr_t)at % (SL_LANES * sizeof(float)) == 0;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -89,6 +89,8 @@ static void what_is_not_finite_stays_so(void **state)
 static void units_fill_a_node_of_many_cores(void **state)
 {
     (void)state;
+    if (!(sl_isa() & SL_AVX512)) /* what these rows need, code of theirs says, which is compiled for it */
+        skip();
     static const struct sl_conv2d layers[] = {
         {32, 64, 64, 32, 64, 3, 3, 1, 1, 1, 1, 64, 64, 32, 64, SL_ELEMENT_F32},
         {32, 32, 32, 64, 128, 2, 2, 1, 1, 0, 0, 32, 32, 64, 128, SL_ELEMENT_F32},
@@ -101,8 +103,6 @@ static void units_fill_a_node_of_many_cores(void **state)
     for (size_t l = 0; l < sizeof layers / sizeof *layers; l++)
         for (int i = 0; i < 4; i++) {
             const struct sl_kernel_row *row = find_row(passes[i / 2], names[i % 2]);
-            if (!runs(row))
-                skip(); /* what a row needs is said by code for its processor */
             struct sl_conv2d s = layers[l];
             struct sl_need need;
             s.element = row->kernel->element;

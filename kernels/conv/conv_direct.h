@@ -21,7 +21,6 @@
 
 enum {
     DIRECT_MOST_SCRATCH = 1 << 28,
-    DIRECT_FAR = 8 << 20, /* bytes of an output that goes past the caches */
 };
 
 /* Blocks of output channels, of which the last may be narrower. */
@@ -137,13 +136,11 @@ static struct direct_coming direct_next(const struct direct *d, int64_t next, in
                                   (ptrdiff_t)source.pixels * w->xs * (ptrdiff_t)sizeof(float)};
 }
 
-/* An output that the caches cannot hold until it is read is not brought into them to be overwritten. */
 static bool direct_streams(const struct direct *d)
 {
     const struct sl_window *w = &d->window;
     const size_t pixels = (size_t)w->units.n * (size_t)w->rows.output * (size_t)w->columns.output;
-    return w->ys % SL_LANES == 0 && (uintptr_t)d->y % (SL_LANES * sizeof(float)) == 0 &&
-           pixels * (size_t)w->ys * sizeof(float) >= DIRECT_FAR;
+    return w->ys % SL_LANES == 0 && sl_passes_caches(d->y, pixels * (size_t)w->ys * sizeof(float));
 }
 
 /* The record of a unit, of no pixels yet, as far as lanes [k, end) go. Whoever takes the first ones says how many

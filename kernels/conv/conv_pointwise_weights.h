@@ -156,12 +156,11 @@ static void pointwise_add(const struct pointwise_job *job, const struct sl_band_
     }
 }
 
-/* Sums that are complete after one chunk, and that no cache holds until they are read, are not brought into one to be
- * overwritten. */
+/* Sums may go past the caches if they are complete after one chunk. */
 static bool pointwise_streams(const struct sl_conv2d *s, const float *dw)
 {
     return (int64_t)s->n * s->oh * s->ow <= POINTWISE_CHUNK && s->c % SL_LANES == 0 &&
-           (uintptr_t)dw % (SL_LANES * sizeof(float)) == 0 && sl_conv2d_weights(s) * sizeof(float) >= DIRECT_FAR;
+           sl_passes_caches(dw, sl_conv2d_weights(s) * sizeof(float));
 }
 
 /* One area of dw, over all images. */

@@ -11,15 +11,13 @@
 #include "kernels/conv/conv_winograd_pack.h"
 #include "kernels/kernels.h"
 
-/* An output that the caches cannot hold until it is read is not brought into them to be overwritten. It leaves in whole
- * cache lines, or not at all. */
+/* y leaves in whole cache lines, or not past the caches. */
 static bool winograd_streams(const struct winograd *w)
 {
     const size_t pixels =
         (size_t)(w->tiles / (w->down * w->across)) * (size_t)(w->oh / w->pool) * (size_t)(w->ow / w->pool);
     const size_t line = WINOGRAD_LINE * VL * sizeof *w->y, pixel = (size_t)w->ys * sizeof *w->y;
-    return line == SL_LANES * sizeof(float) && pixel % line == 0 && (uintptr_t)w->y % line == 0 &&
-           pixels * pixel >= WINOGRAD_FAR;
+    return line == SL_LANES * sizeof(float) && pixel % line == 0 && sl_passes_caches(w->y, pixels * pixel);
 }
 
 static void winograd_slice(struct winograd *w, const struct sl_work *work)

@@ -15,7 +15,6 @@ enum {
      * read again cost more: AVX2 reads V once for each 16 output channels, AVX-512 once for each 64. */
     WINOGRAD_NEAR = V_REGISTERS == 32 ? 1280 << 10 : 320 << 10,
     WINOGRAD_MOST_GROUPS = 4, /* of a block; more tiles gain nothing */
-    WINOGRAD_FAR = 8 << 20,   /* bytes of an output that goes past the caches */
     WINOGRAD_GAP = SL_LANES,  /* floats of a cache line */
 };
 
