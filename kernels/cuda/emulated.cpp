@@ -211,10 +211,12 @@ void line_up()
     }
 }
 
-/* A stack that looks as if begin_thread had been called and had saved six registers. */
-void *fresh_stack(void *stack)
+/* A stack that looks as if begin_thread had been called and had saved six registers. Tops lie at different places of
+ * their pages, or all threads would compete for the same few sets of the first-level cache. */
+void *fresh_stack(const thread *t)
 {
-    void **top = reinterpret_cast<void **>(static_cast<char *>(stack) + STACK_BYTES) - 3;
+    const size_t aside = size_t(t - state.threads) * 5 % 64 * 64;
+    void **top = reinterpret_cast<void **>(static_cast<char *>(t->stack) + STACK_BYTES - aside) - 3;
     *--top = reinterpret_cast<void *>(begin_thread);
     return top - 6;
 }
@@ -234,7 +236,7 @@ void begin_block()
         t->warp = i / 32;
         t->copies = t->copy_group = t->products = t->product_group = 0;
         t->sanitizer = nullptr;
-        t->stack_pointer = fresh_stack(t->stack);
+        t->stack_pointer = fresh_stack(t);
         wake(t);
     }
 }
