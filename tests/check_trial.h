@@ -15,8 +15,9 @@ struct check_trial {
     /* Readies way i (1, 2, ...) of running the row again, which changes no bit, and names it. NULL: there are none
      * left. */
     const char *(*ready_way)(unsigned i, bool *sliced);
-    bool refused;               /* need() took the shape, open() did not: no fault of a row that takes others */
-    struct check_case cases[4]; /* here, so that check_trial_release finds what a failed trial left */
+    bool refused;                  /* need() took the shape, open() did not: no fault of a row that takes others */
+    const struct check_case *want; /* what the reference made; kept for the trials that follow, if of the same shape */
+    struct check_case cases[3];    /* here, so that check_trial_release finds what a failed trial left */
 };
 
 /* NULL, or what is wrong; the text lasts until the next trial. */

@@ -164,6 +164,17 @@ static size_t list_all(struct check_test *tests)
     return n;
 }
 
+/* By operation, shape and row: the rows of a shape share its reference. */
+static int compare_tests(const void *a, const void *b)
+{
+    const struct check_trial *x = &((const struct check_test *)a)->trial, *y = &((const struct check_test *)b)->trial;
+    if (x->row->op != y->row->op)
+        return x->row->op < y->row->op ? -1 : 1;
+    if (x->index != y->index)
+        return x->index < y->index ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
 /* argv[1], if given, is a pattern of names (`*` and `?`); SL_CHECK_SEED chooses the contents. */
 int main(int argc, char **argv)
 {
@@ -179,6 +190,7 @@ int main(int argc, char **argv)
     int failures = 1;
     if (tests && units) {
         list_all(tests);
+        qsort(tests, n, sizeof *tests, compare_tests);
         for (size_t i = 0; i < n; i++)
             units[i] = (struct CMUnitTest){tests[i].name, check_row, NULL, release, &tests[i]};
         failures = _cmocka_run_group_tests("kernels", units, n, NULL, NULL);
