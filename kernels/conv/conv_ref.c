@@ -48,21 +48,36 @@ static size_t pixel(int32_t h, int32_t w, int32_t size, int64_t n, int32_t i, in
     return (size_t)((n * h + i) * w + j) * (size_t)size;
 }
 
-static double forward_sum(const struct sl_conv2d *s, const void *x, const float *weights, int64_t n, int32_t p,
-                          int32_t q, int32_t k)
+/* Sums of neighbours, taken side by side: each adds up its products in the order of its formula. */
+enum { BLOCK = 8 };
+
+static int32_t smaller(int32_t a, int32_t b)
 {
-    double sum = 0.0;
+    return a < b ? a : b;
+}
+
+/* sums[l] += factor * from[at + l*stride] */
+static void add_products(double *sums, int32_t count, double factor, enum sl_element element, const void *from,
+                         size_t at, size_t stride)
+{
+    for (int32_t l = 0; l < count; l++)
+        sums[l] += factor * get(element, from, at + (size_t)l * stride);
+}
+
+/* The sums of y[n,p,q,k] and the `count - 1` channels after it. */
+static void add_forward(const struct sl_conv2d *s, const struct sl_conv2d_fwd *a, int64_t n, int32_t p, int32_t q,
+                        int32_t k, int32_t count, double *sums)
+{
+    const size_t filter = sl_conv2d_weight_at(s, 1, 0, 0);
     for (int32_t r = 0; r < s->kh; r++)
         for (int32_t t = 0; t < s->kw; t++) {
             const int32_t i = p * s->stride_h + r - s->pad_top, j = q * s->stride_w + t - s->pad_left;
             if (!is_inside(s->h, s->w, i, j))
                 continue;
-            const size_t from = pixel(s->h, s->w, s->xs, n, i, j);
-            const float *w = weights + sl_conv2d_weight_at(s, k, r, t);
-            for (int32_t c = 0; c < s->c; c++)
-                sum += get(s->element, x, from + (size_t)c) * (double)w[c];
+            const size_t x = pixel(s->h, s->w, s->xs, n, i, j), w = sl_conv2d_weight_at(s, k, r, t);
+            for (size_t c = 0; c < (size_t)s->c; c++)
+                add_products(sums, count, get(s->element, a->x, x + c), SL_ELEMENT_F32, a->weights, w + c, filter);
         }
-    return sum;
 }
 
 /* Moments of what is stored, of the pixels of one image: those from `first` on. */
@@ -85,14 +100,23 @@ static void image_moments(const struct sl_conv2d *s, const void *y, size_t first
     record[2 * ys] = (float)pixels;
 }
 
-/* y[n,p,q,k] of conv2d_fwd. */
-static double output(const struct sl_conv2d *s, const struct sl_conv2d_fwd *a, int64_t n, int32_t p, int32_t q,
-                     int32_t k)
+/* y[n,p,q,k] of conv2d_fwd, and the block of channels after it. */
+static void outputs(const struct sl_conv2d *s, const struct sl_conv2d_fwd *a, int64_t n, int32_t p, int32_t q,
+                    int32_t k, double y[BLOCK])
 {
-    double v = 0.0;
-    if (k < s->k)
-        v = forward_sum(s, a->x, a->weights, n, p, q, k) + (a->bias ? (double)a->bias[k] : 0.0);
-    return v >= 0.0 ? v : (double)a->slope * v;
+    const int32_t count = smaller(BLOCK, s->k - k);
+    memset(y, 0, BLOCK * sizeof *y);
+    add_forward(s, a, n, p, q, k, count, y);
+    for (int32_t l = 0; l < count; l++) {
+        const double v = y[l] + (a->bias ? (double)a->bias[k + l] : 0.0);
+        y[l] = v >= 0.0 ? v : (double)a->slope * v;
+    }
+}
+
+static void put_block(enum sl_element element, void *to, size_t at, const double *values, int32_t count)
+{
+    for (int32_t l = 0; l < count; l++)
+        put(element, to, at + (size_t)l, values[l]);
 }
 
 static void forward(const void *shape, const void *args, const struct sl_work *work)
@@ -103,13 +127,29 @@ static void forward(const void *shape, const void *args, const struct sl_work *w
     assert(sl_are_apart(s->element, a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_outputs(s)));
     for (int64_t n = work->begin; n < work->end; n++) {
         const size_t image = pixel(s->oh, s->ow, s->ys, n, 0, 0);
-        size_t y = image;
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++)
-                for (int32_t k = 0; k < s->ys; k++)
-                    put(s->element, a->y, y++, output(s, a, n, p, q, k));
+                for (int32_t k = 0; k < s->ys; k += BLOCK) {
+                    double y[BLOCK];
+                    outputs(s, a, n, p, q, k, y);
+                    put_block(s->element, a->y, pixel(s->oh, s->ow, s->ys, n, p, q) + (size_t)k, y,
+                              smaller(BLOCK, s->ys - k));
+                }
         if (a->moments)
             image_moments(s, a->y, image, a->moments + (size_t)n * sl_moments_size(s->ys));
+    }
+}
+
+/* Of the window that begins with (p, q). */
+static void largest_outputs(const struct sl_conv2d *s, const struct sl_conv2d_fwd *a, int64_t n, int32_t p, int32_t q,
+                            int32_t k, double most[BLOCK])
+{
+    outputs(s, a, n, p, q, k, most);
+    for (int32_t i = 1; i < 4; i++) {
+        double y[BLOCK];
+        outputs(s, a, n, p + i / 2, q + i % 2, k, y);
+        for (int32_t l = 0; l < BLOCK; l++)
+            most[l] = fmax(most[l], y[l]);
     }
 }
 
@@ -120,17 +160,15 @@ static void pool_forward(const void *shape, const void *args, const struct sl_wo
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_poolable_image, s));
     assert(sl_are_apart(s->element, a->x, sl_conv2d_inputs(s), a->y, sl_conv2d_pooled_outputs(s)));
     assert(!a->moments && a->slope >= 0.0f);
-    for (int64_t n = work->begin; n < work->end; n++) {
-        size_t y = pixel(s->oh / 2, s->ow / 2, s->ys, n, 0, 0);
+    for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t p = 0; p < s->oh; p += 2)
             for (int32_t q = 0; q < s->ow; q += 2)
-                for (int32_t k = 0; k < s->ys; k++) {
-                    double most = output(s, a, n, p, q, k);
-                    for (int32_t i = 1; i < 4; i++)
-                        most = fmax(most, output(s, a, n, p + i / 2, q + i % 2, k));
-                    put(s->element, a->y, y++, most);
+                for (int32_t k = 0; k < s->ys; k += BLOCK) {
+                    double most[BLOCK];
+                    largest_outputs(s, a, n, p, q, k, most);
+                    put_block(s->element, a->y, pixel(s->oh / 2, s->ow / 2, s->ys, n, p / 2, q / 2) + (size_t)k, most,
+                              smaller(BLOCK, s->ys - k));
                 }
-    }
 }
 
 /* The output row that kernel row r reads input row i for, or -1: p*stride + r - pad = i. */
@@ -140,11 +178,10 @@ static int32_t output_of(int32_t i, int32_t r, int32_t stride, int32_t pad, int3
     return p < 0 || p % stride || p / stride >= count ? -1 : p / stride;
 }
 
-static double backward_data_sum(const struct sl_conv2d *s, const struct sl_conv2d_bwd_data *a, int64_t n, int32_t i,
-                                int32_t j, int32_t c)
+/* The sums of dx[n,i,j,c] and the `count - 1` channels after it. */
+static void add_backward_data(const struct sl_conv2d *s, const struct sl_conv2d_bwd_data *a, int64_t n, int32_t i,
+                              int32_t j, int32_t c, int32_t count, double *sums)
 {
-    const size_t filter = (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
-    double sum = 0.0;
     for (int32_t r = 0; r < s->kh; r++)
         for (int32_t t = 0; t < s->kw; t++) {
             const int32_t p = output_of(i, r, s->stride_h, s->pad_top, s->oh);
@@ -152,11 +189,10 @@ static double backward_data_sum(const struct sl_conv2d *s, const struct sl_conv2
             if (!is_inside(s->oh, s->ow, p, q))
                 continue;
             const size_t dy = pixel(s->oh, s->ow, s->ys, n, p, q);
-            const float *w = a->weights + sl_conv2d_weight_at(s, 0, r, t) + (size_t)c;
             for (int32_t k = 0; k < s->k; k++)
-                sum += get(s->element, a->dy, dy + (size_t)k) * (double)w[(size_t)k * filter];
+                add_products(sums, count, get(s->element, a->dy, dy + (size_t)k), SL_ELEMENT_F32, a->weights,
+                             sl_conv2d_weight_at(s, k, r, t) + (size_t)c, 1);
         }
-    return sum;
 }
 
 static void backward_data(const void *shape, const void *args, const struct sl_work *work)
@@ -165,29 +201,30 @@ static void backward_data(const void *shape, const void *args, const struct sl_w
     const struct sl_conv2d_bwd_data *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_image, s));
     assert(sl_are_apart(s->element, a->dy, sl_conv2d_outputs(s), a->dx, sl_conv2d_inputs(s)));
-    for (int64_t n = work->begin; n < work->end; n++) {
-        size_t dx = pixel(s->h, s->w, s->xs, n, 0, 0);
+    for (int64_t n = work->begin; n < work->end; n++)
         for (int32_t i = 0; i < s->h; i++)
             for (int32_t j = 0; j < s->w; j++)
-                for (int32_t c = 0; c < s->xs; c++)
-                    put(s->element, a->dx, dx++, c < s->c ? backward_data_sum(s, a, n, i, j, c) : 0.0);
-    }
+                for (int32_t c = 0; c < s->xs; c += BLOCK) {
+                    double dx[BLOCK] = {0};
+                    add_backward_data(s, a, n, i, j, c, smaller(BLOCK, s->c - c), dx);
+                    put_block(s->element, a->dx, pixel(s->h, s->w, s->xs, n, i, j) + (size_t)c, dx,
+                              smaller(BLOCK, s->xs - c));
+                }
 }
 
-static double backward_weights_sum(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a, int64_t k,
-                                   int32_t r, int32_t t, int32_t c)
+/* The sums of dw[k,r,t,c] and the `count - 1` channels after it. */
+static void add_backward_weights(const struct sl_conv2d *s, const struct sl_conv2d_bwd_weights *a, int64_t k, int32_t r,
+                                 int32_t t, int32_t c, int32_t count, double *sums)
 {
-    double sum = 0.0;
     size_t dy = (size_t)k;
     for (int64_t n = 0; n < s->n; n++)
         for (int32_t p = 0; p < s->oh; p++)
             for (int32_t q = 0; q < s->ow; q++, dy += (size_t)s->ys) {
                 const int32_t i = p * s->stride_h + r - s->pad_top, j = q * s->stride_w + t - s->pad_left;
                 if (is_inside(s->h, s->w, i, j))
-                    sum += get(s->element, a->dy, dy) *
-                           get(s->element, a->x, pixel(s->h, s->w, s->xs, n, i, j) + (size_t)c);
+                    add_products(sums, count, get(s->element, a->dy, dy), s->element, a->x,
+                                 pixel(s->h, s->w, s->xs, n, i, j) + (size_t)c, 1);
             }
-    return sum;
 }
 
 static void backward_weights(const void *shape, const void *args, const struct sl_work *work)
@@ -195,13 +232,15 @@ static void backward_weights(const void *shape, const void *args, const struct s
     const struct sl_conv2d *s = shape;
     const struct sl_conv2d_bwd_weights *a = args;
     assert(sl_conv2d_is_sound(s) && sl_work_fits(work, each_filter, s));
-    for (int64_t k = work->begin; k < work->end; k++) {
-        float *dw = a->dw + (size_t)k * (size_t)s->kh * (size_t)s->kw * (size_t)s->c;
+    for (int64_t k = work->begin; k < work->end; k++)
         for (int32_t r = 0; r < s->kh; r++)
             for (int32_t t = 0; t < s->kw; t++)
-                for (int32_t c = 0; c < s->c; c++)
-                    *dw++ = (float)backward_weights_sum(s, a, k, r, t, c);
-    }
+                for (int32_t c = 0; c < s->c; c += BLOCK) {
+                    const int32_t count = smaller(BLOCK, s->c - c);
+                    double dw[BLOCK] = {0};
+                    add_backward_weights(s, a, k, r, t, c, count, dw);
+                    put_block(SL_ELEMENT_F32, a->dw, sl_conv2d_weight_at(s, (int32_t)k, r, t) + (size_t)c, dw, count);
+                }
 }
 
 static void bias_backward(const void *shape, const void *args, const struct sl_work *work)
