@@ -69,7 +69,7 @@ static const struct sl_conv2d shapes[] = {
     { 1, 4300,1,  16,  40, 1, 1, 1, 1, 0, 0, 4300,1,  16,  48, SL_ELEMENT_F32},   /* read in place, */
     {65,  6,  6,  16,  16, 3, 3, 1, 1, 1, 1,  6,  6,  16,  16, SL_ELEMENT_F32},   /* Winograd's tiles */
     {521, 4,  4,  16,  16, 2, 2, 1, 1, 0, 0,  4,  4,  16,  16, SL_ELEMENT_F32},
-    { 1, 13, 11,  33,  13, 7, 7, 1, 1, 3, 3, 13, 11,  48,  16, SL_ELEMENT_F32},   /* the first large one */
+    { 1, 13, 11,  33,  13, 7, 7, 1, 1, 3, 3, 13, 11,  48,  16, SL_ELEMENT_F32},
     { 1, 24, 24, 112,  64, 1, 1, 1, 1, 0, 0, 24, 24, 112,  80, SL_ELEMENT_F32},   /* one slice of backward-weights: groups of channels not alike */
     { 1, 256, 256, 3,  32, 1, 1, 1, 1, 0, 0, 256, 256, 3,  32, SL_ELEMENT_F32},   /* y goes past the caches, */
     { 1,  3,  1, 2048, 1024, 1, 1, 1, 1, 0, 0, 3, 1, 2048, 1024, SL_ELEMENT_F32}, /* and dw */
@@ -110,18 +110,10 @@ static const struct sl_conv2d poolable[] = {
 };
 /* clang-format on */
 
-/* Those from the first large one on would take minutes in plain C, and nearly all that hurts in them smaller ones have
- * too. Those before them, with many pixels for the parts of backward-weights, hurt nobody else. */
-#ifdef SL_CHECK_EMULATED
-enum { LARGE = 18, LARGE_POOLABLE = 1, PARTS = 6 };
-#else
-enum { LARGE = 0, LARGE_POOLABLE = 0, PARTS = 0 };
-#endif
 enum {
     MEASURED = 1,
-    SHAPES = sizeof shapes / sizeof *shapes - MEASURED - LARGE,
-    PIXEL_SHAPES = SHAPES - PARTS, /* of the passes over pixels */
-    POOLABLE = sizeof poolable / sizeof *poolable - MEASURED - LARGE_POOLABLE
+    SHAPES = sizeof shapes / sizeof *shapes - MEASURED,
+    POOLABLE = sizeof poolable / sizeof *poolable - MEASURED
 };
 
 static const void *describe(const struct sl_conv2d *s, const char *what, char *name, size_t size)
@@ -352,9 +344,9 @@ static void fold(struct check_case *c)
 }
 
 static const struct check_op ops[] = {
-    {SL_OP_conv2d_fwd, 2 * PIXEL_SHAPES, 2 * MEASURED, fwd_shape, fwd, join, CHECK_CLOSE},
+    {SL_OP_conv2d_fwd, 2 * SHAPES, 2 * MEASURED, fwd_shape, fwd, join, CHECK_CLOSE},
     {SL_OP_conv2d_pool_fwd, POOLABLE, 1, pooled_shape, pool_fwd, NULL, CHECK_CLOSE},
-    {SL_OP_conv2d_bwd_data, PIXEL_SHAPES, MEASURED, shape, bwd_data, NULL, CHECK_CLOSE},
+    {SL_OP_conv2d_bwd_data, SHAPES, MEASURED, shape, bwd_data, NULL, CHECK_CLOSE},
     {SL_OP_conv2d_bwd_weights, SHAPES, MEASURED, shape, bwd_weights, add_parts, CHECK_CLOSE},
     {SL_OP_bias_bwd, SHAPES, MEASURED, shape, bias_bwd, NULL, CHECK_CLOSE},
     {SL_OP_conv2d_fold, SHAPES, MEASURED, shape, fold, NULL, CHECK_CLOSE},
