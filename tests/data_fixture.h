@@ -62,19 +62,30 @@ static inline const char *at(const char *name)
     return path;
 }
 
-/* Creates a file, and the folders above it. */
-static inline void put(const char *name, const void *bytes, size_t n)
+/* Creates the folders above a file. */
+static inline void put_folders(char *path)
 {
-    char *path = strdup(at(name));
     for (char *slash = path + strlen(fixture_root) + 1; (slash = strchr(slash, '/')); slash++) {
         *slash = '\0';
         assert_true(mkdir(path, 0777) == 0 || access(path, F_OK) == 0);
         *slash = '/';
     }
-    unlink(path); /* some file systems flush a file that was cut to nothing */
-    FILE *file = fopen(path, "wb");
+}
+
+/* Makes a file anew, or makes another one of it: some file systems are slow to create thousands under one name, and
+ * flush those that were cut to nothing. */
+static inline void put(const char *name, const void *bytes, size_t n)
+{
+    char *path = strdup(at(name));
+    FILE *file = fopen(path, "r+b");
+    if (!file) {
+        put_folders(path);
+        file = fopen(path, "wb");
+    }
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, n, file), n);
+    assert_int_equal(fflush(file), 0);
+    assert_int_equal(ftruncate(fileno(file), (off_t)n), 0);
     assert_int_equal(fclose(file), 0);
     free(path);
 }

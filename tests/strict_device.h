@@ -27,7 +27,7 @@
 #include "kernels/threshold/threshold.h"
 #include "runtime/device/parallel.h"
 
-enum { STRICT_BLOCKS = 64, STRICT_POISON = 1 << 16 };
+enum { STRICT_BLOCKS = 64, STRICT_POISON = 1 << 16, STRICT_HUGE = 1 << 21 };
 
 struct strict_device {
     struct sl_device cpu;
@@ -132,6 +132,20 @@ static inline void strict_protect(const struct strict_device *strict, int protec
             abort();
 }
 
+/* Large blocks lie on huge pages: small ones take most of a test's time to be protected and opened for each fork. */
+static inline void *strict_map(size_t bytes)
+{
+    const size_t more = bytes < STRICT_HUGE ? 0 : STRICT_HUGE;
+    char *at = mmap(NULL, bytes + more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED || !more)
+        return at;
+    const size_t before = -(uintptr_t)at % STRICT_HUGE;
+    if ((before && munmap(at, before)) || munmap(at + before + bytes, more - before))
+        abort();
+    (void)madvise(at + before, bytes, MADV_HUGEPAGE);
+    return at + before;
+}
+
 static inline int strict_alloc(void *self, size_t bytes, void **memory)
 {
     struct strict_device *strict = self;
@@ -140,8 +154,9 @@ static inline int strict_alloc(void *self, size_t bytes, void **memory)
         i++;
     if (i == STRICT_BLOCKS)
         return sl_fail(SL_INTERNAL, "the strict device has room for %d allocations", STRICT_BLOCKS);
-    bytes = (bytes + 4096) / 4096 * 4096;
-    *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const size_t page = bytes < STRICT_HUGE ? 4096 : STRICT_HUGE;
+    bytes = (bytes + page) / page * page;
+    *memory = strict_map(bytes);
     if (*memory == MAP_FAILED)
         return sl_fail(SL_UNAVAILABLE, "out of memory for the strict device");
     memset(*memory, 0xff, bytes < STRICT_POISON ? bytes : STRICT_POISON);

@@ -6,7 +6,7 @@
 #include "comm/wire_find.h"
 #include "tests/exchange_fixture.h"
 
-enum { PARAMETERS = 700001, STEPS = 20 };
+enum { PARAMETERS = 700001, STEPS = 10 };
 
 static void fly_one(struct flock_rank *rank, const char *name)
 {
