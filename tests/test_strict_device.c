@@ -4,8 +4,10 @@
 
 #include <math.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/image/image.h"
 #include "models/models.h"
 #include "runtime/store/served_model.h"

@@ -3,6 +3,15 @@
 #ifndef SL_TESTS_CUDA_EMULATED_DEVICE_H
 #define SL_TESTS_CUDA_EMULATED_DEVICE_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
 #include "kernels/cuda/rows.h"
 #include "tests/strict_device.h"
 

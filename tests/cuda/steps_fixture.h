@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "runtime/device/parallel.h"
 #include "runtime/store/served_model.h"
 #include "tests/cuda/tiny_session.h"
 
