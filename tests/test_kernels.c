@@ -10,6 +10,7 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/norm/norm.h"
+#include "kernels/threshold/threshold.h"
 #include "tests/check_trial.h"
 #ifdef SL_CHECK_CUDA
 #include "kernels/cuda/cudnn.h"
@@ -40,34 +41,42 @@ static const struct sl_kernel_row *all_rows(size_t *count)
 #endif
 }
 
-/* Emulated vectors and threads take their time: unless SL_CHECK_LONG is set, convolutions are small, those with weights
- * in parts, which need many pixels, excepted; and nothing is so large that it would pass the caches. */
+/* The most operations of a convolution that is small, and of the gradient of its weights, which needs many pixels to be
+ * cut in parts. */
+#ifdef SL_CHECK_CUDA
+static const double most = 4e5, most_of_weights = 4e5;
+#elif defined SL_CHECK_EMULATED
+static const double most = 3.5e6, most_of_weights = 2e7;
+#else
+static const double most = 2e7, most_of_weights = 2e7;
+#endif
+
 static bool is_small(const struct check_op *op, size_t index)
 {
-#ifdef SL_CHECK_CUDA
-    const double most = 4e5, most_of_weights = 4e5;
-#else
-    const double most = 3.5e6, most_of_weights = 2e7;
-#endif
     const void *shape = op->shape(index, NULL, 0);
     const struct sl_norm *norm = shape;
+    const struct sl_threshold *threshold = shape;
     switch (op->op) {
     case SL_OP_conv2d_fwd:
     case SL_OP_conv2d_pool_fwd:
     case SL_OP_conv2d_bwd_data:
         return sl_conv2d_flops(shape) < most;
     case SL_OP_conv2d_bwd_weights:
-        return sl_conv2d_flops(shape) < most_of_weights;
+        return sl_conv2d_flops(shape) < most_of_weights && sl_conv2d_weights(shape) < 1 << 20;
     case SL_OP_norm_fwd:
         return (double)norm->n * norm->h * norm->w < 65536.0;
+    case SL_OP_threshold_encode:
+        return threshold->n < 3 * SL_THRESHOLD_CHUNK;
     default:
         return true;
     }
 }
 
+/* Emulated vectors and threads take their time, and so do sanitizers: unless SL_CHECK_LONG is set, they get what is
+ * small, and nothing that would pass the caches. */
 static bool wants_shape(const struct check_op *op, size_t index)
 {
-#if defined SL_CHECK_CUDA || defined SL_CHECK_EMULATED
+#if defined SL_CHECK_CUDA || defined SL_CHECK_EMULATED || defined __SANITIZE_ADDRESS__
     return getenv("SL_CHECK_LONG") || is_small(op, index);
 #else
     (void)is_small, (void)op, (void)index;

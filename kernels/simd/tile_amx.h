@@ -64,12 +64,17 @@ static inline float t_element(const unsigned char *tile, int at)
 
 static inline void t_dot_rows(unsigned char *to, const unsigned char *a, const unsigned char *b)
 {
-    float sum[16 * 16];
+    vf sum[T_ROWS];
     memcpy(sum, to, sizeof sum);
-    for (int m = 0; m < T_ROWS; m++)
-        for (int i = 0; i < T_DEPTH; i++)
-            for (int n = 0; n < 16; n++)
-                sum[m * 16 + n] += t_element(a, m * T_DEPTH + i) * t_element(b, i / 2 * T_DEPTH + 2 * n + i % 2);
+    for (int i = 0; i < T_DEPTH; i += 2) {
+        t_words pairs;
+        memcpy(&pairs, b + i / 2 * T_ROW_BYTES, sizeof pairs);
+        const vf first = (vf)(pairs << 16), second = (vf)(pairs & 0xffff0000u);
+        for (int m = 0; m < T_ROWS; m++) {
+            sum[m] += t_element(a, m * T_DEPTH + i) * first;
+            sum[m] += t_element(a, m * T_DEPTH + i + 1) * second;
+        }
+    }
     memcpy(to, sum, sizeof sum);
 }
 
